@@ -1,0 +1,40 @@
+# `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+# The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+PYTEST_ARGS ?= -n auto
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "rowsmith needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $@
+
+demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL (or on DATABASE_URL)
+	$(BIN)/python -m blueprint.demo
+
+test: .venv/installed  ## the whole test suite, on an embedded PostgreSQL
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/installed  ## ruff, mypy --strict, pyright, and the generated twins
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/async_to_sync.py --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: .venv/installed  ## format the code and regenerate the twins
+	$(BIN)/python tools/async_to_sync.py
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the virtual environment and the caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
