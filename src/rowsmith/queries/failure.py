@@ -1,0 +1,32 @@
+"""The note on an error that a query met: which query, in which file, and where in it."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg
+
+from rowsmith.queries.query import Query, display_path
+
+logger = logging.getLogger("rowsmith.queries")
+
+
+def report(query: Query, error: Exception) -> None:
+    """Add the note to the error, and log that the query failed.
+
+    The log has the SQLSTATE and not the message: PostgreSQL quotes values in its messages, and a log is no place for
+    them.
+    """
+    error.add_note(_note(query, error))
+    code = getattr(error, "sqlstate", None) or type(error).__name__
+    logger.error("query %s failed: %s (%s)", query.qualified_name, code, query.location)
+
+
+def _note(query: Query, error: Exception) -> str:
+    note = f"in query {query.qualified_name}, {query.location}"
+    position = error.diag.statement_position if isinstance(error, psycopg.Error) else None
+    if position is None:
+        return note
+    # PostgreSQL counts characters from 1 (manual, "Error and Notice Message Fields", P).
+    line, text, column = query.source.place(int(position) - 1)
+    return f"{note}\n{display_path(query.file)}:{line}\n    {text}\n    {' ' * column}^"

@@ -1,0 +1,189 @@
+"""The lexer: the only code of rowsmith that reads SQL text.
+
+It cuts text into tokens by PostgreSQL's own rules (manual, "SQL Syntax", section "Lexical Structure"; the server's
+scan.l), so that `:name` is found where it is a parameter and left alone where it is part of a string, a comment, a
+quoted identifier, a cast, or an array slice. It knows nothing of what the SQL means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class TokenKind(Enum):
+    """What a token is, as far as a query file needs to know."""
+
+    SPACE = auto()
+    LINE_COMMENT = auto()
+    BLOCK_COMMENT = auto()
+    STRING = auto()
+    NAME = auto()
+    NUMBER = auto()
+    PARAMETER = auto()
+    """`:name`, rowsmith's and aiosql's named parameter."""
+    POSITIONAL = auto()
+    """`$1`, PostgreSQL's own placeholder."""
+    SEMICOLON = auto()
+    SYMBOL = auto()
+    """An operator, a bracket, a comma, a cast: one or more characters of punctuation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text: `text` stands at `start` (0-based, in characters) of what was lexed."""
+
+    kind: TokenKind
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """The offset just behind the token."""
+        return self.start + len(self.text)
+
+    @property
+    def blank(self) -> bool:
+        """Whether the server skips it: white space or a comment."""
+        return self.kind in (TokenKind.SPACE, TokenKind.LINE_COMMENT, TokenKind.BLOCK_COMMENT)
+
+
+class UnterminatedError(ValueError):
+    """A string, a quoted identifier or a comment that never ends. `start` is where it begins."""
+
+    def __init__(self, what: str, start: int) -> None:
+        super().__init__(f"{what} is never closed")
+        self.start = start
+
+
+# scan.l: ident_start is a letter, an underscore, or any byte above 127; ident_cont adds digits and "$".
+_NAME = r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*"
+# A parameter's name is a Python name as well, so it holds no "$".
+_PARAMETER = r":(?=[A-Za-z_\u0080-\U0010ffff])\w+"
+# Possessive (*+): a string without an end must not be cut short at an inner quote.
+_STRING_BODY = r"[^']*+(?:''[^']*+)*+"
+_ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
+# Strings on successive lines are one string, and an E on the first rules them all (scan.l, "quotecontinue").
+_CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*"
+
+_TOKEN = re.compile(
+    rf"""
+      (?P<SPACE>         [ \t\n\r\f\v]+ )
+    | (?P<LINE_COMMENT>  --[^\n\r]* )
+    | (?P<block>         /\* )
+    | (?P<STRING>        [eE]'{_ESCAPE_BODY}'(?:{_CONTINUED}'{_ESCAPE_BODY}')*
+                       | (?:[uU]&|[bBxXnN])?'{_STRING_BODY}' )
+    | (?P<quoted>        (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+" )
+    | (?P<dollar>        \$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
+    | (?P<unclosed>      (?:[eE]|[uU]&|[bBxXnN])?' | (?:[uU]&)?" )
+    | (?P<NAME>          {_NAME} )
+    | (?P<NUMBER>        \d\w*(?:\.(?!\.)\w*)? | \.\d\w* )
+    | (?P<POSITIONAL>    \$\d+ )
+    | (?P<cast>          :: | := )
+    | (?P<PARAMETER>     {_PARAMETER} )
+    | (?P<SEMICOLON>     ; )
+    | (?P<SYMBOL>        . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BLOCK_EDGE = re.compile(r"/\*|\*/")
+
+# Reserved words cannot be columns, so a colon after one of them begins a parameter, not the second half of a slice
+# (manual, appendix "SQL Key Words"; BETWEEN is not reserved, but no array index is called so).
+_WORDS_BEFORE_A_VALUE = frozenset(
+    ("all", "and", "any", "array", "between", "case", "distinct", "else", "from", "ilike", "in", "is", "like", "not",
+     "or", "select", "similar", "some", "then", "when", "where")
+)  # fmt: skip
+
+
+def tokenize(text: str) -> Iterator[Token]:
+    """Cut `text` into tokens; joined together they give the text again.
+
+    Raises UnterminatedError for a string, quoted identifier, dollar quote or block comment without an end.
+    """
+    slices = _Slices()
+    position = 0
+    while position < len(text):
+        token = slices.judge(_token_at(text, position))
+        yield token
+        position = token.end
+
+
+def _token_at(text: str, start: int) -> Token:
+    match = _TOKEN.match(text, start)
+    assert match, "SYMBOL takes any character"  # noqa: S101 - a fault of the pattern above, not of the input
+    group = str(match.lastgroup)
+    if group == "block":
+        return Token(TokenKind.BLOCK_COMMENT, text[start : _end_of_block_comment(text, start)], start)
+    if group == "dollar":
+        return Token(TokenKind.STRING, text[start : _end_of_dollar_quote(text, match)], start)
+    if group == "unclosed":
+        raise UnterminatedError("a quoted identifier" if '"' in match[0] else "a string", start)
+    kind = {"quoted": TokenKind.NAME, "cast": TokenKind.SYMBOL}.get(group) or TokenKind[group]
+    return Token(kind, match[0], start)
+
+
+def _end_of_block_comment(text: str, start: int) -> int:
+    depth = 0
+    for edge in _BLOCK_EDGE.finditer(text, start):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    raise UnterminatedError("a /* comment", start)
+
+
+def _end_of_dollar_quote(text: str, opening: re.Match[str]) -> int:
+    end = text.find(opening[0], opening.end())
+    if end < 0:
+        raise UnterminatedError(f"a {opening[0]} string", opening.start())
+    return end + len(opening[0])
+
+
+class _Slices:
+    """Tells the colon of an array slice, `tags[1:n]`, from the colon of a parameter, `tags[:n]`.
+
+    A value never stands directly behind another value, so a colon that does, directly inside the brackets of a
+    subscript, is a slice. The brackets of `ARRAY[...]` hold no slice of their own.
+    """
+
+    def __init__(self) -> None:
+        self._previous: Token | None = None
+        self._brackets: list[str] = []
+
+    def judge(self, token: Token) -> Token:
+        """Give the token back, or a plain ":" for a parameter that is half of a slice."""
+        if token.blank:
+            return token
+        if token.kind is TokenKind.PARAMETER and self._in_subscript() and self._after_value():
+            token = Token(TokenKind.SYMBOL, ":", token.start)
+        self._follow(token.text)
+        self._previous = token
+        return token
+
+    def _in_subscript(self) -> bool:
+        return bool(self._brackets) and self._brackets[-1] == "subscript"
+
+    def _after_value(self) -> bool:
+        previous = self._previous
+        if previous is None:
+            return False
+        if previous.kind is TokenKind.NAME:
+            return previous.text.lower() not in _WORDS_BEFORE_A_VALUE
+        if previous.kind is TokenKind.SYMBOL:
+            return previous.text in ")]"
+        return True
+
+    def _follow(self, text: str) -> None:
+        if text == "[":
+            self._brackets.append("array" if self._begins_array() else "subscript")
+        elif text == "(":
+            self._brackets.append("parenthesis")
+        elif text in (")", "]") and self._brackets:
+            self._brackets.pop()
+
+    def _begins_array(self) -> bool:
+        """Whether a bracket here is that of `ARRAY[...]`, or an inner one of `ARRAY[[...], [...]]`."""
+        word = self._previous is not None and self._previous.text.lower()
+        return word == "array" or not self._after_value()

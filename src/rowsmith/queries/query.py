@@ -1,0 +1,123 @@
+"""A query as a value: what its file says of it, and where each piece of it stands there."""
+
+from __future__ import annotations
+
+import inspect
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Kind(StrEnum):
+    """What a call of a query gives, by aiosql's mark behind its name."""
+
+    MANY = "many"
+    """no mark: a list of rows"""
+    ONE = "one"
+    """`^`: one row or None"""
+    VALUE = "value"
+    """`$`: one value, None where there is no row"""
+    AFFECTED = "affected"
+    """`!`: the number of affected rows"""
+    RETURNING = "returning"
+    """`<!`: the row that RETURNING gives back, or None"""
+    EXECUTEMANY = "executemany"
+    """`*!`: the number of rows affected by all sets of parameters together"""
+    SCRIPT = "script"
+    """`#`: nothing; several statements, no parameters"""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One named query of a query file."""
+
+    name: str
+    namespace: tuple[str, ...]
+    """The sub-folders that it is in."""
+    kind: Kind
+    parameters: tuple[str, ...]
+    """In the order of their declaration: the first one is `$1` of `sql`."""
+    sql: str
+    """The statement as PostgreSQL gets it, with `$1`, `$2`, ... for the parameters."""
+    doc: str
+    record_class: str | None
+    file: Path
+    line: int
+    """The line of `-- name:` in `file`, from 1."""
+    source: Source
+
+    @property
+    def qualified_name(self) -> str:
+        """The name below the queries object, `posts.list_posts`."""
+        return ".".join((*self.namespace, self.name))
+
+    @property
+    def location(self) -> str:
+        """`file:line`, the file relative to the working folder where it lies below it."""
+        return f"{display_path(self.file)}:{self.line}"
+
+    @cached_property
+    def statement(self) -> bytes:
+        """`sql` as bytes: the form in which psycopg takes a statement that is not a literal of the program."""
+        return self.sql.encode()
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, rows, /)`."""
+        positional, keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
+        parameters = [inspect.Parameter("conn", positional)]
+        if self.kind is Kind.EXECUTEMANY:
+            parameters.append(inspect.Parameter("rows", positional))
+        else:
+            parameters += [inspect.Parameter(name, keyword) for name in self.parameters]
+        return inspect.Signature(parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The SQL of a query as its file has it, to point at a place in it."""
+
+    text: str
+    line: int
+    """The line of the file at which `text` begins, from 1."""
+    column: int
+    """The column of that line, from 0."""
+    shifts: tuple[tuple[int, int], ...]
+    """Where `$n` took the place of `:name`: (offset in the statement, offset in `text`), ascending."""
+
+    def place(self, position: int) -> tuple[int, str, int]:
+        """The line of the file, that line's text, and the column (from 0) of a 0-based offset in the statement."""
+        offset = self._offset(position)
+        before = self.text[:offset]
+        number = before.count("\n")
+        column = offset - (before.rfind("\n") + 1)
+        indent = self.column if number == 0 else 0
+        return self.line + number, " " * indent + self.text.split("\n")[number].rstrip(), column + indent
+
+    def _offset(self, position: int) -> int:
+        index = bisect_right(self.shifts, (position, len(self.text))) - 1
+        if index < 0:
+            return min(position, len(self.text))
+        in_statement, in_text = self.shifts[index]
+        return min(in_text + position - in_statement, len(self.text))
+
+
+class QueryFunction(Protocol):
+    """A query as it is called: `queries.get_user(conn, id=...)`."""
+
+    __name__: str
+    __signature__: inspect.Signature
+    query: Query
+    sql: str
+
+    @property
+    def __call__(self) -> Callable[..., Any]: ...
+
+
+def display_path(path: Path) -> str:
+    """The path as a person in the working folder would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
