@@ -15,9 +15,7 @@ from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.rows import check_shape
 
 
-def execute(
-    query: Query, conn: Connection[Any], values: Sequence[Any], rows: BaseRowFactory[Any]
-) -> Any:
+def execute(query: Query, conn: Connection[Any], values: Sequence[Any], rows: BaseRowFactory[Any]) -> Any:
     """Run the query; what it gives is said by its kind.
 
     `values` stand in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in

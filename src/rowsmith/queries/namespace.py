@@ -97,12 +97,11 @@ def _many(query: Query, rows: BaseRowFactory[Any]) -> FunctionType:
 
 
 def _execute(query: Query, conn: object, values: Sequence[Any], rows: BaseRowFactory[Any]) -> Any:
+    # pyright: isinstance() cannot tell the connection's row type, which the cursor of a query sets for itself.
     if isinstance(conn, Connection):
-        connection: Connection[Any] = conn
-        return execute(query, connection, values, rows)
+        return execute(query, conn, values, rows)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(conn, AsyncConnection):
-        aconnection: AsyncConnection[Any] = conn
-        return execute_async(query, aconnection, values, rows)
+        return execute_async(query, conn, values, rows)  # pyright: ignore[reportUnknownArgumentType]
     raise TypeError(
         f"{query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"
