@@ -20,8 +20,9 @@ ROOT = Path(__file__).parent.parent
 WORDS = {
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",
-    "AsyncIterator": "Iterator",
+    "AsyncGenerator": "Generator",
     "AsyncPool": "Pool",
+    "AsyncPooledConnection": "PooledConnection",
     "AsyncRawCursor": "RawCursor",
     "AsyncTransactionBlock": "TransactionBlock",
     "__aenter__": "__enter__",
@@ -29,6 +30,7 @@ WORDS = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
     "alock": "lock",
+    "asynccontextmanager": "contextmanager",
     "asleep": "sleep",
     "awithin": "within",
 }

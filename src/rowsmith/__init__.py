@@ -1,1 +1,18 @@
-__all__: list[str] = []
+"""rowsmith: plain SQL files as typed functions over pooled psycopg connections."""
+
+from rowsmith import errors
+from rowsmith.database import Database, check_health, connection, transaction
+from rowsmith.health import HealthCheck
+from rowsmith.queries.namespace import load_queries
+from rowsmith.settings import Settings
+
+__all__ = [
+    "Database",
+    "HealthCheck",
+    "Settings",
+    "check_health",
+    "connection",
+    "errors",
+    "load_queries",
+    "transaction",
+]

@@ -1,14 +1,15 @@
 """The error tree, and the questions asked of an error.
 
-What PostgreSQL or psycopg reports passes through as psycopg's own exception, with a note. The classes here are
-for what rowsmith itself finds wrong: the configuration, the query files, the shape of a result, the use of a
-transaction block. Where a psycopg class means the same, ours is a subclass of it too.
+What PostgreSQL or psycopg reports passes through as psycopg's own exception, with a note. The classes here are for what
+rowsmith itself finds wrong: the configuration, the query files, the shape of a result, the use of a transaction block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
+import psycopg
 import psycopg_pool
 
 
@@ -24,8 +25,12 @@ class ServerError(RowsmithError):
     """A PostgreSQL server of rowsmith's own could not be found, started or stopped."""
 
 
+class MigrationError(RowsmithError):
+    """A migration cannot be applied or rolled back as it stands."""
+
+
 class QueryFileError(RowsmithError):
-    """The query files hold faults. `faults` lists every one, each as `file:line: what is wrong and what to do`."""
+    """The query files hold faults. `faults` lists every one, as `file:line: what is wrong and what to do`."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -38,8 +43,7 @@ class RowCountError(RowsmithError):
 
 
 class ResultShapeError(RowsmithError):
-    """What a query gave back does not fit its mark: rows where none were meant, none where rows were, two columns
-    where one value was promised."""
+    """A result does not fit its query's mark: rows or no rows, one value or several columns."""
 
 
 class TransactionError(RowsmithError):
@@ -53,5 +57,91 @@ class TransactionAbortedError(TransactionError):
     """
 
 
+class Category(StrEnum):
+    """Why a database cannot be used, as far as it can be told from here."""
+
+    AUTH = "auth"
+    DNS = "dns"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    STARTING = "starting"
+    SATURATED = "saturated"
+    POOL_EXHAUSTED = "pool_exhausted"
+    READ_ONLY = "read_only"
+    UNKNOWN = "unknown"
+
+
 class PoolTimeoutError(RowsmithError, psycopg_pool.PoolTimeout):
     """No connection came free in time. The message says whether all are in use or none could be made, and why."""
+
+    def __init__(self, message: str, category: Category) -> None:
+        super().__init__(message)
+        self.category = category
+
+
+HINTS = {
+    Category.AUTH: "Check the user name and the password in DATABASE_URL, and the server's pg_hba.conf.",
+    Category.DNS: "Check the host name in DATABASE_URL.",
+    Category.REFUSED: "Is the server running, and does it listen at the host and port of DATABASE_URL?",
+    Category.TIMEOUT: "Is the host reachable from here? A firewall that drops packets looks like this.",
+    Category.STARTING: "The server is starting up or shutting down: try again in a moment.",
+    Category.SATURATED: "The server's max_connections are in use: lower DB_MAX_CONNECTIONS, or raise the server's.",
+    Category.POOL_EXHAUSTED: "Hold connections for less time, or raise DB_MAX_CONNECTIONS.",
+    Category.READ_ONLY: "This is a standby, or its default is read-only: DATABASE_URL should name the primary.",
+}
+"""What a person can do about it."""
+
+# Manual, appendix "PostgreSQL Error Codes". 57P01 and 57P02 end a session when the server shuts down.
+_BY_SQLSTATE = {
+    "25006": Category.READ_ONLY,
+    "28000": Category.AUTH,
+    "28P01": Category.AUTH,
+    "42501": Category.AUTH,
+    "53300": Category.SATURATED,
+    "57P01": Category.STARTING,
+    "57P02": Category.STARTING,
+    "57P03": Category.STARTING,
+}
+# A failed connection attempt has no SQLSTATE in psycopg, only libpq's text. libpq's own part of it is English in the
+# binary package; a server with another lc_messages is not understood and counts as UNKNOWN.
+_BY_TEXT = (
+    ("password authentication failed", Category.AUTH),
+    ("no password supplied", Category.AUTH),
+    ("authentication failed", Category.AUTH),
+    ("no pg_hba.conf entry", Category.AUTH),
+    ("is not permitted to log in", Category.AUTH),
+    ("permission denied for database", Category.AUTH),
+    ('role "', Category.AUTH),
+    ("could not translate host name", Category.DNS),
+    ("failed to resolve host", Category.DNS),
+    ("Name or service not known", Category.DNS),
+    ("nodename nor servname", Category.DNS),
+    ("name resolution", Category.DNS),
+    ("the database system is", Category.STARTING),
+    ("terminating connection due to administrator command", Category.STARTING),
+    ("too many clients", Category.SATURATED),
+    ("connection slots are reserved", Category.SATURATED),
+    ("too many connections", Category.SATURATED),
+    ("Connection refused", Category.REFUSED),
+    ("No such file or directory", Category.REFUSED),
+    ("timeout expired", Category.TIMEOUT),
+    ("timed out", Category.TIMEOUT),
+)
+
+
+def category(error: BaseException) -> Category:
+    """Why the database cannot be used, judged by an error of psycopg, its pool, or the operating system."""
+    if isinstance(error, PoolTimeoutError):
+        return error.category
+    if isinstance(error, (TimeoutError, psycopg.errors.ConnectionTimeout)):
+        return Category.TIMEOUT
+    if isinstance(error, psycopg.Error):
+        if error.sqlstate in _BY_SQLSTATE:
+            return _BY_SQLSTATE[error.sqlstate]
+        return next((found for text, found in _BY_TEXT if text in str(error)), Category.UNKNOWN)
+    return Category.UNKNOWN
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether another attempt to connect, a moment later, could succeed with nothing changed here."""
+    return category(error) in (Category.REFUSED, Category.TIMEOUT, Category.STARTING, Category.SATURATED, Category.DNS)

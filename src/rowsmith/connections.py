@@ -1,0 +1,74 @@
+# Generated from connections_async.py by tools/async_to_sync.py: change that file, then run `make format`.
+"""The connections of a pool: psycopg's own, which report what happens to them and know a deadline."""
+
+from __future__ import annotations
+
+from time import monotonic, perf_counter
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
+
+from rowsmith.events import ConnectionEvents
+
+_T = TypeVar("_T")
+
+
+class PooledConnection(Connection[TupleRow]):
+    """A psycopg connection of a rowsmith pool. It is in autocommit mode: transaction blocks say BEGIN themselves."""
+
+    events: ConnectionEvents
+    deadline: float | None = None
+    """The time, on the monotonic clock, by which any statement must have answered."""
+    in_block: bool = False
+    """Whether a transaction block is open here."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Connect, and tell `events` (one of the keyword arguments) how that went."""
+        events: ConnectionEvents = kwargs.pop("events")
+        start = perf_counter()
+        try:
+            conn = super().connect(conninfo, **kwargs)
+        except psycopg.Error as error:
+            events.failed(error)
+            raise
+        conn.events = events
+        events.opened(conn.pgconn.backend_pid, (perf_counter() - start) * 1000)
+        return conn
+
+    def close(self) -> None:
+        """Close the connection; does nothing where it is closed already."""
+        if not self.closed:
+            self.events.closed(self.pgconn.backend_pid)
+        super().close()
+
+    def commit(self) -> None:
+        """Commit, as psycopg does. Raises ProgrammingError in a transaction block, whose end commits."""
+        self._check_outside_block("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back, as psycopg does. Raises ProgrammingError in a transaction block: raise an exception there."""
+        self._check_outside_block("rollback")
+        super().rollback()
+
+    def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
+        """Wait for a step of the protocol, as psycopg does, and no longer than the deadline."""
+        if timeout is None and self.deadline is not None:
+            timeout = max(self.deadline - monotonic(), 0)
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError as error:
+            if self.deadline is not None and monotonic() >= self.deadline:
+                raise TimeoutError("the server did not answer in time") from error
+            raise
+
+    def _check_outside_block(self, what: str) -> None:
+        if self.in_block:
+            raise psycopg.ProgrammingError(
+                f"{what}() inside a transaction block: the end of the block commits, an exception rolls back. To undo "
+                "a part, nest a `with transaction():`"
+            )

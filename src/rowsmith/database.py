@@ -1,0 +1,223 @@
+"""A database: its pools, connections and transaction blocks, for threads and for tasks; and the default one."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import TupleRow
+
+from rowsmith.blocks import TransactionBlock
+from rowsmith.blocks_async import AsyncTransactionBlock
+from rowsmith.errors import TransactionError
+from rowsmith.health import HealthCheck
+from rowsmith.logs import set_level
+from rowsmith.pool import Pool
+from rowsmith.pool_async import AsyncPool
+from rowsmith.settings import Settings
+from rowsmith.transactions import IsolationLevel, OpenTransactions, TransactionOptions
+
+PROBE_SECONDS = 5.0
+"""How long a health probe may take, unless told."""
+
+_S = TypeVar("_S")
+_A = TypeVar("_A")
+
+
+class Block(Generic[_S, _A]):
+    """A context manager for both worlds: `with` gives what is synchronous, `async with` what is not."""
+
+    def __init__(
+        self, enter: Callable[[], AbstractContextManager[_S]], aenter: Callable[[], AbstractAsyncContextManager[_A]]
+    ) -> None:
+        self._make, self._amake = enter, aenter
+        self._entered: AbstractContextManager[_S] | None = None
+        self._aentered: AbstractAsyncContextManager[_A] | None = None
+
+    def __enter__(self) -> _S:
+        self._check_free()
+        self._entered = self._make()
+        try:
+            return self._entered.__enter__()
+        except BaseException:
+            self._entered = None
+            raise
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            entered.__exit__(exc_type, exc, traceback)
+
+    async def __aenter__(self) -> _A:
+        self._check_free()
+        self._aentered = self._amake()
+        try:
+            return await self._aentered.__aenter__()
+        except BaseException:
+            self._aentered = None
+            raise
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entered, self._aentered = self._aentered, None
+        if entered is not None:
+            await entered.__aexit__(exc_type, exc, traceback)
+
+    def _check_free(self) -> None:
+        if self._entered is not None or self._aentered is not None:
+            raise TransactionError("this block is entered already: call transaction() or connection() for each `with`")
+
+
+class Database:
+    """One PostgreSQL database: a pool for threads and one for each event loop, opened at their first use.
+
+    `settings` are a `Settings`, a URL (all else then comes from the environment), or None for the environment alone;
+    the last two raise SettingsError. Several databases live side by side. Use it as a context manager, or call
+    `close()` (`await aclose()` where it was used from an event loop).
+
+    A connection that is handed out is a psycopg connection, to be used by one thread or task at a time.
+    """
+
+    def __init__(self, settings: Settings | str | None = None) -> None:
+        if isinstance(settings, str):
+            settings = Settings(database_url=settings)
+        self.settings = Settings() if settings is None else settings
+        self._name = str(self.settings.describe()["database"] or self.settings.application_name)
+        self._pool = Pool(self.settings, self._name)
+        self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
+        self._apools_lock = threading.Lock()
+        self._transactions: OpenTransactions = {}
+        self._closed = False
+        set_level(self.settings)
+
+    def __repr__(self) -> str:
+        place = self.settings.describe()
+        return f"<Database {place['database']} at {place['host'] or 'the default host'}>"
+
+    def transaction(
+        self, *, isolation: IsolationLevel | None = None, read_only: bool = False, deferrable: bool = False
+    ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
+        """A block in one transaction: `with db.transaction() as conn:`, or `async with`.
+
+        It commits at its normal end, and rolls back when any exception leaves it, KeyboardInterrupt and
+        CancelledError too. A block inside a block of the same thread or task is a savepoint of it. The options are
+        PostgreSQL's (manual, "SET TRANSACTION"), for the outermost block; left out, the server's defaults hold.
+
+        Raises, at its end: TransactionAbortedError where an SQL error was caught inside, TransactionError where the
+        transaction was ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred
+        constraint.
+        """
+        options = TransactionOptions(isolation, read_only, deferrable)
+        return Block(
+            lambda: TransactionBlock(self._pool, self._transactions, options),
+            lambda: AsyncTransactionBlock(self._apool(), self._transactions, options),
+        )
+
+    def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
+        """A connection in autocommit mode, for the length of the block: each statement is a transaction of its own.
+
+        It is another connection than that of a transaction block around it. Raises PoolTimeoutError.
+        """
+        return Block(self._pool.connection, lambda: self._apool().connection())
+
+    def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
+        """Probe the database with a SELECT 1. Takes `timeout` seconds at most, and never raises."""
+        return self._pool.check_health(timeout)
+
+    async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
+        """As `check_health`, over the event loop's own pool."""
+        return await self._apool().check_health(timeout)
+
+    def statistics(self) -> dict[str, int]:
+        """The pools' figures, added up: psycopg_pool's own (see its manual), and `connections_in_use`.
+
+        `pool_size`, `pool_available`, `requests_num`, `requests_waiting`, `connections_num` and so on; times in ms.
+        """
+        total: Counter[str] = Counter()
+        total.update(self._pool.statistics())
+        for pool in self._apools.values():
+            total.update(pool.statistics())
+        return dict(total)
+
+    def close(self) -> None:
+        """Close the threads' pool. A connection that is out is closed when its block ends."""
+        self._closed = True
+        self._pool.close()
+
+    async def aclose(self) -> None:
+        """Close the pool of this event loop, and the threads' pool."""
+        pool = self._apools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _apool(self) -> AsyncPool:
+        """The running event loop's pool: sockets and locks of asyncio belong to the loop that they were made in."""
+        loop = asyncio.get_running_loop()
+        with self._apools_lock:
+            for ended in [other for other in self._apools if other.is_closed()]:
+                del self._apools[ended]  # its sockets close with the last reference; nothing can await them any more
+            if loop not in self._apools:
+                self._apools[loop] = AsyncPool(self.settings, self._name)
+            return self._apools[loop]
+
+
+class _Default:
+    """The database of this process, made from the environment when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._database: Database | None = None
+
+    def get(self) -> Database:
+        with self._lock:
+            if self._database is None:
+                self._database = Database()
+                atexit.register(self._database.close)
+            return self._database
+
+
+_default = _Default()
+
+
+def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
+    """`Database.connection` of the default database. Raises SettingsError where the environment is wrong."""
+    return _default.get().connection()
+
+
+def transaction(
+    *, isolation: IsolationLevel | None = None, read_only: bool = False, deferrable: bool = False
+) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
+    """`Database.transaction` of the default database. Raises SettingsError where the environment is wrong."""
+    return _default.get().transaction(isolation=isolation, read_only=read_only, deferrable=deferrable)
+
+
+def check_health(*, timeout: float = PROBE_SECONDS) -> HealthCheck:
+    """`Database.check_health` of the default database. Raises SettingsError where the environment is wrong."""
+    return _default.get().check_health(timeout=timeout)

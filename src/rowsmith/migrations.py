@@ -1,0 +1,226 @@
+"""Migrations: plain-SQL files applied by yoyo, over a backend that mends what yoyo leaves open.
+
+The backend serves both ways in, `yoyo apply` with `database = rowsmith://env` in yoyo.ini, and `apply` below. It takes
+its URL from the settings (MIGRATION_DATABASE_URL, else DATABASE_URL) and connects with psycopg 3. Beyond yoyo's own:
+
+- the lock is an advisory lock of the server, gone with its holder's connection, where yoyo's row outlives a killed run;
+- a transactional migration and its mark are one transaction, so that a crash cannot leave one without the other;
+- a rollback without a rollback file is refused, where yoyo would mark it as rolled back and change nothing.
+"""
+
+# yoyo has no annotations, so pyright knows nothing of what comes from it:
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from getpass import getuser
+from os import getuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from yoyo import default_migration_table, read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import DatabaseURI
+from yoyo.scripts.main import InvalidArgument
+
+from rowsmith.errors import MigrationError, SettingsError
+from rowsmith.events import explain
+from rowsmith.settings import Settings
+
+logger = logging.getLogger("rowsmith.migrations")
+
+LOCK_SECONDS = 600.0
+"""How long a run waits for another one: as long as a long migration may take."""
+_POLL_SECONDS = 0.25
+# Any number serves, as long as every migrator of a database has the same: these are the letters of "rowsmith".
+_LOCK_KEY = int.from_bytes(b"rowsmith")
+
+Progress = Callable[[int, int, str], None]
+"""Called before each migration with its number, from 1, how many there are, and its id."""
+
+
+def apply(settings: Settings, sources: Sequence[Path], progress: Progress | None = None) -> list[str]:
+    """Apply every migration of the folders that is not applied yet, in order; the ids of those that were.
+
+    Raises psycopg.Error with a note naming the migration, MigrationError where another run holds the lock.
+    """
+    with _backend(settings) as backend, backend.lock():
+        todo = list(backend.to_apply(read_migrations(*map(str, sources))))
+        for number, migration in enumerate(todo, 1):
+            if progress:
+                progress(number, len(todo), migration.id)
+            backend.apply_one(migration)
+        return [migration.id for migration in todo]
+
+
+def pending(settings: Settings, sources: Sequence[Path]) -> list[str]:
+    """The ids of the migrations that are not applied yet, in order."""
+    with _backend(settings) as backend:
+        return [migration.id for migration in backend.to_apply(read_migrations(*map(str, sources)))]
+
+
+def _backend(settings: Settings) -> RowsmithBackend:
+    uri = DatabaseURI("rowsmith", None, None, "settings", None, None, {})
+    backend = RowsmithBackend(uri, default_migration_table, settings)
+    backend.init_database()
+    return backend
+
+
+class RefusedError(MigrationError, InvalidArgument):  # type: ignore[misc]  # yoyo has no annotations
+    """A MigrationError that yoyo's command line prints as one line, without a traceback."""
+
+
+class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no annotations
+    """yoyo's backend for psycopg 3, with the differences that the module's docstring names."""
+
+    record: Callable[[], None] | None = None
+    """What to write into the transaction at hand before it commits."""
+    _is_locked: bool = False
+
+    def __init__(self, dburi: DatabaseURI, migration_table: str, settings: Settings | None = None) -> None:
+        self._settings = settings
+        super().__init__(dburi, migration_table)
+
+    def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
+        """Connect as the migration role. For yoyo's command line, what is wrong is one line and no traceback."""
+        try:
+            settings = self._settings or Settings()
+        except SettingsError as error:
+            raise InvalidArgument(str(error)) from None
+        try:
+            return psycopg.connect(settings.conninfo("migration"), autocommit=True)
+        except psycopg.OperationalError as error:
+            explain(error, str(settings.describe("migration")["database"]))
+            if self._settings is not None:
+                raise
+            raise InvalidArgument("\n".join([str(error), *error.__notes__])) from None
+
+    def init_database(self) -> None:
+        """PostgreSQL rolls DDL back, which yoyo would try out; and the lock needs no table."""
+        self.has_transactional_ddl = True
+
+    def copy(self) -> RowsmithBackend:
+        """A second connection: yoyo runs each migration on one of its own."""
+        other = RowsmithBackend(self.uri, self.migration_table, self._settings)
+        other.has_transactional_ddl = True
+        other._internal_schema_updated = True
+        return other
+
+    @contextmanager
+    def lock(self, timeout: float = LOCK_SECONDS) -> Generator[None]:
+        """Keep other migrators of this database out, waiting for one at work for `timeout` seconds at most.
+
+        Polled and not waited for in the server: a session that waits inside pg_advisory_lock holds a snapshot, for
+        which CREATE INDEX CONCURRENTLY would wait in turn. Raises MigrationError.
+        """
+        if self._is_locked:
+            yield
+            return
+        deadline = time.monotonic() + timeout
+        while not self._try_lock():
+            if time.monotonic() > deadline:
+                raise RefusedError(f"another migration run, {self._holder()}, held the lock for {timeout:.0f} s")
+            logger.info("waiting for another migration run: %s", self._holder())
+            time.sleep(_POLL_SECONDS)
+        self._is_locked = True
+        try:
+            yield
+        finally:
+            self._is_locked = False
+            if not self.connection.closed:
+                self.connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_KEY])
+
+    def break_lock(self) -> None:
+        """Raises: there is nothing to break."""
+        raise InvalidArgument("the lock ends with the connection that holds it; there is none to break")
+
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
+        """Apply one migration and mark it, in one transaction where it is transactional."""
+        logger.info("applying %s", migration.id)
+        self._process(migration, "apply", force, mark)
+
+    def rollback_one(self, migration: Any, force: bool = False) -> None:
+        """Roll one migration back and take its mark away. Raises MigrationError where it has no rollback file."""
+        rollback = Path(migration.path).with_suffix(".rollback.sql")
+        if migration.is_raw_sql() and not rollback.exists():
+            raise RefusedError(
+                f"{migration.id} cannot be rolled back: there is no {rollback.name}. Write it, or undo the migration "
+                f"by hand and run `yoyo unmark --revision {migration.id}`"
+            )
+        logger.info("rolling back %s", migration.id)
+        self._process(migration, "rollback", force, mark=True)
+
+    def commit(self) -> None:
+        """Commit; what is to be recorded of the migration goes into the same transaction."""
+        record, self.record = self.record, None
+        if record is not None:
+            record()
+        super().commit()
+
+    def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:
+        """yoyo's log entry, without its look-up of this host's full name in the DNS, which can hang."""
+        return {
+            "id": str(uuid.uuid1()),
+            "migration_id": migration and migration.id,
+            "migration_hash": migration and migration.hash,
+            "username": _user(),
+            "hostname": socket.gethostname(),
+            "created_at_utc": datetime.now(UTC).replace(tzinfo=None),
+            "operation": operation,
+        }
+
+    def _process(self, migration: Any, direction: str, force: bool, mark: bool) -> None:
+        self.ensure_internal_schema_updated()
+        migration.load()
+        with self.copy() as backend:
+            record = partial(backend.write_record, migration, direction, mark)
+            if migration.use_transactions:
+                backend.record = record
+            try:
+                migration.process_steps(backend, direction, force=force)
+            except psycopg.Error as error:
+                error.add_note(f"in migration {migration.id}, {direction} ({migration.path})")
+                raise
+            if not migration.use_transactions:
+                with backend.transaction():
+                    record()
+
+    def write_record(self, migration: Any, direction: str, mark: bool) -> None:
+        """Log that a migration was applied or rolled back, and mark or unmark it."""
+        self.log_migration(migration, direction)
+        if mark and direction == "apply":
+            self.mark_one(migration, log=False)
+        elif mark:
+            self.unmark_one(migration, log=False)
+
+    def _try_lock(self) -> bool:
+        row = self.connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone()
+        return bool(row[0])
+
+    def _holder(self) -> str:
+        row = self.connection.execute(
+            "SELECT a.pid, a.application_name, a.backend_start"
+            " FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datid = l.database"
+            " WHERE l.locktype = 'advisory' AND l.granted"
+            " AND (l.classid::bigint << 32) + l.objid::bigint = %s",
+            [_LOCK_KEY],
+        ).fetchone()
+        return "just gone" if row is None else f"server process {row[0]} ({row[1]}, since {row[2]:%H:%M:%S})"
+
+
+def _user() -> str:
+    """Who migrates; in a container the user id often has no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {getuid()}"

@@ -1,0 +1,188 @@
+"""A pool: psycopg_pool's, opened at the first use, with the reason when it has no connection to give."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from time import monotonic, perf_counter
+
+import psycopg
+import psycopg_pool
+from psycopg_pool import AsyncConnectionPool
+
+from rowsmith.concurrency import alock, asleep, awithin
+from rowsmith.connections_async import AsyncPooledConnection
+from rowsmith.errors import Category, PoolTimeoutError, is_passing
+from rowsmith.events import ConnectionEvents, explain
+from rowsmith.health import HealthCheck, failed, passed, utc_now
+from rowsmith.resilience import backoff
+from rowsmith.settings import Settings
+
+# psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
+_RECONNECT_SECONDS = 4
+
+
+class AsyncPool:
+    """Connections of one database, at most `settings.max_connections` of them."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self.events = ConnectionEvents(name)
+        self._conninfo = settings.conninfo()
+        self._kwargs = {
+            "autocommit": True,
+            # Behind a transaction pooler the next statement may run on a server process that never prepared it.
+            "prepare_threshold": None if settings.pgbouncer else 5,
+            "events": self.events,
+        }
+        self._pool = AsyncConnectionPool(
+            self._conninfo,
+            connection_class=AsyncPooledConnection,
+            kwargs=self._kwargs,
+            min_size=settings.min_connections,
+            max_size=settings.max_connections,
+            timeout=settings.pool_timeout / 1000,
+            max_lifetime=settings.max_lifetime / 1000,
+            max_idle=settings.max_idle / 1000,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            name=name,
+            open=False,
+        )
+        self._opening = alock()
+        self._opened = self._closed = False
+        self._taken: set[AsyncPooledConnection] = set()
+
+    async def open(self) -> None:
+        """Open the pool, once, however many ask for it at the same time.
+
+        A connection is made first and given up again, so that a wrong password or a server that is down is that
+        error, at once, and not a timeout of the pool. Passing faults are tried again `connect_retries` times.
+
+        Raises psycopg.OperationalError, with a note that says what to do.
+        """
+        if self._opened:
+            return
+        async with self._opening:
+            if self._opened:
+                return
+            await (await self._first_connection()).close()
+            await self._pool.open()
+            self._opened = True
+
+    async def take(self, timeout: float | None = None) -> AsyncPooledConnection:
+        """A connection out of the pool, waited for `timeout` seconds at most (None: `pool_timeout`).
+
+        It has to go back with `give`. Raises PoolTimeoutError, PoolClosed, and what `open` raises.
+        """
+        if self._closed:
+            raise psycopg_pool.PoolClosed("this Database was closed; make a new one to go on")
+        await self.open()
+        start = monotonic()
+        try:
+            conn = await self._pool.getconn(timeout)
+        except psycopg_pool.PoolTimeout as error:
+            raise self._timeout(monotonic() - start) from error
+        self._taken.add(conn)
+        return conn
+
+    async def give(self, conn: AsyncPooledConnection) -> None:
+        """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""
+        self._taken.discard(conn)
+        await self._pool.putconn(conn)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[AsyncPooledConnection]:
+        """A connection for the length of a block, in autocommit mode."""
+        conn = await self.take()
+        try:
+            yield conn
+        finally:
+            await self.give(conn)
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Close the pool for good. Connections that are out are closed when they come back."""
+        self._closed = True
+        await self._pool.close(timeout)
+
+    def statistics(self) -> dict[str, int]:
+        """psycopg_pool's figures (see its manual), and `connections_in_use`."""
+        return {**self._pool.get_stats(), "connections_in_use": len(self._taken)}
+
+    async def check_health(self, timeout: float) -> HealthCheck:
+        """Probe the database with a SELECT 1, in `timeout` seconds at most. Never raises an Exception."""
+        checked_at, start = utc_now(), perf_counter()
+        try:
+            await self._probe(monotonic() + timeout)
+        except Exception as error:  # noqa: BLE001 - the answer of a probe is a value
+            return failed(checked_at, (perf_counter() - start) * 1000, error)
+        return passed(checked_at, (perf_counter() - start) * 1000)
+
+    async def _probe(self, deadline: float) -> None:
+        """Over an idle connection of the pool; over a new one where the pool has none, or a dead one."""
+        statistics = self.statistics()
+        full = statistics["connections_in_use"] >= self.settings.max_connections
+        if self._opened and (full or statistics.get("pool_available", 0) > 0):
+            conn = await self.take(deadline - monotonic())
+            try:
+                await _select_1(conn, deadline)
+            except psycopg.OperationalError:
+                if not conn.broken or deadline <= monotonic():
+                    raise
+            else:
+                return
+            finally:
+                await self.give(conn)
+        conn = await awithin(deadline - monotonic(), self._connect, _close)
+        try:
+            await _select_1(conn, deadline)
+        finally:
+            await conn.close()
+
+    async def _first_connection(self) -> AsyncPooledConnection:
+        pauses = backoff(self.settings.connect_retries, random.random)
+        while True:
+            try:
+                return await self._connect()
+            except psycopg.Error as error:
+                pause = next(pauses, None)
+                if pause is None or not is_passing(error):
+                    explain(error, self._where())
+                    raise
+                await asleep(pause)
+
+    async def _connect(self) -> AsyncPooledConnection:
+        return await AsyncPooledConnection.connect(self._conninfo, **self._kwargs)
+
+    def _where(self) -> str:
+        place = self.settings.describe()
+        return f"database {place['database']} at {place['host'] or 'the default host'}, port {place['port'] or 5432}"
+
+    def _timeout(self, waited: float) -> PoolTimeoutError:
+        message = f"no connection to {self._where()} came free in {waited:.1f} s: "
+        if failure := self.events.last_failure:
+            message += f"none can be made ({failure.category}): {failure.message}"
+            return PoolTimeoutError(message, failure.category)
+        message += (
+            f"{len(self._taken)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
+            "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
+        )
+        return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
+
+
+async def _select_1(conn: AsyncPooledConnection, deadline: float) -> None:
+    conn.deadline = deadline
+    try:
+        await conn.execute("SELECT 1", prepare=False)
+    finally:
+        conn.deadline = None
+    if conn.info.get_parameters().get("target_session_attrs") in ("read-only", "standby", "prefer-standby"):
+        return
+    # The server reports both unasked, at the start of a session and when they change (protocol, ParameterStatus).
+    for parameter in ("in_hot_standby", "default_transaction_read_only"):
+        if conn.info.parameter_status(parameter) == "on":
+            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
+
+
+async def _close(conn: AsyncPooledConnection) -> None:
+    await conn.close()

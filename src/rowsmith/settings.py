@@ -1,0 +1,302 @@
+"""Settings: the environment, checked and frozen.
+
+Every variable is read once, by `Settings()`. What is wrong with any of them is reported at once, in one
+`SettingsError` with a line for each fault, and no line holds a part of a URL that could be a password.
+Every duration is a whole number of milliseconds, in the environment and in the fields alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal, NoReturn, final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rowsmith.errors import SettingsError
+
+Role = Literal["runtime", "migration"]
+
+# PostgreSQL's integer settings end here, and so does the int of libpq's connect_timeout.
+_MAX_INT = 2_147_483_647
+# NAMEDATALEN - 1: the server cuts a longer application_name.
+_MAX_NAME = 63
+_MAX_PORT = 65_535
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
+_NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not read here). {_SET_URL}"
+_ENCODE = (
+    "Percent-encode these characters in the user name and the password: "
+    "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25, space as %20."
+)
+_UNREADABLE = f"cannot be read as a PostgreSQL URL. {_ENCODE}"
+_BAD_PORT = f"has a port that is not a number from 1 to 65535. {_ENCODE}"
+
+
+def variable_name(field: str) -> str:
+    """The environment variable that a field of `Settings` is read from: `max_idle` -> `DB_MAX_IDLE`."""
+    prefixed = f"{Settings.model_config.get('env_prefix', '')}{field}"
+    return str(Settings.model_fields[field].validation_alias or prefixed).upper()
+
+
+def _shown(value: object) -> str:
+    """A value as a message quotes it, unless it looks like a connection string in the wrong variable."""
+    text = value if isinstance(value, str) else repr(value)
+    if not text.strip():
+        return "empty"
+    if re.search("://|password", text, re.IGNORECASE):
+        return "a connection string"
+    return repr(value) if len(text) <= _MAX_NAME else f"{len(text)} characters long"
+
+
+def _wrong(value: object, info: ValidationInfo, expected: str) -> ValueError:
+    """The line for a value that is not what was expected. Every such field has a default: it is the example."""
+    field = str(info.field_name)
+    name, default = variable_name(field), Settings.model_fields[field].default
+    example = str(default).lower() if isinstance(default, bool) else default
+    return ValueError(f"{name} is {_shown(value)}: expected {expected}. Example: {name}={example}")
+
+
+def _digits(value: object) -> int | None:
+    """The number that digits alone make; `int()` would also take 1_000, +5, and the digits of other scripts."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch("[0-9]+", text):
+        return None
+    # Eleven significant digits are too many already, and int() itself refuses 4301.
+    return int(text.lstrip("0")[:11] or "0")
+
+
+def _whole_number(minimum: int, what: str = "a whole number") -> BeforeValidator:
+    """A validator for a whole number from `minimum` to the largest that PostgreSQL takes."""
+
+    def parse(value: object, info: ValidationInfo) -> int:
+        number = _digits(value)
+        if number is None or number < minimum:
+            raise _wrong(value, info, f"{what}, {minimum} or more")
+        if number > _MAX_INT:
+            raise _wrong(value, info, f"{what}, at most {_MAX_INT}")
+        return number
+
+    return BeforeValidator(parse)
+
+
+def _boolean(value: object, info: ValidationInfo) -> bool:
+    text = str(value).strip().lower()
+    if text not in _TRUE + _FALSE:
+        raise _wrong(value, info, "true or false (or 1, 0, yes, no, on, off)")
+    return text in _TRUE
+
+
+def _name(value: object, info: ValidationInfo) -> str:
+    """Printable ASCII only: the server replaces anything else in application_name."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(f"[ -~]{{1,{_MAX_NAME}}}", text):
+        raise _wrong(value, info, f"1 to {_MAX_NAME} printable ASCII characters")
+    return text
+
+
+def _read_url(url: str) -> dict[str, str]:
+    """The libpq parameters of a URL. Raises `psycopg.Error` or `UnicodeError`, whose text may quote its password."""
+    # libpq knows two lower-case schemes; a URL's scheme may be in any case (RFC 3986, 3.1).
+    parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
+    return {key: str(value) for key, value in parameters.items() if value is not None}
+
+
+def _unknown_option(query: str) -> str | None:
+    """The first option in a URL's query that libpq does not have; None if a secret stands before it.
+
+    An `&` that was left unencoded in `?password=...` makes an "option" of the rest of the password.
+    """
+    # libpq marks what must not be displayed with "*", as its PQconndefaults documents.
+    secret = {option.keyword.decode(): option.dispchar == b"*" for option in Conninfo.parse(b"")}
+    secret["ssl"] = False  # `ssl=true` is read as `sslmode=require`
+    for part in query.split("&"):
+        option, is_pair, _ = part.partition("=")
+        if secret.get(option) or not is_pair:
+            return None
+        if option not in secret:
+            return option if re.fullmatch("[A-Za-z_]+", option) else None
+    return None
+
+
+def _url_fault(url: str) -> str | None:
+    """What is wrong with a URL, as the rest of a sentence that starts with the variable's name; None if nothing."""
+    if not url:
+        return f"is empty. {_SET_URL}"
+    parts = re.fullmatch("([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url, re.DOTALL)
+    if not parts:
+        return _NOT_A_URL
+    scheme, rest = parts.groups()
+    if scheme.lower() not in _SCHEMES:
+        return f"has the scheme {scheme!r}: expected {'://, '.join(_SCHEMES)}://. {_SET_URL}"
+    # Only one @ is free of doubt: libpq takes u:p@ss@host as a host named "ss@host", and u:p/w@host as a port "p",
+    # so that a part of the password would be logged as something else.
+    authority, _, path = rest.partition("/")
+    if authority.count("@") > 1 or "@" in path or "\0" in rest:
+        return _UNREADABLE
+    try:
+        ports = _read_url(url).get("port", "").split(",")
+    except (psycopg.Error, UnicodeError):
+        option = _unknown_option(rest.rpartition("@")[2].partition("?")[2])
+        unknown = f"has the option {option!r}, which libpq does not know. Remove it from the URL."
+        return unknown if option else _UNREADABLE
+    return None if all(1 <= (_digits(port) or 0) <= _MAX_PORT for port in ports if port) else _BAD_PORT
+
+
+def _url(value: object, info: ValidationInfo) -> SecretStr:
+    url = value.get_secret_value() if isinstance(value, SecretStr) else value
+    fault = _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}"
+    if fault:
+        raise ValueError(f"{variable_name(str(info.field_name))} {fault}")
+    return SecretStr(str(url).strip())
+
+
+_Url = Annotated[SecretStr, BeforeValidator(_url)]
+_Count = Annotated[int, _whole_number(0)]
+_PositiveCount = Annotated[int, _whole_number(1)]
+_Milliseconds = Annotated[int, _whole_number(1, "a whole number of milliseconds")]
+_Limit = Annotated[int, _whole_number(0, "a whole number of milliseconds (0 for no limit)")]
+_Flag = Annotated[bool, BeforeValidator(_boolean)]
+_Name = Annotated[str, BeforeValidator(_name)]
+
+
+def _fault(error: ErrorDetails) -> str:
+    """One line of the message, for one of pydantic's errors."""
+    field = str(error["loc"][0])
+    if error["type"] == "missing":
+        return f"{variable_name(field)} is not set. {_SET_URL}"
+    if error["type"] == "extra_forbidden":
+        return f"{field!r} is not a setting. The settings are: {', '.join(Settings.model_fields)}."
+    return error["msg"].removeprefix("Value error, ")
+
+
+@final
+class Settings(BaseSettings):
+    """The configuration of one database, from keyword arguments, then the environment, then `.env`.
+
+    `Settings()` reads the environment, and the file `.env` in the current folder where there is one; the
+    environment wins over the file, and `Settings(max_connections=20)` over both. An empty variable is a fault,
+    not the default. Raises `rowsmith.errors.SettingsError`, which lists every fault.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix="DB_",  # the three that have a validation_alias are read without it
+        env_file=".env",
+        dotenv_filtering="only_existing",
+    )
+
+    database_url: _Url = Field(validation_alias="database_url", description="URL for the role of the program.")
+    migration_database_url: _Url | None = Field(
+        None, validation_alias="migration_database_url", description="URL for DDL; None: that is `database_url`."
+    )
+    # Before min_connections, whose validator looks at it (and runs for a default too, as in all BaseSettings).
+    max_connections: _PositiveCount = Field(10, description="Most connections in the pool; 1 or more.")
+    min_connections: _Count = Field(2, description="Connections kept open; 0 or more, at most max_connections.")
+    pool_timeout: _Milliseconds = Field(30_000, description="Longest wait for a free connection, in ms.")
+    connection_timeout: _Milliseconds = Field(30_000, description="Longest time to establish a connection, in ms.")
+    statement_timeout: _Limit = Field(60_000, description="Longest run of one statement, in ms; 0: no limit.")
+    lock_timeout: _Limit = Field(0, description="Longest wait for one lock, in ms; 0: no limit.")
+    idle_in_transaction_timeout: _Limit = Field(60_000, description="Longest idle transaction, in ms; 0: no limit.")
+    max_lifetime: _Milliseconds = Field(3_600_000, description="Age at which a connection is replaced, in ms.")
+    max_idle: _Milliseconds = Field(600_000, description="Idle time after which a spare one is closed, in ms.")
+    connect_retries: _Count = Field(3, description="Further attempts after a failed one; 0: none.")
+    breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
+    breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker lets one try, in ms.")
+    pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
+    application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
+    app_env: _Name = Field(
+        "development", validation_alias="app_env", description="`development` logs every query; others errors only."
+    )
+
+    def __init__(self, **values: Any) -> None:
+        """Raises `SettingsError`; what pydantic raised, which holds the values, is not chained to it."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            faults = [_fault(each) for each in error.errors(include_url=False, include_input=False)]
+        except UnicodeDecodeError:
+            faults = [".env is not UTF-8 text. Save it as UTF-8."]
+        except OSError as error:
+            faults = [f".env cannot be read: {error.strerror}. Make it readable, or remove it."]
+        else:
+            return
+        count = "1 setting is" if len(faults) == 1 else f"{len(faults)} settings are"
+        raise SettingsError("\n  ".join([f"rowsmith cannot start: {count} wrong.", *faults]))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Raises `SettingsError`. The message of pydantic's own `frozen` would quote the value."""
+        raise SettingsError(f"Settings are frozen. Make new ones: Settings({name}=...).")
+
+    @field_validator("min_connections")
+    @classmethod
+    def fits_in_the_pool(cls, value: int, info: ValidationInfo) -> int:
+        """Compares the two sizes, where `max_connections` is valid itself."""
+        largest = info.data.get("max_connections", value)
+        if value > largest:
+            raise ValueError(
+                f"DB_MIN_CONNECTIONS is {value}, which is more than DB_MAX_CONNECTIONS ({largest}). "
+                "Lower the first or raise the second."
+            )
+        return value
+
+    @property
+    def development(self) -> bool:
+        """Whether every query is logged."""
+        return self.app_env == "development"
+
+    def conninfo(self, role: Role = "runtime") -> str:
+        """The libpq connection string for psycopg, with the password in it.
+
+        What the URL says itself wins: its `application_name`, its `connect_timeout`, and its `options`, which
+        come after ours (the server takes the last `-c`). Only `client_encoding` is always UTF8, as query files are.
+        connect_timeout is in whole seconds, rounded up, and at least 2, the least that libpq takes.
+
+        The runtime role gets the three timeouts of a session; the migration role gets `lock_timeout` alone, where
+        it is not 0, for building an index may take long. Behind PgBouncer neither gets any: a pooled connection
+        has no session to set them on. Set them there with ALTER ROLE ... SET.
+        """
+        url = self._parameters(role)
+        parameters = {
+            "application_name": self.application_name,
+            "connect_timeout": str(max(2, math.ceil(self.connection_timeout / 1000))),
+            **url,
+            "client_encoding": "UTF8",
+        }
+        options = [f"-c {name}={value}" for name, value in self._session_settings(role).items()]
+        if options:
+            parameters["options"] = " ".join([*options, *filter(None, [url.get("options")])])
+        return make_conninfo("", **parameters)
+
+    def describe(self, role: Role = "runtime") -> dict[str, str | None]:
+        """Where a role connects to, for logs: host, port, database, user, as far as the URL names them."""
+        url = self._parameters(role)
+        keys = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
+        return {label: url.get(key) for label, key in keys.items()}
+
+    def _parameters(self, role: Role) -> dict[str, str]:
+        migration = self.migration_database_url if role == "migration" else None
+        return _read_url((migration or self.database_url).get_secret_value())
+
+    def _session_settings(self, role: Role) -> dict[str, int]:
+        """The server settings of a new session, in ms: https://www.postgresql.org/docs/current/runtime-config-client.html"""
+        if self.pgbouncer:
+            return {}
+        if role == "migration":
+            return {"lock_timeout": self.lock_timeout} if self.lock_timeout else {}
+        return {
+            "statement_timeout": self.statement_timeout,
+            "lock_timeout": self.lock_timeout,
+            "idle_in_transaction_session_timeout": self.idle_in_transaction_timeout,
+        }
