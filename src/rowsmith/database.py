@@ -202,8 +202,19 @@ class _Default:
                 atexit.register(self._database.close)
             return self._database
 
+    def replace(self, database: Database | None) -> Database | None:
+        """Put another in its place, for tests; the one that was there."""
+        with self._lock:
+            previous, self._database = self._database, database
+            return previous
+
 
 _default = _Default()
+
+
+def replace_default(database: Database | None) -> Database | None:
+    """Make `database` the default one and give back the one that was, to be put back later. For tests."""
+    return _default.replace(database)
 
 
 def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:

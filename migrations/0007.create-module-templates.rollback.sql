@@ -1,0 +1,2 @@
+DROP TABLE module_templates;
+DROP FUNCTION join_words(text[]);

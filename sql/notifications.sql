@@ -1,0 +1,100 @@
+-- Notifications: sent to one, to many, or to all who work on a project; read, archived.
+
+-- name: send_notification(user_id, notification_type, title, message, data, channels)<!
+-- record_class: Notification
+-- Notify one user. `channels` is a list of email, push and in-app.
+INSERT INTO notifications (user_id, type, title, message, data, channels)
+VALUES (:user_id, :notification_type, :title, :message, :data, :channels)
+RETURNING
+    id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
+    created_at, updated_at;
+
+-- name: send_notifications(user_ids, notification_type, title, message, data, channels)!
+-- Send the same notification to each of many users, once to each, however often they are listed.
+INSERT INTO notifications (user_id, type, title, message, data, channels)
+SELECT DISTINCT
+    receiver.user_id, :notification_type::notification_type, :title::text, :message::text,
+    :data::jsonb, :channels::text[]
+FROM unnest(:user_ids::uuid[]) AS receiver (user_id);
+
+-- name: notify_collaborators(project_id, notification_type, title, message, data, channels)!
+-- Send the same notification to every collaborator of a project. The owner is not one.
+INSERT INTO notifications (user_id, type, title, message, data, channels)
+SELECT
+    c.user_id, :notification_type::notification_type, :title::text, :message::text,
+    :data::jsonb, :channels::text[]
+FROM project_collaborators AS c
+WHERE c.project_id = :project_id;
+
+-- name: list_notifications_of_user(user_id, only_unread, max_rows)
+-- record_class: Notification
+-- The latest notifications of a user that are not archived, all of them or only the unread.
+SELECT
+    id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
+    created_at, updated_at
+FROM notifications
+WHERE user_id = :user_id
+  AND NOT is_archived
+  AND (NOT :only_unread OR NOT is_read)
+ORDER BY created_at DESC, id
+LIMIT :max_rows;
+
+-- name: list_unsent_notifications(channel, max_rows)
+-- record_class: Notification
+-- The oldest notifications that have not gone out yet, and are to go out by this channel.
+SELECT
+    id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
+    created_at, updated_at
+FROM notifications
+WHERE sent_at IS NULL
+  AND :channel = ANY (channels)
+ORDER BY created_at, id
+LIMIT :max_rows;
+
+-- name: count_notifications()$
+-- The number of notifications of all users, archived ones included.
+SELECT count(*) FROM notifications;
+
+-- name: count_unread_notifications(user_id)$
+-- The number that a user's badge shows: unread and not archived.
+SELECT count(*)
+FROM notifications
+WHERE user_id = :user_id
+  AND NOT is_read
+  AND NOT is_archived;
+
+-- name: mark_notifications_sent(notification_ids)!
+-- Note that these notifications have gone out.
+UPDATE notifications
+SET sent_at = now()
+WHERE id = ANY (:notification_ids)
+  AND sent_at IS NULL;
+
+-- name: mark_notification_read(notification_id, user_id)<!
+-- record_class: Notification
+-- Note that a user has read one of their notifications; the time of the first reading is kept. No row if
+-- it is not theirs.
+UPDATE notifications
+SET is_read = true,
+    read_at = coalesce(read_at, now())
+WHERE id = :notification_id
+  AND user_id = :user_id
+RETURNING
+    id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
+    created_at, updated_at;
+
+-- name: mark_all_notifications_read(user_id)!
+-- Note that a user has read everything. Counts what was unread.
+UPDATE notifications
+SET is_read = true,
+    read_at = now()
+WHERE user_id = :user_id
+  AND NOT is_read;
+
+-- name: archive_old_notifications(days)!
+-- Archive what was read and is older than so many days. What nobody has read stays in sight.
+UPDATE notifications
+SET is_archived = true
+WHERE is_read
+  AND NOT is_archived
+  AND created_at < now() - make_interval(days => :days);

@@ -1,0 +1,287 @@
+-- Projects and the people who work on them. Lists leave out the generated pages, which can be large.
+
+-- name: create_project(user_id, name, description, settings, tags)<!
+-- record_class: Project
+-- Create an empty project. `settings` is a JSON object.
+INSERT INTO projects (user_id, name, description, settings, tags)
+VALUES (:user_id, :name, :description, :settings, :tags)
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: create_project_from_template(user_id, template_id, name)<!
+-- record_class: Project
+-- Create a project that starts as a copy of a template, and count the template's use, all in one statement.
+-- No row if there is no such template that this user may use: a public and approved one, or their own.
+WITH template AS (
+    UPDATE module_templates
+    SET usage_count = usage_count + 1
+    WHERE id = :template_id
+      AND (is_public AND is_approved OR author_id = :user_id)
+    RETURNING id, description, html_content, css_content, js_content, tags
+)
+INSERT INTO projects (user_id, template_id, name, description, output_html, output_css, output_js, tags)
+SELECT :user_id, id, :name::text, description, html_content, css_content, js_content, tags
+FROM template
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: import_projects(project_id, user_id, template_id, name, description, tags, status, created_at)*!
+-- Create projects with ids, states and times of creation that are known already. An id that is there
+-- already is left as it is, so that an import which broke off can be run again.
+INSERT INTO projects (id, user_id, template_id, name, description, tags, status, created_at)
+VALUES (:project_id, :user_id, :template_id, :name, :description, :tags, :status, :created_at)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: get_project_by_id(project_id)^
+-- record_class: Project
+-- Find one project by id.
+SELECT
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at
+FROM projects
+WHERE id = :project_id;
+
+-- name: list_projects_of_user(user_id)
+-- The projects of one user, the newest first, with the name of the template where there is one.
+SELECT
+    p.id,
+    p.name,
+    p.description,
+    p.status,
+    p.progress,
+    p.tags,
+    p.is_public,
+    p.deployment_url,
+    p.template_id,
+    t.name AS template_name,
+    t.slug AS template_slug,
+    p.created_at,
+    p.updated_at,
+    p.published_at
+FROM projects AS p
+LEFT JOIN module_templates AS t ON t.id = p.template_id
+WHERE p.user_id = :user_id
+ORDER BY p.created_at DESC, p.id;
+
+-- name: search_projects(query, status, tag, user_id, max_rows)
+-- Projects by words in their name and description, by status, by tag, by owner, the latest changed first.
+-- NULL for a filter means any: it is gone before the plan is made, so the others can use their indexes.
+-- `query` is written as for a search engine: words, "a phrase", or, -without.
+SELECT
+    p.id,
+    p.name,
+    p.description,
+    p.user_id,
+    u.name AS owner_name,
+    p.status,
+    p.progress,
+    p.tags,
+    p.is_public,
+    p.created_at,
+    p.updated_at,
+    p.published_at
+FROM projects AS p
+JOIN users AS u ON u.id = p.user_id
+WHERE (:query::text IS NULL
+       OR to_tsvector('english', p.name || ' ' || coalesce(p.description, ''))
+          @@ websearch_to_tsquery('english', :query))
+  AND (:status::project_status IS NULL OR p.status = :status)
+  AND (:tag::text IS NULL OR p.tags @> ARRAY[:tag])
+  AND (:user_id::uuid IS NULL OR p.user_id = :user_id)
+ORDER BY p.updated_at DESC, p.id
+LIMIT :max_rows;
+
+-- name: count_projects()$
+-- The number of projects.
+SELECT count(*) FROM projects;
+
+-- name: count_projects_by_status(user_id)
+-- The number of projects in each state, of one user or, with NULL, of all. States with none count zero.
+SELECT s.status, count(p.id) AS project_count
+FROM unnest(enum_range(NULL::project_status)) AS s (status)
+LEFT JOIN projects AS p
+    ON p.status = s.status
+   AND (:user_id::uuid IS NULL OR p.user_id = :user_id)
+GROUP BY s.status
+ORDER BY s.status;
+
+-- name: update_project(project_id, name, description, settings, tags)<!
+-- record_class: Project
+-- Replace what the owner writes of a project. No row for an unknown project.
+UPDATE projects
+SET name        = :name,
+    description = :description,
+    settings    = :settings,
+    tags        = :tags
+WHERE id = :project_id
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: set_project_progress(project_id, progress)!
+-- Report how far the build of a project is, in per cent, which also marks it as PROCESSING.
+UPDATE projects
+SET status   = 'PROCESSING',
+    progress = :progress
+WHERE id = :project_id
+  AND status <> 'ARCHIVED';
+
+-- name: complete_project(project_id, html, css, js, build_time_ms, bundle_size_bytes, lighthouse_score)<!
+-- record_class: Project
+-- Store what a build made of a project, which is then COMPLETED. No row if unknown or archived.
+UPDATE projects
+SET output_html       = :html,
+    output_css        = :css,
+    output_js         = :js,
+    build_time_ms     = :build_time_ms,
+    bundle_size_bytes = :bundle_size_bytes,
+    lighthouse_score  = :lighthouse_score,
+    status            = 'COMPLETED',
+    progress          = 100
+WHERE id = :project_id
+  AND status <> 'ARCHIVED'
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: publish_project(project_id, deployment_url)<!
+-- record_class: Project
+-- Publish a draft or completed project. No row if it is unknown, still being built, failed, archived, or
+-- published already: so that of two calls at once, only one goes on to tell the collaborators.
+UPDATE projects
+SET status         = 'PUBLISHED',
+    progress       = 100,
+    is_public      = true,
+    deployment_url = :deployment_url,
+    published_at   = now()
+WHERE id = :project_id
+  AND status IN ('DRAFT', 'COMPLETED')
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: archive_project(project_id)<!
+-- record_class: Project
+-- Take a project out of use, and out of the public's sight. No row if unknown or archived already.
+UPDATE projects
+SET status    = 'ARCHIVED',
+    is_public = false
+WHERE id = :project_id
+  AND status <> 'ARCHIVED'
+RETURNING
+    id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,
+    metadata, tags, status, progress, is_public, deployment_url, preview_url, build_time_ms,
+    bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
+
+-- name: transfer_projects(from_user_id, to_user_id)!
+-- Give all projects of one user to another, as before deleting an account.
+UPDATE projects
+SET user_id = :to_user_id
+WHERE user_id = :from_user_id;
+
+-- name: delete_project(project_id)!
+-- Delete a project with its list of collaborators.
+DELETE FROM projects
+WHERE id = :project_id;
+
+-- name: add_collaborator(project_id, user_id, role, can_edit, can_delete, can_share)<!
+-- record_class: Collaborator
+-- Add a user to a project, or change what a collaborator may do.
+INSERT INTO project_collaborators (project_id, user_id, role, can_edit, can_delete, can_share)
+VALUES (:project_id, :user_id, :role, :can_edit, :can_delete, :can_share)
+ON CONFLICT (project_id, user_id) DO UPDATE
+SET role       = excluded.role,
+    can_edit   = excluded.can_edit,
+    can_delete = excluded.can_delete,
+    can_share  = excluded.can_share
+RETURNING id, project_id, user_id, role, can_edit, can_delete, can_share, created_at, updated_at;
+
+-- name: remove_collaborator(project_id, user_id)!
+-- Take a user off a project.
+DELETE FROM project_collaborators
+WHERE project_id = :project_id
+  AND user_id = :user_id;
+
+-- name: get_collaborator(project_id, user_id)^
+-- record_class: Collaborator
+-- What one user may do in one project; None if they do not work on it, or own it.
+SELECT id, project_id, user_id, role, can_edit, can_delete, can_share, created_at, updated_at
+FROM project_collaborators
+WHERE project_id = :project_id
+  AND user_id = :user_id;
+
+-- name: list_collaborators(project_id)
+-- The collaborators of a project with their names, the most powerful roles first.
+SELECT
+    c.user_id,
+    u.name,
+    u.email,
+    c.role,
+    c.can_edit,
+    c.can_delete,
+    c.can_share,
+    c.created_at
+FROM project_collaborators AS c
+JOIN users AS u ON u.id = c.user_id
+WHERE c.project_id = :project_id
+ORDER BY c.role DESC, c.created_at, c.user_id;
+
+-- name: list_projects_shared_with_user(user_id)
+-- The projects of others that a user works on, with the owners' names, the latest changed first.
+SELECT
+    p.id,
+    p.name,
+    p.status,
+    p.user_id AS owner_id,
+    u.name    AS owner_name,
+    c.role,
+    c.can_edit,
+    p.updated_at
+FROM project_collaborators AS c
+JOIN projects AS p ON p.id = c.project_id
+JOIN users AS u ON u.id = p.user_id
+WHERE c.user_id = :user_id
+ORDER BY p.updated_at DESC, p.id;
+
+-- name: may_edit_project(project_id, user_id)$
+-- Whether a user may edit a project: as its owner, by their role, or because they were allowed to.
+SELECT
+    EXISTS (
+        SELECT 1
+        FROM projects
+        WHERE id = :project_id
+          AND user_id = :user_id
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM project_collaborators
+        WHERE project_id = :project_id
+          AND user_id = :user_id
+          AND (can_edit OR role IN ('EDITOR', 'ADMIN'))
+    ) AS may_edit;
+
+-- name: list_project_editors(project_id)
+-- Everybody who may edit a project, the owner first.
+WITH editors AS (
+    SELECT user_id, true AS is_owner
+    FROM projects
+    WHERE id = :project_id
+    UNION ALL
+    SELECT user_id, false
+    FROM project_collaborators
+    WHERE project_id = :project_id
+      AND (can_edit OR role IN ('EDITOR', 'ADMIN'))
+)
+SELECT u.id AS user_id, u.name, u.email, bool_or(e.is_owner) AS is_owner
+FROM editors AS e
+JOIN users AS u ON u.id = e.user_id
+GROUP BY u.id
+ORDER BY is_owner DESC, u.name, u.id;

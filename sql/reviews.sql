@@ -1,0 +1,72 @@
+-- Reviews of templates: one per user and template. The average is kept by refresh_template_rating.
+
+-- name: upsert_review(template_id, user_id, rating, comment)<!
+-- record_class: Review
+-- Write a review, or replace the one that this user has written before, which then awaits approval again.
+INSERT INTO template_reviews (template_id, user_id, rating, comment)
+VALUES (:template_id, :user_id, :rating, :comment)
+ON CONFLICT (template_id, user_id) DO UPDATE
+SET rating      = excluded.rating,
+    comment     = excluded.comment,
+    is_approved = false
+RETURNING id, template_id, user_id, rating, comment, is_approved, created_at, updated_at;
+
+-- name: import_reviews(template_id, user_id, rating, comment, created_at)*!
+-- Write approved reviews with times that are known already. A review that is there already is left as it
+-- is, so that an import which broke off can be run again.
+INSERT INTO template_reviews (template_id, user_id, rating, comment, is_approved, created_at)
+VALUES (:template_id, :user_id, :rating, :comment, true, :created_at)
+ON CONFLICT (template_id, user_id) DO NOTHING;
+
+-- name: get_review(template_id, user_id)^
+-- record_class: Review
+-- What one user has said of one template.
+SELECT id, template_id, user_id, rating, comment, is_approved, created_at, updated_at
+FROM template_reviews
+WHERE template_id = :template_id
+  AND user_id = :user_id;
+
+-- name: list_reviews_of_template(template_id)
+-- The reviews of a template with their writers' names, the newest first.
+SELECT
+    r.id,
+    r.user_id,
+    u.name AS user_name,
+    r.rating,
+    r.comment,
+    r.is_approved,
+    r.created_at,
+    r.updated_at
+FROM template_reviews AS r
+JOIN users AS u ON u.id = r.user_id
+WHERE r.template_id = :template_id
+ORDER BY r.created_at DESC, r.id;
+
+-- name: count_reviews()$
+-- The number of reviews.
+SELECT count(*) FROM template_reviews;
+
+-- name: count_reviews_by_rating(template_id)
+-- How often a template was given each number of stars, from five down to one, none counting zero.
+SELECT s.stars, count(r.id) AS review_count
+FROM generate_series(5, 1, -1) AS s (stars)
+LEFT JOIN template_reviews AS r
+    ON r.rating = s.stars
+   AND r.template_id = :template_id
+GROUP BY s.stars
+ORDER BY s.stars DESC;
+
+-- name: approve_review(review_id)<!
+-- record_class: Review
+-- Approve a review, as a moderator. No row if unknown or approved already.
+UPDATE template_reviews
+SET is_approved = true
+WHERE id = :review_id
+  AND NOT is_approved
+RETURNING id, template_id, user_id, rating, comment, is_approved, created_at, updated_at;
+
+-- name: delete_review(template_id, user_id)!
+-- Delete what one user has said of one template. The average changes with refresh_template_rating.
+DELETE FROM template_reviews
+WHERE template_id = :template_id
+  AND user_id = :user_id;

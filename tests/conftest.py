@@ -1,0 +1,105 @@
+"""The databases of the suite: clones of one migrated template, on the server that the library's own plugin provides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from rowsmith import Database, Settings, migrations
+from rowsmith.database import replace_default
+from rowsmith.scratch import create_database, drop_database, replace_database
+
+pytest_plugins = ["rowsmith.testing"]
+
+ROOT = Path(__file__).parent.parent
+MIGRATIONS = ROOT / "migrations"
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str, testrun_uid: str) -> str:
+    """The name of a database that has every migration, made once for all workers of a run."""
+    name = f"rowsmith_{testrun_uid[:8]}_template"
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])  # freed when the connection closes
+        if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            create_database(server_url, f"{name}_new")
+            migrations.apply(settings_for(replace_database(server_url, f"{name}_new")), [MIGRATIONS])
+            conn.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
+    return name
+
+
+@contextmanager
+def cloned(server_url: str, template: str | None) -> Generator[str]:
+    """The URL of a new database, a copy of the template or empty, dropped at the end."""
+    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", template)
+    try:
+        yield url
+    finally:
+        drop_database(url, server_url)
+
+
+def settings_for(url: str, **values: object) -> Settings:
+    """Settings for a test: nothing from a .env file, and no waiting where nobody will come."""
+    return Settings(database_url=url, _env_file=None, **{"connect_retries": 0, **values})
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """A database of the test's own, with nothing in it."""
+    with cloned(server_url, None) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A database of the test's own, migrated and empty: for what commits."""
+    with cloned(server_url, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def worker_database_url(server_url: str, template: str) -> Iterator[str]:
+    """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
+    with cloned(server_url, template) as url:
+        yield url
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    """A `Database` on the test's own database."""
+    with Database(settings_for(database_url)) as database:
+        yield database
+
+
+@pytest.fixture
+def default_db(db: Database) -> Iterator[Database]:
+    """`db`, which is also what `rowsmith.transaction()` and its siblings use."""
+    previous = replace_default(db)
+    yield db
+    replace_default(previous)
+
+
+@pytest.fixture
+def conn(worker_database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
+    """A connection in a transaction that is rolled back after the test."""
+    with psycopg.connect(worker_database_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave no template behind on a server that goes on after the run; the others end with all that is in them."""
+    server_url = os.environ.get("TEST_DATABASE_URL")
+    if server_url is None or hasattr(session.config, "workerinput"):
+        return
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        left = conn.execute("SELECT datname FROM pg_database WHERE datname LIKE 'rowsmith\\_%\\_template%'").fetchall()
+    for (name,) in left:
+        drop_database(replace_database(server_url, name), server_url)

@@ -1,0 +1,209 @@
+"""The loader: what aiosql's format says, and every fault with its file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rowsmith import errors, load_queries
+from rowsmith.queries.loader import read_queries
+from rowsmith.queries.query import Kind, Query
+
+
+def read_one(folder: Path, text: str) -> Query:
+    (folder / "q.sql").write_text(text, encoding="utf-8")
+    (query,) = read_queries(folder / "q.sql")
+    return query
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        ("", Kind.MANY),
+        ("^", Kind.ONE),
+        ("$", Kind.VALUE),
+        ("!", Kind.AFFECTED),
+        ("<!", Kind.RETURNING),
+        ("*!", Kind.EXECUTEMANY),
+        ("#", Kind.SCRIPT),
+    ],
+)
+def test_marks_are_those_of_aiosql(tmp_path: Path, mark: str, kind: Kind) -> None:
+    assert read_one(tmp_path, f"-- name: do_it(){mark}\nSELECT 1;").kind is kind
+
+
+def test_a_query_holds_all_that_its_file_says(tmp_path: Path) -> None:
+    query = read_one(
+        tmp_path,
+        "\n-- About this file.\n"
+        "-- name: find-user(id, email)^\n"
+        "-- record_class: User\n"
+        "-- Find a user.\n"
+        "-- By both: the :id is not a parameter here.\n"
+        "/* nor :here */\n"
+        "SELECT id, tags[1:2], '%' -- :note\n"
+        "  FROM users WHERE email = :email AND id = :id AND :id > 0 ; -- end\n\n",
+    )
+    assert query.name == query.qualified_name == "find_user"
+    assert query.parameters == ("id", "email")
+    assert query.record_class == "User"
+    assert query.doc == "Find a user.\nBy both: the :id is not a parameter here."
+    assert query.line == 3
+    assert query.sql == "SELECT id, tags[1:2], '%' -- :note\n  FROM users WHERE email = $2 AND id = $1 AND $1 > 0"
+    assert str(query.signature) == "(conn, /, *, id, email)"
+
+
+def test_a_hint_for_a_planner_extension_stays_in_the_statement(tmp_path: Path) -> None:
+    query = read_one(tmp_path, "-- name: scan()\n-- Doc.\n/*+ SeqScan(users) */\nSELECT 1;")
+    assert query.sql == "/*+ SeqScan(users) */\nSELECT 1"
+
+
+def test_a_place_in_the_statement_leads_back_to_the_file(tmp_path: Path) -> None:
+    query = read_one(tmp_path, "-- name: f(first, second)\n  SELECT :first,\n    :second, missing;")
+    for sought, line, column in [("SELECT", 2, 2), ("$1", 2, 9), ("$2", 3, 4), ("missing", 3, 13)]:
+        found, text, at = query.source.place(query.sql.index(sought))
+        assert (found, at) == (line, column)
+        assert text[at:].startswith(sought.replace("$1", ":first").replace("$2", ":second"))
+
+
+def test_folders_are_namespaces_and_files_are_not(tmp_path: Path) -> None:
+    (tmp_path / "posts").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "b.sql").write_text("-- name: second()\nSELECT 2;")
+    (tmp_path / "a.sql").write_text("-- name: first()\nSELECT 1;")
+    (tmp_path / ".a.sql.swp.sql").write_text("not SQL at all: '")
+    (tmp_path / "posts" / "posts.sql").write_text("-- name: first()\nSELECT 3;")
+    queries = load_queries(tmp_path)
+    assert [query.qualified_name for query in queries] == ["first", "second", "posts.first"]
+    assert queries.posts.first.sql == "SELECT 3"
+    assert "posts.first" in repr(queries)
+
+
+def test_functions_say_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("-- name: get_user(id)^\n-- One user.\nSELECT :id::int AS id;")
+    function = load_queries(tmp_path / "q.sql").get_user
+    assert function.__name__ == "get_user"
+    assert function.__doc__ == "One user."
+    assert str(function.__signature__) == "(conn, /, *, id)"
+    assert function.sql == "SELECT $1::int AS id"
+    assert function.query.kind is Kind.ONE
+
+
+def test_a_misspelt_query_is_an_attribute_error_with_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("-- name: get_user()^\nSELECT 1;")
+    with pytest.raises(AttributeError, match=r"queries has no query 'get_usr'\. Did you mean get_user\?"):
+        load_queries(tmp_path).get_usr  # noqa: B018 - the look-up is what fails
+
+
+FAULTS = [
+    ("-- name: f(a)\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (a). Add it there."),
+    (
+        "-- name: f(email)\nSELECT :emial;",
+        2,
+        "f uses :emial, which is not in its parameter list (email). Did you mean :email?",
+    ),
+    ("-- name: f(a, b)\nSELECT :a;", 1, "f lists b but its SQL does not use :b"),
+    ("-- name: f(a, a)\nSELECT :a;", 1, "f lists the parameter a twice"),
+    ("-- name: f(class)\nSELECT :class;", 1, "f: 'class' cannot be the name of a Python argument"),
+    ("-- name: f\nSELECT :a, :b;", 1, "f has no parameter list. Write f(a, b), also where it is empty"),
+    (
+        "-- name: f(n)\nSELECT tags[1:n];",
+        1,
+        (
+            "f lists n but its SQL does not use :n. Behind a value in brackets, :n is the end of an array slice; for the "
+            "parameter write [... : :n]"
+        ),
+    ),
+    (
+        "-- name: f()%\nSELECT 1;",
+        1,
+        (
+            "'-- name: f()%' is not a query's name line. Expected -- name: get_user(id)^ with no mark for rows, ^ one "
+            "row, $ one value, ! affected rows, <! the returned row, *! many, # script"
+        ),
+    ),
+    ("-- name: import()\nSELECT 1;", 1, "'import' cannot be the name of a Python function"),
+    ("-- name: f()\n-- Only a comment.\n;", 1, "f has no SQL"),
+    ("-- name: f()\n\n-- name: g()\nSELECT 1;", 1, "f has no SQL"),
+    (
+        "-- name: f()\nSELECT 1;\nSELECT 2;",
+        3,
+        (
+            "f holds a second statement. A query is one statement; mark it with # for a script, or give the second one a "
+            "name of its own"
+        ),
+    ),
+    ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#), which takes no :a"),
+    ("-- name: f()\nSELECT $1;", 2, "f uses $1: name the parameter, as in :email"),
+    ("-- name: f()\n\nSELECT 'a;\n", 3, "a string is never closed"),
+    ("-- name: f()\nSELECT /* a\n", 2, "a /* comment is never closed"),
+    (
+        "SELECT 1;\n-- name: f()\nSELECT 1;",
+        1,
+        "SQL before the first query's name line. Write a line such as -- name: get_user(id)^ above it",
+    ),
+    (
+        "-- name: f()\n-- Doc.\n-- record_class: User\nSELECT 1;",
+        3,
+        "the record_class line must be the one right behind the name line",
+    ),
+    ("-- name: f()\nSELECT 1;\n-- name: f()\nSELECT 2;", 3, "f is defined already, at q.sql:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "message"), FAULTS)
+def test_each_fault_names_its_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.sql").write_text(text)
+    with pytest.raises(errors.QueryFileError) as raised:
+        load_queries(tmp_path)
+    assert raised.value.faults == (f"q.sql:{line}: {message}",)
+
+
+def test_names_are_compared_over_all_files_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").mkdir()
+    (tmp_path / "a.sql").write_text("-- name: f()\nSELECT 1;")
+    (tmp_path / "b.sql").write_text("-- name: f()\nSELECT 2;")
+    (tmp_path / "f" / "c.sql").write_text("-- name: g()\nSELECT 3;")
+    with pytest.raises(errors.QueryFileError) as raised:
+        load_queries(tmp_path)
+    assert raised.value.faults == (
+        "a.sql:1: f is the name of a folder of queries, too",
+        "b.sql:1: f is defined already, at a.sql:1",
+        "b.sql:1: f is the name of a folder of queries, too",
+    )
+
+
+def test_all_faults_of_all_files_come_in_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no-name").mkdir()
+    (tmp_path / "no-name" / "x.sql").write_text("-- name: g()\nSELECT 1;")
+    (tmp_path / "a.sql").write_text("-- name: f(a)\nSELECT 1;\n-- name: g()\nSELECT :b;")
+    (tmp_path / "b.sql").write_bytes(b"-- name: h()\nSELECT '\xff';")
+    with pytest.raises(errors.QueryFileError) as raised:
+        load_queries(tmp_path)
+    assert str(raised.value).splitlines() == [
+        "4 faults in the query files",
+        "a.sql:1: f lists a but its SQL does not use :a",
+        "a.sql:4: g uses :b, which is not in its parameter list (). Add it there.",
+        "b.sql: is not UTF-8 text (byte 21)",
+        "no-name: a folder is a namespace, and 'no-name' is no Python name",
+    ]
+
+
+def test_a_missing_folder_and_an_unknown_record_class_are_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.QueryFileError, match="nowhere: there is no such file or folder"):
+        load_queries(Path("nowhere"))
+    Path("q.sql").write_text("-- name: f()\n-- record_class: User\nSELECT 1;")
+    with pytest.raises(errors.QueryFileError) as raised:
+        load_queries("q.sql", record_classes={"Account": dict})
+    assert raised.value.faults == (
+        "q.sql:1: f has the record class User, which load_queries(record_classes=...) was not given. Given: Account",
+    )
