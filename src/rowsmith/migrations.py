@@ -54,7 +54,7 @@ def apply(settings: Settings, sources: Sequence[Path], progress: Progress | None
 
     Raises psycopg.Error with a note naming the migration, MigrationError where another run holds the lock.
     """
-    with _backend(settings) as backend, backend.lock():
+    with open_backend(settings) as backend, backend.lock():
         todo = list(backend.to_apply(read_migrations(*map(str, sources))))
         for number, migration in enumerate(todo, 1):
             if progress:
@@ -65,11 +65,12 @@ def apply(settings: Settings, sources: Sequence[Path], progress: Progress | None
 
 def pending(settings: Settings, sources: Sequence[Path]) -> list[str]:
     """The ids of the migrations that are not applied yet, in order."""
-    with _backend(settings) as backend:
+    with open_backend(settings) as backend:
         return [migration.id for migration in backend.to_apply(read_migrations(*map(str, sources)))]
 
 
-def _backend(settings: Settings) -> RowsmithBackend:
+def open_backend(settings: Settings) -> RowsmithBackend:
+    """A connection to migrate with; a context manager, which closes it."""
     uri = DatabaseURI("rowsmith", None, None, "settings", None, None, {})
     backend = RowsmithBackend(uri, default_migration_table, settings)
     backend.init_database()

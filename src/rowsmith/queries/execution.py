@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from psycopg import Connection, RawCursor
+from psycopg.pq import PipelineStatus
 from psycopg.rows import BaseRowFactory
 
 from rowsmith.queries.failure import logger, report
@@ -25,7 +26,12 @@ def execute(query: Query, conn: Connection[Any], values: Sequence[Any], rows: Ba
     start = perf_counter()
     try:
         with RawCursor(conn, row_factory=rows) as cursor:
-            result = _result(query, cursor, values)
+            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
+                _send(query, cursor, values)
+            else:
+                with conn.pipeline():  # the end of this inner block waits for the answer
+                    _send(query, cursor, values)
+            result = _result(query, cursor)
     except Exception as error:
         report(query, error)
         raise
@@ -33,14 +39,20 @@ def execute(query: Query, conn: Connection[Any], values: Sequence[Any], rows: Ba
     return result
 
 
-def _result(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> Any:
-    if query.kind is Kind.SCRIPT:
-        cursor.execute(query.statement)
-        return None
+def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
     if query.kind is Kind.EXECUTEMANY:
         cursor.executemany(query.statement, values)
+    elif query.kind is Kind.SCRIPT:
+        cursor.execute(query.statement)  # without values: only so may there be several statements
+    else:
+        cursor.execute(query.statement, values)
+
+
+def _result(query: Query, cursor: RawCursor[Any]) -> Any:
+    if query.kind is Kind.SCRIPT:
+        return None
+    if query.kind is Kind.EXECUTEMANY:
         return cursor.rowcount
-    cursor.execute(query.statement, values)
     check_shape(query, len(cursor.description or ()), cursor.rowcount, cursor.statusmessage)
     if query.kind is Kind.AFFECTED:
         return cursor.rowcount

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.pq import PipelineStatus
 from psycopg.rows import BaseRowFactory
 
 from rowsmith.queries.failure import logger, report
@@ -26,7 +27,12 @@ async def execute_async(
     start = perf_counter()
     try:
         async with AsyncRawCursor(conn, row_factory=rows) as cursor:
-            result = await _result_async(query, cursor, values)
+            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
+                await _send_async(query, cursor, values)
+            else:
+                async with conn.pipeline():  # the end of this inner block waits for the answer
+                    await _send_async(query, cursor, values)
+            result = await _result_async(query, cursor)
     except Exception as error:
         report(query, error)
         raise
@@ -34,14 +40,20 @@ async def execute_async(
     return result
 
 
-async def _result_async(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> Any:
-    if query.kind is Kind.SCRIPT:
-        await cursor.execute(query.statement)
-        return None
+async def _send_async(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
     if query.kind is Kind.EXECUTEMANY:
         await cursor.executemany(query.statement, values)
+    elif query.kind is Kind.SCRIPT:
+        await cursor.execute(query.statement)  # without values: only so may there be several statements
+    else:
+        await cursor.execute(query.statement, values)
+
+
+async def _result_async(query: Query, cursor: AsyncRawCursor[Any]) -> Any:
+    if query.kind is Kind.SCRIPT:
+        return None
+    if query.kind is Kind.EXECUTEMANY:
         return cursor.rowcount
-    await cursor.execute(query.statement, values)
     check_shape(query, len(cursor.description or ()), cursor.rowcount, cursor.statusmessage)
     if query.kind is Kind.AFFECTED:
         return cursor.rowcount

@@ -97,7 +97,7 @@ def _many(query: Query, rows: BaseRowFactory[Any]) -> FunctionType:
 
 
 def _execute(query: Query, conn: object, values: Sequence[Any], rows: BaseRowFactory[Any]) -> Any:
-    # pyright: isinstance() cannot tell the connection's row type, which the cursor of a query sets for itself.
+    # isinstance() cannot tell pyright the row type of the connection; the cursor of a query sets its own.
     if isinstance(conn, Connection):
         return execute(query, conn, values, rows)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(conn, AsyncConnection):

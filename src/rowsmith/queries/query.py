@@ -67,11 +67,12 @@ class Query:
 
     @property
     def signature(self) -> inspect.Signature:
-        """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, rows, /)`."""
+        """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, sets, /)`."""
         positional, keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
-        parameters = [inspect.Parameter("conn", positional)]
+        # The connection is passed by its place, so a parameter of the query may be called the same.
+        parameters = [inspect.Parameter("conn" if "conn" not in self.parameters else "conn_", positional)]
         if self.kind is Kind.EXECUTEMANY:
-            parameters.append(inspect.Parameter("rows", positional))
+            parameters.append(inspect.Parameter("sets", positional))
         else:
             parameters += [inspect.Parameter(name, keyword) for name in self.parameters]
         return inspect.Signature(parameters)
