@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -85,7 +86,11 @@ def test_apply_does_what_yoyo_does_and_says_how_far_it_is(empty_database_url: st
     settings = settings_for(empty_database_url)
     seen: list[tuple[int, int, str]] = []
     assert migrations.pending(settings, [MIGRATIONS]) == ALL
-    assert migrations.apply(settings, [MIGRATIONS], lambda *step: seen.append(step)) == ALL
+
+    def progress(number: int, count: int, name: str) -> None:
+        seen.append((number, count, name))
+
+    assert migrations.apply(settings, [MIGRATIONS], progress) == ALL
     assert seen == [(number, len(ALL), name) for number, name in enumerate(ALL, 1)]
     assert migrations.pending(settings, [MIGRATIONS]) == migrations.apply(settings, [MIGRATIONS]) == []
 
@@ -173,16 +178,13 @@ def test_the_lock_of_a_run_that_was_killed_is_gone(yoyo: Yoyo, tmp_path: Path) -
     config = f"[DEFAULT]\ndatabase = rowsmith://env\nsources = {tmp_path}\nbatch_mode = on\n"
     write(tmp_path, {"yoyo.ini": config, "0001.a.sql": "SELECT pg_sleep(60);"})
     killed = subprocess.Popen([sys.executable, "-m", "yoyo", "apply"], cwd=tmp_path)
+    sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn:
-        while not conn.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
-        ).fetchone():
+        while not conn.execute(f"SELECT 1 {sleeping}".encode()).fetchone():
             assert killed.poll() is None
         killed.kill()
         killed.wait()
-        conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
-        )
+        conn.execute(f"SELECT pg_terminate_backend(pid) {sleeping}".encode())
     write(tmp_path, {"0001.a.sql": "CREATE TABLE a (x int);"})
     assert yoyo("apply", folder=tmp_path).returncode == 0
 
@@ -225,7 +227,7 @@ def test_indexes_are_built_concurrently_while_another_run_waits(empty_database_u
 
 
 def test_every_migration_has_a_rollback_and_depends_on_the_one_before() -> None:
-    for before, name in zip(ALL, ALL[1:], strict=False):
+    for before, name in pairwise(ALL):
         assert f"-- depends: {before}" in (MIGRATIONS / f"{name}.sql").read_text()
     assert all((MIGRATIONS / f"{name}.rollback.sql").exists() for name in ALL)
 

@@ -35,8 +35,12 @@ def cli() -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=PROBE_SECONDS, show_default=True, help="In seconds."
-)  # fmt: skip
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=PROBE_SECONDS,
+    show_default=True,
+    help="In seconds.",
+)
 def health(as_json: bool, timeout: float) -> None:
     """Probe the database of DATABASE_URL with a SELECT 1. Exit code 0: healthy, 1: not, 2: could not run."""
     with Database() as database:

@@ -1,0 +1,128 @@
+"""Every snippet of the README and the guide runs.
+
+A block whose first line names a file is that file. Then the shell blocks run, then the Python blocks, each in the order
+of the document, in one project folder. The guide goes on with the README's project. `make` is not run from inside the
+suite: that its targets exist is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from conftest import ROOT
+from rowsmith.server import project_data_folder
+from rowsmith.settings import Settings, variable_name
+
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+
+
+class Snippet(NamedTuple):
+    language: str
+    text: str
+    file: str | None
+
+
+def snippets(document: Path) -> list[Snippet]:
+    found: list[Snippet] = []
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
+        first = re.fullmatch(r"(?:--|#) ([\w./-]+\.(?:sql|py|ini))", text.partition("\n")[0])
+        found.append(Snippet(language, text, first[1] if first else None))
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "pyproject.toml").touch()
+    yield tmp_path
+    shell("rowsmith server stop", tmp_path)
+    shutil.rmtree(project_data_folder(tmp_path).parent, ignore_errors=True)
+
+
+def shell(script: str, folder: Path) -> str:
+    """Run a script with our commands on PATH and none of our variables; what it exported last stays for the next."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["PYTHONPATH"] = str(folder)
+    script = f"set -eu\n[ ! -f .env.sh ] || . ./.env.sh\n{script}\nexport -p | grep DATABASE_URL > .env.sh || true\n"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def build(document: Path, folder: Path) -> None:
+    """Write the files of a document, and run its shell blocks."""
+    for snippet in snippets(document):
+        if snippet.file:
+            (folder / snippet.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / snippet.file).write_text(snippet.text)
+    for snippet in snippets(document):
+        if snippet.language == "sh":
+            lines = [line for line in snippet.text.splitlines() if not line.startswith("make ")]
+            shell("\n".join(lines), folder)
+
+
+def play(document: Path, folder: Path) -> str:
+    """Run the Python blocks of a document as one program; what it prints."""
+    blocks = [snippet.text for snippet in snippets(document) if snippet.language == "python" and not snippet.file]
+    (folder / "snippets.py").write_text("\n".join(blocks))
+    return shell("python -W error snippets.py", folder)
+
+
+def test_the_snippets_of_the_readme_run(project: Path) -> None:
+    build(README, project)
+    printed = play(README, project).splitlines()
+    assert printed == [
+        "Ada",
+        *[line for line in printed if line.startswith("User(")],
+        "in query create_user, sql/users.sql:8",
+    ]
+
+
+def test_the_snippets_of_the_guide_run(project: Path) -> None:
+    build(README, project)
+    build(GUIDE, project)
+    printed = play(GUIDE, project)
+    for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):
+        assert comment in printed, comment
+    assert "True" in printed
+
+
+def test_the_readme_names_make_targets_that_exist() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for document in (README, ROOT / "CONTRIBUTING.md"):
+        named = re.findall(r"^\s*make (\w+)", document.read_text(), re.MULTILINE)
+        assert named
+        assert set(named) <= set(targets)
+
+
+def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
+    rows = dict(re.findall(r"^\| ([A-Z_]+) \| (\w+) \|", README.read_text(), re.MULTILINE))
+    fields = {variable_name(name): field for name, field in Settings.model_fields.items()}
+    assert set(rows) == set(fields)
+    for variable, shown in rows.items():
+        if shown not in ("required", "DATABASE_URL"):
+            assert str(fields[variable].default).lower() == shown
+
+
+@pytest.mark.parametrize("document", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda path: path.name)
+def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_map_of_the_house_names_every_module() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    for module in (ROOT / "src" / "rowsmith").rglob("*.py"):
+        name = module.stem.removesuffix("_async")
+        assert name == "__init__" or name in design, name
