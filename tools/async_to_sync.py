@@ -29,6 +29,7 @@ WORDS = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
+    "aat_end": "at_end",
     "alock": "lock",
     "asynccontextmanager": "contextmanager",
     "asleep": "sleep",

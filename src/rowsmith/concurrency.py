@@ -1,8 +1,9 @@
-"""What a synchronous module and its asynchronous twin need under two names: locks, sleep, a call with a deadline."""
+"""What a synchronous module and its asynchronous twin need under two names: locks, pauses, deadlines, ends."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,33 @@ async def awithin(seconds: float, call: Callable[[], Awaitable[_T]], discard: Ca
     """The result of `call`, or TimeoutError after so many seconds. `discard` is for the thread's twin, `within`."""
     del discard  # a cancelled connection attempt leaves nothing behind
     return await asyncio.wait_for(call(), seconds)
+
+
+def aat_end(call: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+    """Have `call` awaited when the event loop ends; what is returned takes that back.
+
+    `asyncio.run` ends a loop by cancelling its tasks and waiting for them. A worker of psycopg_pool that is cancelled
+    while it connects takes that for a failed attempt and goes on, and the program would hang: a pool has to be closed.
+    """
+    taken_back = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await taken_back.wait()
+        except asyncio.CancelledError:
+            with suppress(asyncio.CancelledError):  # that of the workers, which are being cancelled, too
+                await call()
+            raise
+
+    task = asyncio.create_task(wait(), name="rowsmith-at-end")
+    task.add_done_callback(lambda _: None)  # the callback keeps the task from being collected while it waits
+    return taken_back.set
+
+
+def at_end(call: Callable[[], object]) -> Callable[[], None]:
+    """Have `call` called when the interpreter ends; what is returned takes that back."""
+    atexit.register(call)
+    return lambda: atexit.unregister(call)
 
 
 def within(seconds: float, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:

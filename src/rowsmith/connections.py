@@ -36,13 +36,13 @@ class PooledConnection(Connection[TupleRow]):
             events.failed(error)
             raise
         conn.events = events
-        events.opened(conn.pgconn.backend_pid, (perf_counter() - start) * 1000)
+        events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
 
     def close(self) -> None:
         """Close the connection; does nothing where it is closed already."""
         if not self.closed:
-            self.events.closed(self.pgconn.backend_pid)
+            self.events.closed(self.pgconn)
         super().close()
 
     def commit(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -199,7 +198,6 @@ class _Default:
         with self._lock:
             if self._database is None:
                 self._database = Database()
-                atexit.register(self._database.close)
             return self._database
 
     def replace(self, database: Database | None) -> Database | None:

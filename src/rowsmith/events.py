@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from weakref import WeakSet
 
 import psycopg
+from psycopg.pq.abc import PGconn
 
 from rowsmith.errors import HINTS, Category, category
 
@@ -30,20 +32,23 @@ class ConnectionEvents:
         self._name = name
         self.last_failure: ConnectFailure | None = None
         """The latest failure, None once a connection was made after it."""
+        self.connections: WeakSet[PGconn] = WeakSet()
+        """Every connection that was made and is still referred to, open or closed."""
 
-    def opened(self, pid: int, milliseconds: float) -> None:
-        """A connection was made; `pid` is that of its server process."""
+    def opened(self, pgconn: PGconn, milliseconds: float) -> None:
+        """A connection was made."""
         self.last_failure = None
-        logger.info("%s: connection opened, server process %d, %.1f ms", self._name, pid, milliseconds)
+        self.connections.add(pgconn)
+        logger.info("%s: connection opened, server process %d, %.1f ms", self._name, pgconn.backend_pid, milliseconds)
 
     def failed(self, error: psycopg.Error) -> None:
         """A connection could not be made."""
         failure = self.last_failure = ConnectFailure(category(error), " ".join(str(error).split()))
         logger.error("%s: connection failed (%s): %s", self._name, failure.category, failure.message)
 
-    def closed(self, pid: int) -> None:
-        """A connection was closed from this side."""
-        logger.info("%s: connection closed, server process %d", self._name, pid)
+    def closed(self, pgconn: PGconn) -> None:
+        """A connection is being closed from this side."""
+        logger.info("%s: connection closed, server process %d", self._name, pgconn.backend_pid)
 
 
 def explain(error: psycopg.Error, where: str) -> None:

@@ -9,6 +9,8 @@ from rowsmith.settings import Settings
 logger = logging.getLogger("rowsmith")
 # Without a handler of some kind Python would print our warnings to stderr (logging HOWTO, "for a library").
 logger.addHandler(logging.NullHandler())
+# What psycopg_pool warns of is in our own events too, with the reason.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
 def set_level(settings: Settings) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic, perf_counter
 
@@ -12,7 +12,7 @@ import psycopg
 import psycopg_pool
 from psycopg_pool import ConnectionPool
 
-from rowsmith.concurrency import lock, sleep, within
+from rowsmith.concurrency import at_end, lock, sleep, within
 from rowsmith.connections import PooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
@@ -52,6 +52,7 @@ class Pool:
         )
         self._opening = lock()
         self._opened = self._closed = False
+        self._forget_end: Callable[[], None] | None = None
         self._taken: set[PooledConnection] = set()
 
     def open(self) -> None:
@@ -68,6 +69,7 @@ class Pool:
             if self._opened:
                 return
             (self._first_connection()).close()
+            self._forget_end = at_end(self._end)
             self._pool.open()
             self._opened = True
 
@@ -104,7 +106,18 @@ class Pool:
     def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
         self._closed = True
+        if self._forget_end is not None:
+            self._forget_end()
         self._pool.close(timeout)
+
+    def _end(self) -> None:
+        """Close the pool because the event loop, or the interpreter, is ending: nothing waits for it any more."""
+        try:
+            self.close()
+        finally:
+            in_use = {conn.pgconn for conn in self._taken}
+            for pgconn in set(self.events.connections) - in_use:
+                pgconn.finish()
 
     def statistics(self) -> dict[str, int]:
         """psycopg_pool's figures (see its manual), and `connections_in_use`."""

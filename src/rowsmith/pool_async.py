@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic, perf_counter
 
@@ -11,7 +11,7 @@ import psycopg
 import psycopg_pool
 from psycopg_pool import AsyncConnectionPool
 
-from rowsmith.concurrency import alock, asleep, awithin
+from rowsmith.concurrency import aat_end, alock, asleep, awithin
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
@@ -51,6 +51,7 @@ class AsyncPool:
         )
         self._opening = alock()
         self._opened = self._closed = False
+        self._forget_end: Callable[[], None] | None = None
         self._taken: set[AsyncPooledConnection] = set()
 
     async def open(self) -> None:
@@ -67,6 +68,7 @@ class AsyncPool:
             if self._opened:
                 return
             await (await self._first_connection()).close()
+            self._forget_end = aat_end(self._end)
             await self._pool.open()
             self._opened = True
 
@@ -103,7 +105,18 @@ class AsyncPool:
     async def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
         self._closed = True
+        if self._forget_end is not None:
+            self._forget_end()
         await self._pool.close(timeout)
+
+    async def _end(self) -> None:
+        """Close the pool because the event loop, or the interpreter, is ending: nothing waits for it any more."""
+        try:
+            await self.close()
+        finally:
+            in_use = {conn.pgconn for conn in self._taken}
+            for pgconn in set(self.events.connections) - in_use:
+                pgconn.finish()
 
     def statistics(self) -> dict[str, int]:
         """psycopg_pool's figures (see its manual), and `connections_in_use`."""
