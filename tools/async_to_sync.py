@@ -33,6 +33,7 @@ WORDS = {
     "alock": "lock",
     "asynccontextmanager": "contextmanager",
     "asleep": "sleep",
+    "auninterrupted": "uninterrupted",
     "awithin": "within",
 }
 """Asynchronous name: synchronous name. A name ending in `_async` loses the ending."""

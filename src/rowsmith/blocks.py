@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from types import TracebackType
 
 import psycopg
 from psycopg import Connection
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.connections import PooledConnection
@@ -15,11 +17,13 @@ from rowsmith.errors import TransactionError
 from rowsmith.pool import Pool
 from rowsmith.transactions import (
     OpenTransaction,
-    OpenTransactions,
     TransactionOptions,
+    begin_open,
     check_commit,
-    current_owner,
+    disorder,
+    end_open,
     ending,
+    find_open,
     savepoint,
 )
 
@@ -29,39 +33,47 @@ logger = logging.getLogger("rowsmith.transactions")
 class TransactionBlock:
     """One `with transaction():`, for one use: a transaction, or a savepoint where the owner has one open."""
 
-    def __init__(self, pool: Pool, transactions: OpenTransactions, options: TransactionOptions) -> None:
+    def __init__(self, database: object, pool: Pool, options: TransactionOptions) -> None:
+        self._database = database
         self._pool = pool
-        self._transactions = transactions
         self._options = options
 
     def __enter__(self) -> Connection[TupleRow]:
-        self._owner = current_owner()
-        outer = self._transactions.get(self._owner)
-        self._depth = 0 if outer is None else outer.depth + 1
+        outer = find_open(self._database)
+        if outer is not None and outer.doomed:
+            raise disorder()
         if outer is None:
             self._conn = self._begin()
-            self._transactions[self._owner] = OpenTransaction(self._conn)
+            self._transaction = begin_open(self._database, self._conn)
         else:
             self._conn = self._joined(outer)
-            self._conn.execute(savepoint(self._depth), prepare=False)
-            outer.depth = self._depth
+            self._transaction = outer
+            _settle(self._conn)
+            self._conn.execute(savepoint(outer.depth + 1), prepare=False)
+            outer.depth += 1
+        self._transaction.blocks += 1
+        self._depth = self._transaction.depth
         return self._conn
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        transaction = self._transaction
+        transaction.blocks -= 1
+        transaction.doomed |= transaction.depth > self._depth
         try:
-            if exc_type is None:
+            if transaction.doomed:
+                self._end_doomed(exc_type)
+            elif exc_type is None:
                 self._end()
             else:
-                self._undo()
+                self._undo(self._depth)
         finally:
-            if self._depth == 0:
-                del self._transactions[self._owner]
+            transaction.depth = self._depth - 1
+            if transaction.blocks == 0:
+                end_open(transaction)
                 self._conn.in_block = False
                 self._pool.give(self._conn)
-            else:
-                self._transactions[self._owner].depth = self._depth - 1
 
     def _begin(self) -> PooledConnection:
         conn = self._pool.take()
@@ -87,19 +99,48 @@ class TransactionBlock:
         return outer.connection
 
     def _end(self) -> None:
+        try:
+            _settle(self._conn)
+        except BaseException:
+            self._undo(self._depth)
+            raise
         end = ending(self._depth, self._conn.info.transaction_status, failed=False)
         status: str | None = None
         for command in end.commands:
             status = (self._conn.execute(command, prepare=False)).statusmessage
+        if end.close:
+            self._conn.close()
         if end.error is not None:
             raise end.error
         if self._depth == 0:
             check_commit(status)
 
-    def _undo(self) -> None:
+    def _undo(self, depth: int) -> None:
         """Roll back. An error in that is logged: the one that ended the block is the one to see."""
         try:
-            for command in ending(self._depth, self._conn.info.transaction_status, failed=True).commands:
+            with suppress(psycopg.Error):
+                _settle(self._conn)
+            end = ending(depth, self._conn.info.transaction_status, failed=True)
+            for command in end.commands:
                 self._conn.execute(command, prepare=False)
+            if end.close:
+                self._conn.close()
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
+
+    def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
+        """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
+        if self._transaction.blocks == 0:
+            self._undo(0)
+        if exc_type is None:
+            raise disorder()
+
+
+def _settle(conn: PooledConnection) -> None:
+    """In a pipeline, wait for the answers to what was sent: only then is the state of the transaction known.
+
+    psycopg synchronizes a pipeline when a nested one is entered. Raises what a statement failed with.
+    """
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        with conn.pipeline():
+            pass

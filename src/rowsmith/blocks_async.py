@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from types import TracebackType
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.connections_async import AsyncPooledConnection
@@ -14,11 +16,13 @@ from rowsmith.errors import TransactionError
 from rowsmith.pool_async import AsyncPool
 from rowsmith.transactions import (
     OpenTransaction,
-    OpenTransactions,
     TransactionOptions,
+    begin_open,
     check_commit,
-    current_owner,
+    disorder,
+    end_open,
     ending,
+    find_open,
     savepoint,
 )
 
@@ -28,39 +32,47 @@ logger = logging.getLogger("rowsmith.transactions")
 class AsyncTransactionBlock:
     """One `with transaction():`, for one use: a transaction, or a savepoint where the owner has one open."""
 
-    def __init__(self, pool: AsyncPool, transactions: OpenTransactions, options: TransactionOptions) -> None:
+    def __init__(self, database: object, pool: AsyncPool, options: TransactionOptions) -> None:
+        self._database = database
         self._pool = pool
-        self._transactions = transactions
         self._options = options
 
     async def __aenter__(self) -> AsyncConnection[TupleRow]:
-        self._owner = current_owner()
-        outer = self._transactions.get(self._owner)
-        self._depth = 0 if outer is None else outer.depth + 1
+        outer = find_open(self._database)
+        if outer is not None and outer.doomed:
+            raise disorder()
         if outer is None:
             self._conn = await self._begin()
-            self._transactions[self._owner] = OpenTransaction(self._conn)
+            self._transaction = begin_open(self._database, self._conn)
         else:
             self._conn = self._joined(outer)
-            await self._conn.execute(savepoint(self._depth), prepare=False)
-            outer.depth = self._depth
+            self._transaction = outer
+            await _settle(self._conn)
+            await self._conn.execute(savepoint(outer.depth + 1), prepare=False)
+            outer.depth += 1
+        self._transaction.blocks += 1
+        self._depth = self._transaction.depth
         return self._conn
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        transaction = self._transaction
+        transaction.blocks -= 1
+        transaction.doomed |= transaction.depth > self._depth
         try:
-            if exc_type is None:
+            if transaction.doomed:
+                await self._end_doomed(exc_type)
+            elif exc_type is None:
                 await self._end()
             else:
-                await self._undo()
+                await self._undo(self._depth)
         finally:
-            if self._depth == 0:
-                del self._transactions[self._owner]
+            transaction.depth = self._depth - 1
+            if transaction.blocks == 0:
+                end_open(transaction)
                 self._conn.in_block = False
                 await self._pool.give(self._conn)
-            else:
-                self._transactions[self._owner].depth = self._depth - 1
 
     async def _begin(self) -> AsyncPooledConnection:
         conn = await self._pool.take()
@@ -86,19 +98,48 @@ class AsyncTransactionBlock:
         return outer.connection
 
     async def _end(self) -> None:
+        try:
+            await _settle(self._conn)
+        except BaseException:
+            await self._undo(self._depth)
+            raise
         end = ending(self._depth, self._conn.info.transaction_status, failed=False)
         status: str | None = None
         for command in end.commands:
             status = (await self._conn.execute(command, prepare=False)).statusmessage
+        if end.close:
+            await self._conn.close()
         if end.error is not None:
             raise end.error
         if self._depth == 0:
             check_commit(status)
 
-    async def _undo(self) -> None:
+    async def _undo(self, depth: int) -> None:
         """Roll back. An error in that is logged: the one that ended the block is the one to see."""
         try:
-            for command in ending(self._depth, self._conn.info.transaction_status, failed=True).commands:
+            with suppress(psycopg.Error):
+                await _settle(self._conn)
+            end = ending(depth, self._conn.info.transaction_status, failed=True)
+            for command in end.commands:
                 await self._conn.execute(command, prepare=False)
+            if end.close:
+                await self._conn.close()
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
+
+    async def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
+        """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
+        if self._transaction.blocks == 0:
+            await self._undo(0)
+        if exc_type is None:
+            raise disorder()
+
+
+async def _settle(conn: AsyncPooledConnection) -> None:
+    """In a pipeline, wait for the answers to what was sent: only then is the state of the transaction known.
+
+    psycopg synchronizes a pipeline when a nested one is entered. Raises what a statement failed with.
+    """
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        async with conn.pipeline():
+            pass

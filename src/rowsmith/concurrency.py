@@ -52,8 +52,8 @@ def at_end(call: Callable[[], object]) -> Callable[[], None]:
     return lambda: atexit.unregister(call)
 
 
-def within(seconds: float, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
-    """The result of `call`, or TimeoutError after so many seconds.
+def within(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`, or TimeoutError after so many seconds (None: never).
 
     For calls that cannot be interrupted: libpq looks up a host name in C, and waits there. The call runs in a thread
     of its own; when it ends too late, its result is given to `discard`.
@@ -75,6 +75,24 @@ def within(seconds: float, call: Callable[[], _T], discard: Callable[[_T], objec
     threading.Thread(target=run, name="rowsmith-within", daemon=True).start()
     try:
         return future.result(seconds)
-    except TimeoutError:
-        future.add_done_callback(too_late)
+    except BaseException:
+        if not future.done() or future.exception() is None:
+            future.add_done_callback(too_late)
         raise
+
+
+async def auninterrupted(call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`: a task is cancelled where it waits, and nothing else interrupts it."""
+    del discard
+    return await call()
+
+
+def uninterrupted(call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`, for one that would lose something if KeyboardInterrupt were raised inside it.
+
+    Only the main thread gets KeyboardInterrupt; there the call runs in another thread, and when the wait for it is
+    interrupted, what it gives in the end goes to `discard`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    return within(None, call, discard)

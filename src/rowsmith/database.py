@@ -10,18 +10,19 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
 from rowsmith.blocks import TransactionBlock
 from rowsmith.blocks_async import AsyncTransactionBlock
 from rowsmith.errors import TransactionError
-from rowsmith.health import HealthCheck
+from rowsmith.health import HealthCheck, failed, utc_now
 from rowsmith.logs import set_level
 from rowsmith.pool import Pool
-from rowsmith.pool_async import AsyncPool
+from rowsmith.pool_async import CLOSED, AsyncPool
 from rowsmith.settings import Settings
-from rowsmith.transactions import IsolationLevel, OpenTransactions, TransactionOptions
+from rowsmith.transactions import IsolationLevel, TransactionOptions
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -95,7 +96,6 @@ class Database:
         self._pool = Pool(self.settings, self._name)
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
-        self._transactions: OpenTransactions = {}
         self._closed = False
         set_level(self.settings)
 
@@ -118,8 +118,8 @@ class Database:
         """
         options = TransactionOptions(isolation, read_only, deferrable)
         return Block(
-            lambda: TransactionBlock(self._pool, self._transactions, options),
-            lambda: AsyncTransactionBlock(self._apool(), self._transactions, options),
+            lambda: TransactionBlock(self, self._pool, options),
+            lambda: AsyncTransactionBlock(self, self._apool(), options),
         )
 
     def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
@@ -135,7 +135,11 @@ class Database:
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """As `check_health`, over the event loop's own pool."""
-        return await self._apool().check_health(timeout)
+        try:
+            pool = self._apool()
+        except psycopg_pool.PoolClosed as error:
+            return failed(utc_now(), 0.0, error)
+        return await pool.check_health(timeout)
 
     def statistics(self) -> dict[str, int]:
         """The pools' figures, added up: psycopg_pool's own (see its manual), and `connections_in_use`.
@@ -177,9 +181,14 @@ class Database:
         await self.aclose()
 
     def _apool(self) -> AsyncPool:
-        """The running event loop's pool: sockets and locks of asyncio belong to the loop that they were made in."""
+        """The running event loop's pool: sockets and locks of asyncio belong to the loop that they were made in.
+
+        Raises PoolClosed.
+        """
         loop = asyncio.get_running_loop()
         with self._apools_lock:
+            if self._closed:
+                raise psycopg_pool.PoolClosed(CLOSED)
             for ended in [other for other in self._apools if other.is_closed()]:
                 del self._apools[ended]  # its sockets close with the last reference; nothing can await them any more
             if loop not in self._apools:

@@ -104,7 +104,13 @@ _BY_SQLSTATE = {
 }
 # A failed connection attempt has no SQLSTATE in psycopg, only libpq's text. libpq's own part of it is English in the
 # binary package; a server with another lc_messages is not understood and counts as UNKNOWN.
+# The first that fits counts: a role with too many connections is no fault of its password.
 _BY_TEXT = (
+    ("the database system is", Category.STARTING),
+    ("terminating connection due to administrator command", Category.STARTING),
+    ("too many clients", Category.SATURATED),
+    ("connection slots are reserved", Category.SATURATED),
+    ("too many connections", Category.SATURATED),
     ("password authentication failed", Category.AUTH),
     ("no password supplied", Category.AUTH),
     ("authentication failed", Category.AUTH),
@@ -117,11 +123,6 @@ _BY_TEXT = (
     ("Name or service not known", Category.DNS),
     ("nodename nor servname", Category.DNS),
     ("name resolution", Category.DNS),
-    ("the database system is", Category.STARTING),
-    ("terminating connection due to administrator command", Category.STARTING),
-    ("too many clients", Category.SATURATED),
-    ("connection slots are reserved", Category.SATURATED),
-    ("too many connections", Category.SATURATED),
     ("Connection refused", Category.REFUSED),
     ("No such file or directory", Category.REFUSED),
     ("timeout expired", Category.TIMEOUT),

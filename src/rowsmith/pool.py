@@ -6,13 +6,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from copy import copy
 from time import monotonic, perf_counter
 
 import psycopg
 import psycopg_pool
 from psycopg_pool import ConnectionPool
 
-from rowsmith.concurrency import at_end, lock, sleep, within
+from rowsmith.concurrency import at_end, lock, sleep, uninterrupted, within
 from rowsmith.connections import PooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
@@ -22,6 +23,7 @@ from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
 _RECONNECT_SECONDS = 4
+CLOSED = "this Database was closed; make a new one to go on"
 
 
 class Pool:
@@ -52,6 +54,8 @@ class Pool:
         )
         self._opening = lock()
         self._opened = self._closed = False
+        self._attempt = 0
+        self._failure: psycopg.Error | None = None
         self._forget_end: Callable[[], None] | None = None
         self._taken: set[PooledConnection] = set()
 
@@ -65,10 +69,18 @@ class Pool:
         """
         if self._opened:
             return
+        attempt = self._attempt
         with self._opening:
             if self._opened:
                 return
-            (self._first_connection()).close()
+            if attempt != self._attempt and self._failure is not None:
+                raise copy(self._failure)  # of the attempt that was waited for
+            self._attempt += 1
+            try:
+                (self._first_connection()).close()
+            except psycopg.Error as error:
+                self._failure = error
+                raise
             self._forget_end = at_end(self._end)
             self._pool.open()
             self._opened = True
@@ -79,15 +91,22 @@ class Pool:
         It has to go back with `give`. Raises PoolTimeoutError, PoolClosed, and what `open` raises.
         """
         if self._closed:
-            raise psycopg_pool.PoolClosed("this Database was closed; make a new one to go on")
+            raise psycopg_pool.PoolClosed(CLOSED)
         self.open()
         start = monotonic()
         try:
-            conn = self._pool.getconn(timeout)
+            conn = self._getconn(timeout)
         except psycopg_pool.PoolTimeout as error:
             raise self._timeout(monotonic() - start) from error
         self._taken.add(conn)
         return conn
+
+    def _getconn(self, timeout: float | None) -> PooledConnection:
+        # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
+        # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
+        if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            return self._pool.getconn(timeout)
+        return uninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
 
     def give(self, conn: PooledConnection) -> None:
         """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""

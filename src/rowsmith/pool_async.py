@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from time import monotonic, perf_counter
 
 import psycopg
 import psycopg_pool
 from psycopg_pool import AsyncConnectionPool
 
-from rowsmith.concurrency import aat_end, alock, asleep, awithin
+from rowsmith.concurrency import aat_end, alock, asleep, auninterrupted, awithin
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
@@ -21,6 +22,7 @@ from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
 _RECONNECT_SECONDS = 4
+CLOSED = "this Database was closed; make a new one to go on"
 
 
 class AsyncPool:
@@ -51,6 +53,8 @@ class AsyncPool:
         )
         self._opening = alock()
         self._opened = self._closed = False
+        self._attempt = 0
+        self._failure: psycopg.Error | None = None
         self._forget_end: Callable[[], None] | None = None
         self._taken: set[AsyncPooledConnection] = set()
 
@@ -64,10 +68,18 @@ class AsyncPool:
         """
         if self._opened:
             return
+        attempt = self._attempt
         async with self._opening:
             if self._opened:
                 return
-            await (await self._first_connection()).close()
+            if attempt != self._attempt and self._failure is not None:
+                raise copy(self._failure)  # of the attempt that was waited for
+            self._attempt += 1
+            try:
+                await (await self._first_connection()).close()
+            except psycopg.Error as error:
+                self._failure = error
+                raise
             self._forget_end = aat_end(self._end)
             await self._pool.open()
             self._opened = True
@@ -78,15 +90,22 @@ class AsyncPool:
         It has to go back with `give`. Raises PoolTimeoutError, PoolClosed, and what `open` raises.
         """
         if self._closed:
-            raise psycopg_pool.PoolClosed("this Database was closed; make a new one to go on")
+            raise psycopg_pool.PoolClosed(CLOSED)
         await self.open()
         start = monotonic()
         try:
-            conn = await self._pool.getconn(timeout)
+            conn = await self._getconn(timeout)
         except psycopg_pool.PoolTimeout as error:
             raise self._timeout(monotonic() - start) from error
         self._taken.add(conn)
         return conn
+
+    async def _getconn(self, timeout: float | None) -> AsyncPooledConnection:
+        # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
+        # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
+        if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            return await self._pool.getconn(timeout)
+        return await auninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
 
     async def give(self, conn: AsyncPooledConnection) -> None:
         """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""

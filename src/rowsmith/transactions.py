@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -53,10 +54,11 @@ def savepoint(depth: int) -> bytes:
 
 
 class Ending(NamedTuple):
-    """How a block ends: the commands to send, then the error to raise."""
+    """How a block ends: the commands to send, whether to close the connection, then the error to raise."""
 
     commands: tuple[bytes, ...] = ()
     error: Exception | None = None
+    close: bool = False
 
 
 def ending(depth: int, status: TransactionStatus, *, failed: bool) -> Ending:
@@ -67,18 +69,13 @@ def ending(depth: int, status: TransactionStatus, *, failed: bool) -> Ending:
         if status is TransactionStatus.INERROR:
             return Ending(_undo(depth), _aborted())
         return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth if depth else b"COMMIT",))
+    if status is TransactionStatus.ACTIVE:
+        # No command can be sent, so a savepoint cannot be undone: without a connection nothing of it is committed.
+        return Ending(error=None if failed else _still_running(), close=True)
     if failed:
         return Ending()
     if status is TransactionStatus.IDLE:
-        return Ending(error=TransactionError(
-            "the transaction was ended inside its block, by COMMIT or ROLLBACK: what ran after that ran on its own. "
-            "Leave the end to the block; to undo a part, nest a `with transaction():`"
-        ))  # fmt: skip
-    if status is TransactionStatus.ACTIVE:
-        return Ending(error=TransactionError(
-            "the block ended while a statement was still running on its connection (a COPY or a stream not read to "
-            "its end): nothing was committed, and the connection is closed"
-        ))  # fmt: skip
+        return Ending(error=_ended_inside())
     return Ending(
         error=psycopg.OperationalError("the connection was lost inside a transaction block: nothing was committed")
     )
@@ -88,6 +85,14 @@ def check_commit(status: str | None) -> None:
     """Raise TransactionAbortedError where the server answered COMMIT with a rollback; `status` is the command tag."""
     if status == "ROLLBACK":
         raise _aborted()
+
+
+def disorder() -> TransactionError:
+    """The error of a transaction whose blocks do not end in the reverse order of their beginning."""
+    return TransactionError(
+        "a transaction block ended before one inside it, such as that of a generator that was left half-way: the whole "
+        "transaction is rolled back. End blocks in the reverse order of their beginning"
+    )
 
 
 def _undo(depth: int) -> tuple[bytes, ...]:
@@ -104,20 +109,64 @@ def _aborted() -> TransactionAbortedError:
     )
 
 
-@dataclass(slots=True)
+def _ended_inside() -> TransactionError:
+    return TransactionError(
+        "the transaction was ended inside its block, by COMMIT or ROLLBACK: what ran after that ran on its own. Leave "
+        "the end to the block; to undo a part, nest a `with transaction():`"
+    )
+
+
+def _still_running() -> TransactionError:
+    return TransactionError(
+        "the block ended while a statement was still running on its connection (a COPY or a stream not read to its "
+        "end): nothing was committed, and the connection is closed"
+    )
+
+
+@dataclass(slots=True, eq=False)
 class OpenTransaction:
-    """A transaction that is open on a connection; `depth` counts the savepoints in it."""
+    """A transaction that is open on a connection."""
 
+    database: object
     connection: Connection[TupleRow] | AsyncConnection[TupleRow]
+    owner: Owner
     depth: int = 0
+    """The number of savepoints in it: 0 in the outermost block."""
+    blocks: int = 0
+    """The number of blocks that have not ended."""
+    doomed: bool = False
+    """Whether a block ended before one inside it. Nothing of the transaction is committed then."""
+    ended: bool = False
 
 
-OpenTransactions = dict[Owner, OpenTransaction]
-"""The open transactions of one database.
+_open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
 
-A nested block joins the transaction of its own task or thread and of no other: the owner is looked up here, and not
-inherited, as a context variable would be by the tasks and threads that are started inside a block.
-"""
+
+def find_open(database: object) -> OpenTransaction | None:
+    """The transaction that a block opened here joins; None where it begins one of its own.
+
+    It is one that is open in this context, and whose owner is the task or thread that asks. A context alone is
+    inherited by the tasks that are started inside a block; and a thread of a pool alone may have been left, with the
+    block still open, to run the work of a stranger.
+    """
+    owner = current_owner()
+    for transaction in reversed(_open.get()):
+        if transaction.database is database and transaction.owner is owner and not transaction.ended:
+            return transaction
+    return None
+
+
+def begin_open(database: object, connection: Connection[TupleRow] | AsyncConnection[TupleRow]) -> OpenTransaction:
+    """Note that a transaction was begun, for `find_open`."""
+    transaction = OpenTransaction(database, connection, current_owner())
+    _open.set((*_open.get(), transaction))
+    return transaction
+
+
+def end_open(transaction: OpenTransaction) -> None:
+    """Note that it has ended; in whichever context that is."""
+    transaction.ended = True
+    _open.set(tuple(other for other in _open.get() if not other.ended))
 
 
 def current_owner() -> Owner:
