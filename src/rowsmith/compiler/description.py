@@ -1,0 +1,135 @@
+"""What the server says of a query: its parameters, its columns, what it reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.pq import ExecStatus
+from psycopg.rows import TupleRow
+
+from rowsmith.compiler.catalog import Catalog
+from rowsmith.compiler.nodes import Node, queries
+from rowsmith.compiler.nullability import Prover
+from rowsmith.compiler.parameters import nullable_parameters
+from rowsmith.compiler.usage import Usage
+from rowsmith.queries.query import Kind, Query
+
+_BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
+# What the server says of a statement that cannot be the body of a function.
+_NO_FUNCTION = (
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.InvalidFunctionDefinition,
+    psycopg.errors.SyntaxError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A parameter or a column: its name, its type, and whether it can be NULL."""
+
+    name: str
+    oid: int
+    pg_type: str
+    """As PostgreSQL writes it: `text`, `timestamp with time zone`, `integer[]`."""
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A query with all that the server knows of it."""
+
+    query: Query
+    parameters: tuple[Typed, ...]
+    columns: tuple[Typed, ...]
+    reads: tuple[str, ...]
+    """`schema.table.column`, sorted."""
+    writes: tuple[str, ...]
+
+
+class Describer:
+    """Describes queries on one connection. Nothing is executed, and nothing stays: all is rolled back."""
+
+    def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
+        self._conn = conn
+        self._catalog = Catalog(conn)
+        self._types: dict[int, str] = {}
+
+    def describe(self, query: Query) -> Description:
+        """Ask the server. Raises psycopg.Error where it refuses the query."""
+        if query.kind is Kind.SCRIPT:
+            return Description(query, (), (), (), ())
+        with self._conn.transaction(force_rollback=True):
+            parameters, columns = self._prepare(query)
+            tree = self._parse(query, parameters, returns=bool(columns))
+        if tree is None:
+            return self._without_tree(query, parameters, columns)
+        nullable = nullable_parameters(self._catalog, tree)
+        not_null = frozenset(range(1, len(parameters) + 1)) - nullable
+        proven = Prover(self._catalog, not_null).outputs(tree)
+        usage = Usage(self._catalog)
+        usage.add(tree)
+        return Description(
+            query,
+            tuple(
+                Typed(name, oid, self._type_name(oid), number in nullable)
+                for number, (name, oid) in enumerate(zip(query.parameters, parameters, strict=True), 1)
+            ),
+            tuple(
+                _marked(name, oid, self._type_name(oid), nullable=not never)
+                for (name, oid), never in zip(columns, proven, strict=True)
+            ),
+            tuple(sorted(usage.reads)),
+            tuple(sorted(usage.writes)),
+        )
+
+    def _prepare(self, query: Query) -> tuple[list[int], list[tuple[str, int]]]:
+        """The types of the parameters, and the columns with theirs: the protocol's Parse and Describe."""
+        pgconn = self._conn.pgconn
+        for result in (pgconn.prepare(b"", query.statement), pgconn.describe_prepared(b"")):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result, encoding="utf-8")
+        parameters = [result.param_type(index) for index in range(result.nparams)]
+        columns = [((result.fname(i) or b"").decode(), result.ftype(i)) for i in range(result.nfields)]
+        return parameters, columns
+
+    def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
+        """The analysed tree: that of the body of a function which is nothing but the query.
+
+        None for the few statements that cannot be a function's, such as LOCK and NOTIFY.
+        """
+        types = ", ".join(self._type_name(oid) for oid in parameters)
+        head = f"CREATE FUNCTION pg_temp.rowsmith_query({types}) RETURNS {'SETOF record' if returns else 'void'}"
+        statement = f"{head} LANGUAGE sql BEGIN ATOMIC {query.sql}\n; END"
+        try:
+            with self._conn.transaction():
+                self._conn.execute(statement.encode())
+        except _NO_FUNCTION:
+            return None
+        row = self._conn.execute(_BODY).fetchone()
+        found = queries(row[0]) if row else []
+        return found[0] if found else None
+
+    def _without_tree(self, query: Query, parameters: list[int], columns: list[tuple[str, int]]) -> Description:
+        """Where there is no tree nothing is proven: every column can be NULL, and no parameter may."""
+        return Description(
+            query,
+            tuple(Typed(name, oid, self._type_name(oid), nullable=False)
+                  for name, oid in zip(query.parameters, parameters, strict=True)),
+            tuple(_marked(name, oid, self._type_name(oid), nullable=True) for name, oid in columns),
+            (),
+            (),
+        )  # fmt: skip
+
+    def _type_name(self, oid: int) -> str:
+        if oid not in self._types:
+            row = self._conn.execute("SELECT format_type(%s::oid, NULL)", [oid]).fetchone()
+            self._types[oid] = row[0] if row else "?"
+        return self._types[oid]
+
+
+def _marked(name: str, oid: int, pg_type: str, *, nullable: bool) -> Typed:
+    """A column, without the mark in its name by which the author overrides what can be NULL: `AS "total!"`."""
+    if name.endswith(("!", "?")):
+        return Typed(name[:-1], oid, pg_type, name.endswith("?"))
+    return Typed(name, oid, pg_type, nullable)
