@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,16 +61,21 @@ def test_without_a_url_the_command_could_not_run(arguments: list[str], tmp_path:
     assert done.stderr.startswith("rowsmith cannot start: 1 setting is wrong.\n  DATABASE_URL is not set.")
 
 
-def test_the_server_of_a_project(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can enter, as pytest's own is not: for root, the server is run by another user."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_the_server_of_a_project(tmp_path: Path, open_folder: Path, pytestconfig: pytest.Config) -> None:
     """Started in a sub-folder, found from the root; its data stays when it is stopped."""
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "src").mkdir()
-    given = ["--data", str(tmp_path / "state" / "data")]
+    given = ["--data", str(open_folder / "data")]
     if pg_bin := pytestconfig.getoption("--pg-bin"):
         given += ["--pg-bin", pg_bin]
-    tmp_path.chmod(0o755)  # for root, the server's own user has to enter it
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
 
     done = run("server", "url", *given, folder=tmp_path)
     assert done.returncode == 2

@@ -245,7 +245,7 @@ def test_a_result_that_does_not_fit_the_mark_is_an_error(
             "rename",
             (),
             {"id": 1, "lable": "x"},
-            "rename(): missing parameter label; unknown parameter lable, did you mean label?. It takes: id, label (",
+            "rename(): missing parameter label; unknown parameter lable (did you mean label?). It takes: id, label (",
         ),
         ("count_items", (), {"id": 1}, "count_items(): unknown parameter id. It takes: none ("),
         ("get_item", (1,), {}, "takes 1 positional argument but 2 were given"),

@@ -6,6 +6,7 @@ import logging
 
 import psycopg
 
+from rowsmith.errors import RowsmithError
 from rowsmith.queries.query import Query, display_path
 
 logger = logging.getLogger("rowsmith.queries")
@@ -17,7 +18,8 @@ def report(query: Query, error: Exception) -> None:
     The log has the SQLSTATE and not the message: PostgreSQL quotes values in its messages, and a log is no place for
     them.
     """
-    error.add_note(_note(query, error))
+    if not isinstance(error, RowsmithError):  # ours name the query in their message
+        error.add_note(_note(query, error))
     code = getattr(error, "sqlstate", None) or type(error).__name__
     logger.error("query %s failed: %s (%s)", query.qualified_name, code, query.location)
 

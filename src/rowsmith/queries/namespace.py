@@ -125,5 +125,5 @@ def _mismatch(query: Query, parameters: Mapping[str, Any]) -> str:
     faults = [f"missing parameter {', '.join(missing)}"] if missing else []
     for name in unknown:
         near = difflib.get_close_matches(name, missing or query.parameters, 1)
-        faults.append(f"unknown parameter {name}" + (f", did you mean {near[0]}?" if near else ""))
+        faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
     return f"{'; '.join(faults)}. It takes: {', '.join(query.parameters) or 'none'}"

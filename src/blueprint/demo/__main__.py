@@ -1,0 +1,16 @@
+"""`python -m blueprint.demo`. Exit codes: 0 well, 2 could not run, 130 stopped by Ctrl-C."""
+
+import sys
+
+try:
+    from blueprint.demo.run import main
+
+    code = main()
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "rich":
+        raise
+    sys.stderr.write("The demo draws with rich, which is not installed. Run: pip install 'rowsmith[all]'\n")
+    code = 2
+except KeyboardInterrupt:  # during the imports, or a second one
+    code = 130
+sys.exit(code)
