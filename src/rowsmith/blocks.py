@@ -40,26 +40,25 @@ class TransactionBlock:
 
     def __enter__(self) -> Connection[TupleRow]:
         outer = find_open(self._database)
-        if outer is not None and outer.doomed:
-            raise disorder()
         if outer is None:
             self._conn = self._begin()
             self._transaction = begin_open(self._database, self._conn)
+            self._depth = 0
         else:
             self._conn = self._joined(outer)
             self._transaction = outer
-            _settle(self._conn)
-            self._conn.execute(savepoint(outer.depth + 1), prepare=False)
-            outer.depth += 1
+            self._check_not_doomed()
+            self._depth = outer.depth = outer.depth + 1
+        # Counted before anything is awaited: a block around this one that ends meanwhile has to know of it.
         self._transaction.blocks += 1
-        self._depth = self._transaction.depth
+        if outer is not None:
+            self._begin_nested()
         return self._conn
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         transaction = self._transaction
-        transaction.blocks -= 1
         transaction.doomed |= transaction.depth > self._depth
         try:
             if transaction.doomed:
@@ -69,11 +68,30 @@ class TransactionBlock:
             else:
                 self._undo(self._depth)
         finally:
-            transaction.depth = self._depth - 1
-            if transaction.blocks == 0:
-                end_open(transaction)
-                self._conn.in_block = False
-                self._pool.give(self._conn)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Count the block out; the last one gives the connection back."""
+        transaction = self._transaction
+        transaction.depth = self._depth - 1
+        transaction.blocks -= 1
+        if transaction.blocks == 0:
+            end_open(transaction)
+            self._conn.in_block = False
+            self._pool.give(self._conn)
+
+    def _begin_nested(self) -> None:
+        try:
+            _settle(self._conn)
+            self._conn.execute(savepoint(self._depth), prepare=False)
+            self._check_not_doomed()
+        except BaseException as error:
+            try:
+                if self._transaction.doomed:
+                    self._end_doomed(type(error))
+            finally:
+                self._leave()
+            raise
 
     def _begin(self) -> PooledConnection:
         conn = self._pool.take()
@@ -84,6 +102,10 @@ class TransactionBlock:
             raise
         conn.in_block = True
         return conn
+
+    def _check_not_doomed(self) -> None:
+        if self._transaction.doomed:
+            raise disorder()
 
     def _joined(self, outer: OpenTransaction) -> PooledConnection:
         if self._options != TransactionOptions():
@@ -130,7 +152,7 @@ class TransactionBlock:
 
     def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
-        if self._transaction.blocks == 0:
+        if self._transaction.blocks == 1:
             self._undo(0)
         if exc_type is None:
             raise disorder()

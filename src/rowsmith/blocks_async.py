@@ -39,26 +39,25 @@ class AsyncTransactionBlock:
 
     async def __aenter__(self) -> AsyncConnection[TupleRow]:
         outer = find_open(self._database)
-        if outer is not None and outer.doomed:
-            raise disorder()
         if outer is None:
             self._conn = await self._begin()
             self._transaction = begin_open(self._database, self._conn)
+            self._depth = 0
         else:
             self._conn = self._joined(outer)
             self._transaction = outer
-            await _settle(self._conn)
-            await self._conn.execute(savepoint(outer.depth + 1), prepare=False)
-            outer.depth += 1
+            self._check_not_doomed()
+            self._depth = outer.depth = outer.depth + 1
+        # Counted before anything is awaited: a block around this one that ends meanwhile has to know of it.
         self._transaction.blocks += 1
-        self._depth = self._transaction.depth
+        if outer is not None:
+            await self._begin_nested()
         return self._conn
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         transaction = self._transaction
-        transaction.blocks -= 1
         transaction.doomed |= transaction.depth > self._depth
         try:
             if transaction.doomed:
@@ -68,11 +67,30 @@ class AsyncTransactionBlock:
             else:
                 await self._undo(self._depth)
         finally:
-            transaction.depth = self._depth - 1
-            if transaction.blocks == 0:
-                end_open(transaction)
-                self._conn.in_block = False
-                await self._pool.give(self._conn)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Count the block out; the last one gives the connection back."""
+        transaction = self._transaction
+        transaction.depth = self._depth - 1
+        transaction.blocks -= 1
+        if transaction.blocks == 0:
+            end_open(transaction)
+            self._conn.in_block = False
+            await self._pool.give(self._conn)
+
+    async def _begin_nested(self) -> None:
+        try:
+            await _settle(self._conn)
+            await self._conn.execute(savepoint(self._depth), prepare=False)
+            self._check_not_doomed()
+        except BaseException as error:
+            try:
+                if self._transaction.doomed:
+                    await self._end_doomed(type(error))
+            finally:
+                await self._leave()
+            raise
 
     async def _begin(self) -> AsyncPooledConnection:
         conn = await self._pool.take()
@@ -83,6 +101,10 @@ class AsyncTransactionBlock:
             raise
         conn.in_block = True
         return conn
+
+    def _check_not_doomed(self) -> None:
+        if self._transaction.doomed:
+            raise disorder()
 
     def _joined(self, outer: OpenTransaction) -> AsyncPooledConnection:
         if self._options != TransactionOptions():
@@ -129,7 +151,7 @@ class AsyncTransactionBlock:
 
     async def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
-        if self._transaction.blocks == 0:
+        if self._transaction.blocks == 1:
             await self._undo(0)
         if exc_type is None:
             raise disorder()

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
+from weakref import WeakMethod
 
 _T = TypeVar("_T")
+_waiting: set[asyncio.Task[None]] = set()
 
 alock = asyncio.Lock
 lock = threading.Lock
@@ -25,31 +27,41 @@ async def awithin(seconds: float, call: Callable[[], Awaitable[_T]], discard: Ca
     return await asyncio.wait_for(call(), seconds)
 
 
-def aat_end(call: Callable[[], Awaitable[object]]) -> Callable[[], None]:
-    """Have `call` awaited when the event loop ends; what is returned takes that back.
+def aat_end(method: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+    """Have a method awaited when the event loop ends, if its object is still there; what is returned takes that back.
 
     `asyncio.run` ends a loop by cancelling its tasks and waiting for them. A worker of psycopg_pool that is cancelled
     while it connects takes that for a failed attempt and goes on, and the program would hang: a pool has to be closed.
     """
+    reference = WeakMethod(method)
     taken_back = asyncio.Event()
 
     async def wait() -> None:
         try:
             await taken_back.wait()
         except asyncio.CancelledError:
+            call = reference()
             with suppress(asyncio.CancelledError):  # that of the workers, which are being cancelled, too
-                await call()
+                if call is not None:
+                    await call()
             raise
 
     task = asyncio.create_task(wait(), name="rowsmith-at-end")
-    task.add_done_callback(lambda _: None)  # the callback keeps the task from being collected while it waits
+    _waiting.add(task)  # an event loop holds its tasks weakly
+    task.add_done_callback(_waiting.discard)
     return taken_back.set
 
 
-def at_end(call: Callable[[], object]) -> Callable[[], None]:
-    """Have `call` called when the interpreter ends; what is returned takes that back."""
-    atexit.register(call)
-    return lambda: atexit.unregister(call)
+def at_end(method: Callable[[], object]) -> Callable[[], None]:
+    """Have a method called when the interpreter ends, if its object is still there; what is returned undoes that."""
+    reference = WeakMethod(method)
+
+    def run() -> None:
+        if (call := reference()) is not None:
+            call()
+
+    atexit.register(run)
+    return lambda: atexit.unregister(run)
 
 
 def within(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:

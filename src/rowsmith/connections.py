@@ -31,13 +31,20 @@ class PooledConnection(Connection[TupleRow]):
         events: ConnectionEvents = kwargs.pop("events")
         start = perf_counter()
         try:
-            conn = super().connect(conninfo, **kwargs)
+            conn = cls._resolved(conninfo, **kwargs)
         except psycopg.Error as error:
             events.failed(error)
             raise
         conn.events = events
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
+
+    @classmethod
+    def _resolved(cls, conninfo: str, **kwargs: Any) -> Self:
+        try:
+            return super().connect(conninfo, **kwargs)
+        except UnicodeError as error:  # an empty label, or one of more than 63 characters (RFC 1035)
+            raise psycopg.OperationalError(f"failed to resolve host: no host can have such a name ({error})") from error
 
     def close(self) -> None:
         """Close the connection; does nothing where it is closed already."""

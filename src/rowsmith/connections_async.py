@@ -30,13 +30,20 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         events: ConnectionEvents = kwargs.pop("events")
         start = perf_counter()
         try:
-            conn = await super().connect(conninfo, **kwargs)
+            conn = await cls._resolved(conninfo, **kwargs)
         except psycopg.Error as error:
             events.failed(error)
             raise
         conn.events = events
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
+
+    @classmethod
+    async def _resolved(cls, conninfo: str, **kwargs: Any) -> Self:
+        try:
+            return await super().connect(conninfo, **kwargs)
+        except UnicodeError as error:  # an empty label, or one of more than 63 characters (RFC 1035)
+            raise psycopg.OperationalError(f"failed to resolve host: no host can have such a name ({error})") from error
 
     async def close(self) -> None:
         """Close the connection; does nothing where it is closed already."""

@@ -106,6 +106,8 @@ _BY_SQLSTATE = {
 # binary package; a server with another lc_messages is not understood and counts as UNKNOWN.
 # The first that fits counts: a role with too many connections is no fault of its password.
 _BY_TEXT = (
+    ("session is read-only", Category.READ_ONLY),
+    ("server is in hot standby mode", Category.READ_ONLY),
     ("the database system is", Category.STARTING),
     ("terminating connection due to administrator command", Category.STARTING),
     ("too many clients", Category.SATURATED),

@@ -74,16 +74,20 @@ class Pool:
             if self._opened:
                 return
             if attempt != self._attempt and self._failure is not None:
-                raise copy(self._failure)  # of the attempt that was waited for
+                raise _copied(self._failure)  # of the attempt that was waited for
             self._attempt += 1
+            self._failure = None
             try:
                 (self._first_connection()).close()
             except psycopg.Error as error:
-                self._failure = error
+                self._failure = _copied(error)
                 raise
             self._forget_end = at_end(self._end)
             self._pool.open()
             self._opened = True
+            if self._closed:  # meanwhile
+                self.close()
+                raise psycopg_pool.PoolClosed(CLOSED)
 
     def take(self, timeout: float | None = None) -> PooledConnection:
         """A connection out of the pool, waited for `timeout` seconds at most (None: `pool_timeout`).
@@ -153,6 +157,8 @@ class Pool:
 
     def _probe(self, deadline: float) -> None:
         """Over an idle connection of the pool; over a new one where the pool has none, or a dead one."""
+        if self._closed:
+            raise psycopg_pool.PoolClosed(CLOSED)
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
@@ -201,6 +207,14 @@ class Pool:
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
+
+
+def _copied(error: psycopg.Error) -> psycopg.Error:
+    """The same error for another caller, who may add notes of its own."""
+    other = copy(error)
+    if hasattr(error, "__notes__"):
+        other.__notes__ = list(error.__notes__)
+    return other
 
 
 def _select_1(conn: PooledConnection, deadline: float) -> None:

@@ -73,16 +73,20 @@ class AsyncPool:
             if self._opened:
                 return
             if attempt != self._attempt and self._failure is not None:
-                raise copy(self._failure)  # of the attempt that was waited for
+                raise _copied(self._failure)  # of the attempt that was waited for
             self._attempt += 1
+            self._failure = None
             try:
                 await (await self._first_connection()).close()
             except psycopg.Error as error:
-                self._failure = error
+                self._failure = _copied(error)
                 raise
             self._forget_end = aat_end(self._end)
             await self._pool.open()
             self._opened = True
+            if self._closed:  # meanwhile
+                await self.close()
+                raise psycopg_pool.PoolClosed(CLOSED)
 
     async def take(self, timeout: float | None = None) -> AsyncPooledConnection:
         """A connection out of the pool, waited for `timeout` seconds at most (None: `pool_timeout`).
@@ -152,6 +156,8 @@ class AsyncPool:
 
     async def _probe(self, deadline: float) -> None:
         """Over an idle connection of the pool; over a new one where the pool has none, or a dead one."""
+        if self._closed:
+            raise psycopg_pool.PoolClosed(CLOSED)
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
@@ -200,6 +206,14 @@ class AsyncPool:
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
+
+
+def _copied(error: psycopg.Error) -> psycopg.Error:
+    """The same error for another caller, who may add notes of its own."""
+    other = copy(error)
+    if hasattr(error, "__notes__"):
+        other.__notes__ = list(error.__notes__)
+    return other
 
 
 async def _select_1(conn: AsyncPooledConnection, deadline: float) -> None:

@@ -159,14 +159,19 @@ def find_open(database: object) -> OpenTransaction | None:
 def begin_open(database: object, connection: Connection[TupleRow] | AsyncConnection[TupleRow]) -> OpenTransaction:
     """Note that a transaction was begun, for `find_open`."""
     transaction = OpenTransaction(database, connection, current_owner())
-    _open.set((*_open.get(), transaction))
+    _open.set((*_still_open(), transaction))
     return transaction
 
 
 def end_open(transaction: OpenTransaction) -> None:
     """Note that it has ended; in whichever context that is."""
     transaction.ended = True
-    _open.set(tuple(other for other in _open.get() if not other.ended))
+    _open.set(_still_open())
+
+
+def _still_open() -> tuple[OpenTransaction, ...]:
+    """Those of this context; a block may have been ended in another."""
+    return tuple(transaction for transaction in _open.get() if not transaction.ended)
 
 
 def current_owner() -> Owner:
