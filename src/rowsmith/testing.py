@@ -25,8 +25,9 @@ import psycopg
 import pytest
 
 from rowsmith.errors import ServerError
+from rowsmith.programs import find_binaries
 from rowsmith.scratch import libpq_url
-from rowsmith.server import find_binaries, temporary_server
+from rowsmith.server import temporary_server
 
 _IMAGE = "postgres:18-alpine"
 _OPTIONS = {"max_connections": "300"}  # each worker of pytest-xdist has pools of its own
