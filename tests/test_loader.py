@@ -111,8 +111,8 @@ FAULTS = [
         "-- name: f(n)\nSELECT tags[1:n];",
         1,
         (
-            "f lists n but its SQL does not use :n. Behind a value in brackets, :n is the end of an array slice; for the "
-            "parameter write [... : :n]"
+            "f lists n but its SQL does not use :n. Behind a value in brackets, :n is the end of an array slice; "
+            "for the parameter write [... : :n]"
         ),
     ),
     (
@@ -130,8 +130,8 @@ FAULTS = [
         "-- name: f()\nSELECT 1;\nSELECT 2;",
         3,
         (
-            "f holds a second statement. A query is one statement; mark it with # for a script, or give the second one a "
-            "name of its own"
+            "f holds a second statement. A query is one statement; mark it with # for a script, or give the second one "
+            "a name of its own"
         ),
     ),
     ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#), which takes no :a"),
