@@ -60,7 +60,8 @@ class Proxy:
         # Without encryption: a trap looks for the text of a command.
         self.port: int = self._listener.getsockname()[1]
         self.url = url_at(url, _LOOPBACK, self.port, sslmode="disable", gssencmode="disable")
-        self._accepted = 0
+        self.clients = 0
+        """How many have come, in all."""
         self.refuse = False
         """Whether new connections are closed at once."""
         self._links: list[_Link] = []
@@ -87,7 +88,7 @@ class Proxy:
     def wait_for_clients(self, number: int) -> None:
         """Until so many clients have come, in all."""
         deadline = time.monotonic() + 10
-        while self._accepted < number:
+        while self.clients < number:
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.005)
 
@@ -153,7 +154,7 @@ class Proxy:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        self._accepted += 1
+        self.clients += 1
         if self.refuse:
             client.close()
             return

@@ -135,27 +135,28 @@ def test_a_database_with_no_server_can_be_made_and_closed() -> None:
     asyncio.run(main())
 
 
-def test_many_threads_at_first_use_open_one_pool(small: Database, sessions: Sessions) -> None:
+def test_many_threads_at_first_use_open_one_pool(empty_database_url: str) -> None:
     together = threading.Barrier(20)
 
     def work(_: int) -> int:
         together.wait(10)
-        return select_1(small)
+        return select_1(db)
 
-    with ThreadPoolExecutor(20) as executor:
+    with Proxy(empty_database_url) as proxy, own(proxy.url) as db, ThreadPoolExecutor(20) as executor:
         pids = list(executor.map(work, range(20)))
-    assert len(set(pids)) <= 3
-    assert sessions.count() <= 3
-    assert small.statistics()["requests_num"] == 20
+        assert len(set(pids)) <= 3
+        assert proxy.clients <= 1 + 3  # the first one is only to see whether it works
+        assert db.statistics()["requests_num"] == 20
 
 
-def test_many_tasks_at_first_use_open_one_pool(small: Database, sessions: Sessions) -> None:
+def test_many_tasks_at_first_use_open_one_pool(empty_database_url: str) -> None:
     async def main() -> None:
-        async with small:
-            pids = await asyncio.gather(*(aselect_1(small) for _ in range(20)))
-            assert len(set(pids)) <= 3
-            assert sessions.count() <= 3
-            assert small.statistics()["requests_num"] == 20
+        with Proxy(empty_database_url) as proxy:
+            async with own(proxy.url) as db:
+                pids = await asyncio.gather(*(aselect_1(db) for _ in range(20)))
+                assert len(set(pids)) <= 3
+                assert proxy.clients <= 1 + 3
+                assert db.statistics()["requests_num"] == 20
 
     asyncio.run(main())
 
@@ -381,7 +382,7 @@ print("done")
 def test_a_program_that_closes_nothing_ends_by_itself(empty_database_url: str, sessions: Sessions, ways: str) -> None:
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "DB_APPLICATION_NAME": NAME}
     result = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT, *ways.split()],
+        [sys.executable, "-W", "error", "-c", SCRIPT, *ways.split()],
         env=environment,
         capture_output=True,
         text=True,

@@ -1087,9 +1087,12 @@ def test_an_abandoned_async_generator_rolls_back(tasks: Tasks) -> None:
     tasks.run(body)
 
 
+@pytest.mark.parametrize("turns", range(6))
 @pytest.mark.parametrize("statement", ["SELECT pg_sleep(0.1)", None], ids=["in-statement", "between-statements"])
-def test_work_after_an_abandoned_async_generator_is_stored_or_fails(tasks: Tasks, statement: str | None) -> None:
-    """`break` leaves the generator to asyncio, which closes it in a task of its own, a moment later."""
+def test_work_after_an_abandoned_async_generator_is_stored_or_fails(
+    tasks: Tasks, statement: str | None, turns: int
+) -> None:
+    """`break` leaves the generator to asyncio, which closes it in a task of its own, some turns of the loop later."""
 
     async def numbers() -> AsyncGenerator[int]:
         async with tasks.transaction() as conn:
@@ -1100,6 +1103,8 @@ def test_work_after_an_abandoned_async_generator_is_stored_or_fails(tasks: Tasks
     async def body() -> None:
         async for _ in numbers():
             break
+        for _ in range(turns):
+            await asyncio.sleep(0)
         expected = [2]
         try:
             async with tasks.transaction() as conn:

@@ -159,6 +159,8 @@ def test_a_failed_session_is_tried_again_so_many_times(run: Run) -> None:
         }
     )
     assert fail(run, session.id) is None
+    assert stored(run, other.id) == other
+    other_failed = fail(run, other.id)
     again: Session = run(queries.retry_session, session_id=session.id, max_attempts=2)
     assert again == session.model_copy(update={"status": SessionStatus.PENDING, "retry_count": 1})
     assert run(queries.claim_session).id == session.id
@@ -166,7 +168,7 @@ def test_a_failed_session_is_tried_again_so_many_times(run: Run) -> None:
     assert second is not None
     assert second.retry_count == 2
     assert run(queries.retry_session, session_id=session.id, max_attempts=2) is None
-    assert stored(run, other.id) == other
+    assert stored(run, other.id) == other_failed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler import total
-from rowsmith.compiler.nodes import Node, queries
+from rowsmith.compiler.nodes import Node, queries, read
+
+FIRST_USER_OID = 16384
+"""access/transam.h, FirstNormalObjectId: below it is what initdb made."""
 
 # A column that is NOT NULL here can still be NULL where an inheritance child has dropped the constraint, where the
 # constraint was never validated (18 and later), or where the rows are another server's.
@@ -32,24 +35,35 @@ WITH RECURSIVE family (root, relid) AS (
     WHERE n.contype = 'n' AND NOT n.convalidated
 )
 SELECT a.attrelid::int8, a.attnum, a.attname::text, a.atttypid::int8, a.attnotnull,
-       c.relkind IN ('r', 'p') AND a.attnotnull AND u.root IS NULL,
-       a.attnotnull AND c.relkind IN ('r', 'p')
+       c.relkind IN ('r', 'p', 'S') AND a.attnotnull AND u.root IS NULL,
+       a.attnotnull AND c.relkind IN ('r', 'p', 'S')
            AND NOT EXISTS (SELECT FROM pg_constraint AS n WHERE n.conrelid = c.oid AND n.contype = 'n'
-                           AND NOT n.convalidated AND a.attnum = ANY (n.conkey))
+                           AND NOT n.convalidated AND a.attnum = ANY (n.conkey)),
+       a.attgenerated <> '', d.adbin::text
 FROM pg_attribute AS a
 JOIN pg_class AS c ON c.oid = a.attrelid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN unproven AS u ON u.root = a.attrelid AND u.attname = a.attname
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ORDER BY a.attrelid, a.attnum
 """
 
+# Row triggers that run before or instead of an INSERT or UPDATE (catalog/pg_trigger.h, TRIGGER_TYPE_*), on the relation
+# or on what inherits from it.
 _RELATIONS = """
-SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text
+WITH RECURSIVE family (root, relid) AS (
+    SELECT oid, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'f')
+    UNION ALL
+    SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.relid
+)
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
+       EXISTS (SELECT FROM family AS f JOIN pg_trigger AS t ON t.tgrelid = f.relid
+               WHERE f.root = c.oid AND t.tgtype & 1 <> 0 AND t.tgtype & (2 | 64) <> 0)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 """
 
-_FUNCTIONS = "SELECT oid::int8, proisstrict FROM pg_proc"
+_FUNCTIONS = "SELECT oid::int8, proisstrict, provolatile = 'v' FROM pg_proc"
 
 _OPERATORS = "SELECT oid::int8, oprcode::int8 FROM pg_operator"
 
@@ -78,6 +92,10 @@ class Column:
     """Whether no row of it, or of its inheritance children, can hold NULL."""
     proven_alone: bool
     """The same for `ONLY` the relation itself."""
+    generated: bool
+    """Whether its value is always computed, by `default`."""
+    default: Node | None
+    """The expression of its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +105,8 @@ class Relation:
     schema: str
     name: str
     kind: str
+    triggers: bool
+    """Whether triggers may change a row before it is written."""
     columns: dict[int, Column]
     """By attribute number."""
 
@@ -102,15 +122,29 @@ class Catalog:
     @cached_property
     def relations(self) -> dict[int, Relation]:
         """Relations by OID."""
-        found = {oid: Relation(schema, name, kind, {}) for oid, schema, name, kind in self._rows(_RELATIONS)}
-        for relid, number, *column in self._rows(_COLUMNS):
-            found[relid].columns[number] = Column(*column)
+        found = {
+            oid: Relation(schema, name, kind, triggers, {})
+            for oid, schema, name, kind, triggers in self._rows(_RELATIONS)
+        }
+        for relid, number, name, of, required, proven, alone, generated, default in self._rows(_COLUMNS):
+            tree = read(default) if default and relid >= FIRST_USER_OID else None
+            expr = tree if isinstance(tree, Node) else None
+            found[relid].columns[number] = Column(name, of, required, proven, alone, generated, expr)
         return found
 
     @cached_property
     def strict(self) -> frozenset[int]:
         """The functions that give NULL for a NULL argument."""
-        return frozenset(oid for oid, strict in self._rows(_FUNCTIONS) if strict)
+        return frozenset(oid for oid, strict, _ in self._functions if strict)
+
+    @cached_property
+    def volatile(self) -> frozenset[int]:
+        """The functions that can give another value at each call."""
+        return frozenset(oid for oid, _, volatile in self._functions if volatile)
+
+    @cached_property
+    def _functions(self) -> list[TupleRow]:
+        return self._rows(_FUNCTIONS)
 
     @cached_property
     def operators(self) -> dict[int, int]:
@@ -130,7 +164,19 @@ class Catalog:
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
         """The functions of each family of `compiler.total`, by its name there in lower case."""
-        names = ("TOTAL", "ALWAYS", "FIRST", "EXTRACTS", "SETS", "ROW_FUNCTIONS", "FRAME_FUNCTIONS", "SHIFT_FUNCTIONS")
+        names = (
+            "TOTAL",
+            "ALWAYS",
+            "FIRST",
+            "EITHER",
+            "EXTRACTS",
+            "SETS",
+            "KEYS",
+            "UNNEST",
+            "ROW_FUNCTIONS",
+            "FRAME_FUNCTIONS",
+            "SHIFT_FUNCTIONS",
+        )
         return {name.lower(): self._family(getattr(total, name)) for name in names}
 
     @cached_property

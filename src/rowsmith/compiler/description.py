@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -11,7 +13,7 @@ from psycopg.rows import TupleRow
 from rowsmith.compiler.catalog import Catalog
 from rowsmith.compiler.nodes import Node, queries
 from rowsmith.compiler.nullability import Prover
-from rowsmith.compiler.parameters import nullable_parameters
+from rowsmith.compiler.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.usage import Usage
 from rowsmith.queries.query import Kind, Query
 
@@ -33,6 +35,8 @@ class Typed:
     pg_type: str
     """As PostgreSQL writes it: `text`, `timestamp with time zone`, `integer[]`."""
     nullable: bool
+    origin: str | None = None
+    """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,17 @@ class Description:
     reads: tuple[str, ...]
     """`schema.table.column`, sorted."""
     writes: tuple[str, ...]
+    one_row: bool = False
+    """Whether the query gives exactly one row, whatever there is."""
+
+
+class _Field(NamedTuple):
+    """A column as the protocol describes it; `table` and `number` are 0 where it is no relation's."""
+
+    name: str
+    type: int
+    table: int
+    number: int
 
 
 class Describer:
@@ -66,31 +81,36 @@ class Describer:
             return self._without_tree(query, parameters, columns)
         nullable = nullable_parameters(self._catalog, tree)
         not_null = frozenset(range(1, len(parameters) + 1)) - nullable
-        proven = Prover(self._catalog, not_null).outputs(tree)
+        prover = Prover(self._catalog, not_null)
+        proven = prover.outputs(tree)
+        stored = stored_columns(self._catalog, tree)
         usage = Usage(self._catalog)
         usage.add(tree)
         return Description(
             query,
             tuple(
-                Typed(name, oid, self._type_name(oid), number in nullable)
+                Typed(name, oid, self._type_name(oid), number in nullable, self._origin(stored.get(number, ())))
                 for number, (name, oid) in enumerate(zip(query.parameters, parameters, strict=True), 1)
             ),
             tuple(
-                _marked(name, oid, self._type_name(oid), nullable=not never)
-                for (name, oid), never in zip(columns, proven, strict=True)
+                _marked(self._column(column), nullable=not never) for column, never in zip(columns, proven, strict=True)
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
+            prover.one_row(tree),
         )
 
-    def _prepare(self, query: Query) -> tuple[list[int], list[tuple[str, int]]]:
+    def _prepare(self, query: Query) -> tuple[list[int], list[_Field]]:
         """The types of the parameters, and the columns with theirs: the protocol's Parse and Describe."""
         pgconn = self._conn.pgconn
         for result in (pgconn.prepare(b"", query.statement), pgconn.describe_prepared(b"")):
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
         parameters = [result.param_type(index) for index in range(result.nparams)]
-        columns = [((result.fname(i) or b"").decode(), result.ftype(i)) for i in range(result.nfields)]
+        columns = [
+            _Field((result.fname(i) or b"").decode(), result.ftype(i), result.ftable(i), result.ftablecol(i))
+            for i in range(result.nfields)
+        ]
         return parameters, columns
 
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
@@ -110,16 +130,29 @@ class Describer:
         found = queries(row[0]) if row else []
         return found[0] if found else None
 
-    def _without_tree(self, query: Query, parameters: list[int], columns: list[tuple[str, int]]) -> Description:
+    def _without_tree(self, query: Query, parameters: list[int], columns: list[_Field]) -> Description:
         """Where there is no tree nothing is proven: every column can be NULL, and no parameter may."""
         return Description(
             query,
             tuple(Typed(name, oid, self._type_name(oid), nullable=False)
                   for name, oid in zip(query.parameters, parameters, strict=True)),
-            tuple(_marked(name, oid, self._type_name(oid), nullable=True) for name, oid in columns),
+            tuple(_marked(self._column(column), nullable=True) for column in columns),
             (),
             (),
         )  # fmt: skip
+
+    def _column(self, field: _Field) -> Typed:
+        origin = self._origin([(field.table, field.number)])
+        return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin)
+
+    def _origin(self, columns: Collection[tuple[int, int]]) -> str | None:
+        """The name of a column, by its relation and number, where it is only one."""
+        if len(columns) != 1:
+            return None
+        ((relid, number),) = columns
+        relation = self._catalog.relations.get(relid)
+        column = relation.columns.get(number) if relation else None
+        return f"{relation.schema}.{relation.name}.{column.name}" if relation and column else None
 
     def _type_name(self, oid: int) -> str:
         if oid not in self._types:
@@ -128,8 +161,8 @@ class Describer:
         return self._types[oid]
 
 
-def _marked(name: str, oid: int, pg_type: str, *, nullable: bool) -> Typed:
+def _marked(column: Typed, *, nullable: bool) -> Typed:
     """A column, without the mark in its name by which the author overrides what can be NULL: `AS "total!"`."""
-    if name.endswith(("!", "?")):
-        return Typed(name[:-1], oid, pg_type, name.endswith("?"))
-    return Typed(name, oid, pg_type, nullable)
+    if column.name.endswith(("!", "?")):
+        return replace(column, name=column.name[:-1], nullable=column.name.endswith("?"))
+    return replace(column, nullable=nullable)

@@ -86,6 +86,14 @@ class VarReturning(IntEnum):
     NEW = 2
 
 
+class OnConflict(IntEnum):
+    """nodes/nodes.h, OnConflictAction."""
+
+    NONE = 0
+    NOTHING = 1
+    UPDATE = 2
+
+
 class MergeMatch(IntEnum):
     """nodes/primnodes.h, MergeMatchKind (17 and later)."""
 
@@ -115,4 +123,5 @@ class WindowFrame(IntEnum):
     """UNBOUNDED PRECEDING, CURRENT ROW, offset PRECEDING"""
     ENDS = 0x00100 | 0x00400 | 0x04000
     """UNBOUNDED FOLLOWING, CURRENT ROW, offset FOLLOWING"""
-    EXCLUDES = 0x08000 | 0x10000 | 0x20000
+    EXCLUDES = 0x08000 | 0x10000
+    """EXCLUDE CURRENT ROW, EXCLUDE GROUP; EXCLUDE TIES keeps the row itself"""

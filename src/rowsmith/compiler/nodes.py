@@ -58,6 +58,11 @@ class Node:
         value = self.fields.get(name)
         return [int(item) for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
+    def texts(self, name: str) -> list[str]:
+        """A field that holds a list of words."""
+        value = self.fields.get(name)
+        return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
     def flag(self, name: str) -> bool:
         """A field that holds true or false."""
         return self.fields.get(name) == "true"

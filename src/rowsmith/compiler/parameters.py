@@ -23,8 +23,8 @@ def nullable_parameters(catalog: Catalog, query: Node) -> frozenset[int]:
     for node in query.walk():
         tested |= _tested(node)
         if node.tag == "QUERY":
-            for number, nullable in _stored(catalog, node):
-                stored[number] = stored.get(number, True) and nullable
+            for number, relid, column in _stored(catalog, node):
+                stored[number] = stored.get(number, True) and not _required(catalog, relid, column)
     return frozenset(tested | {number for number, nullable in stored.items() if nullable})
 
 
@@ -33,7 +33,9 @@ def _tested(node: Node) -> set[int]:
     match node.tag:
         case "NULLTEST":
             looked_at = [node.node("arg")]
-        case "COALESCEEXPR" | "DISTINCTEXPR":
+        case "COALESCEEXPR":  # the last one is taken as it is
+            looked_at = list[Node | None](node.nodes("args")[:-1])
+        case "DISTINCTEXPR":
             looked_at = list[Node | None](node.nodes("args"))
         case _:
             looked_at = []
@@ -57,22 +59,41 @@ def _uncast(expr: Node) -> Node | None:
     return None
 
 
-def _stored(catalog: Catalog, query: Node) -> Iterator[tuple[int, bool]]:
-    """The parameters that a statement stores, each with whether the column takes NULL."""
+def stored_columns(catalog: Catalog, query: Node) -> dict[int, set[tuple[int, int]]]:
+    """For each parameter that is stored as it is, the columns that it lands in: their relation and number."""
+    found: dict[int, set[tuple[int, int]]] = {}
+    for node in query.walk():
+        if node.tag == "QUERY":
+            for number, relid, column in _stored(catalog, node):
+                found.setdefault(number, set()).add((relid, column))
+    return found
+
+
+def _stored(catalog: Catalog, query: Node) -> Iterator[tuple[int, int, int]]:
+    """The parameters that a statement stores, each with the relation and the number of the column."""
     entries = query.nodes("rtable")
     target = query.integer("resultRelation")
     if not target:
         return
-    relation = catalog.relations.get(entries[target - 1].integer("relid"))
-    if relation is None:
-        return
-    inserted = query.nodes("targetList") if query.integer("commandType") == Command.INSERT else []
+    relid = entries[target - 1].integer("relid")
     for assignment in _assignments(query):
-        column = relation.columns.get(assignment.integer("resno"))
-        if column is not None:
-            required = column.required or column.type in catalog.not_null_domains
-            for number in _arriving(query, inserted, assignment.node("expr")):
-                yield number, not required
+        for number in _arriving(catalog, (query,), assignment.node("expr")):
+            yield number, relid, assignment.integer("resno")
+
+
+def _required(catalog: Catalog, relid: int, number: int) -> bool:
+    """Whether a column refuses NULL; one of a view is that of its table, where it is simply one."""
+    view = catalog.view(relid)
+    if view is not None:
+        targets = [each.node("expr") for each in view.nodes("targetList") if each.integer("resno") == number]
+        expr = targets[0] if targets else None
+        if expr is None or expr.tag != "VAR":
+            return True
+        entry = view.nodes("rtable")[expr.integer("varno") - 1]
+        return _required(catalog, entry.integer("relid"), expr.integer("varattno"))
+    relation = catalog.relations.get(relid)
+    column = relation.columns.get(number) if relation else None
+    return column is None or column.required or column.type in catalog.not_null_domains
 
 
 def _assignments(query: Node) -> Iterator[Node]:
@@ -87,33 +108,64 @@ def _assignments(query: Node) -> Iterator[Node]:
             yield from action.nodes("targetList")
 
 
-def _arriving(query: Node, inserted: list[Node], expr: Node | None) -> set[int]:
-    """The parameters whose value an expression hands on as it is: through casts, branches, VALUES and sub-queries."""
+def _arriving(catalog: Catalog, levels: tuple[Node, ...], expr: Node | None) -> set[int]:
+    """The parameters of which None arrives as NULL: through casts, strict functions, branches, VALUES, sub-queries.
+
+    `levels` are the queries around the expression, the innermost first.
+    """
     if expr is None:
         return set()
     if expr.tag == "PARAM":
         return _direct(expr)
+    branches = list[Node | None]()
     if expr.tag == "CASEEXPR":
         branches = [*(when.node("result") for when in expr.nodes("args")), expr.node("defresult")]
-        return set[int]().union(*(_arriving(query, inserted, branch) for branch in branches))
-    if expr.tag == "VAR" and expr.integer("varlevelsup") == 0:
-        return _arriving_by_column(query, inserted, expr)
-    inner = _uncast(expr)
-    return _arriving(query, inserted, inner) if inner is not None else set()
+    elif expr.tag == "VAR" and expr.integer("varlevelsup") == 0:
+        return _arriving_by_column(catalog, levels, expr)
+    elif _function(catalog, expr) in catalog.strict:
+        branches = list[Node | None](expr.nodes("args"))
+    else:
+        branches = [_uncast(expr)]
+    return set[int]().union(*(_arriving(catalog, levels, branch) for branch in branches))
 
 
-def _arriving_by_column(query: Node, inserted: list[Node], expr: Node) -> set[int]:
-    number = expr.integer("varattno")
+def _function(catalog: Catalog, expr: Node) -> int:
+    return expr.integer("funcid") or catalog.operators.get(expr.integer("opno"), 0)
+
+
+def _arriving_by_column(catalog: Catalog, levels: tuple[Node, ...], expr: Node) -> set[int]:
+    query, number = levels[0], expr.integer("varattno")
     entry = query.nodes("rtable")[expr.integer("varno") - 1]
     conflict = query.node("onConflict")
     if conflict is not None and expr.integer("varno") == conflict.integer("exclRelIndex"):
-        proposed = [each.node("expr") for each in inserted if each.integer("resno") == number]
-        return _arriving(query, [], proposed[0]) if proposed else set()
+        proposed = [each.node("expr") for each in query.nodes("targetList") if each.integer("resno") == number]
+        return _arriving(catalog, levels, proposed[0]) if proposed else set()
     if entry.integer("rtekind") == Entry.VALUES:
         rows = [row[number - 1] for row in entry.lists("values_lists")]
-        return set[int]().union(*(_arriving(query, inserted, each) for each in rows))
+        return set[int]().union(*(_arriving(catalog, levels, each) for each in rows))
+    if entry.integer("rtekind") == Entry.CTE:
+        outer = levels[entry.integer("ctelevelsup") :]
+        common = common_table(outer[0], entry) if outer else None
+        return _arriving_from(catalog, (common, *outer), number) if common is not None else set()
     subquery = entry.node("subquery")
-    if subquery is not None and subquery.node("setOperations") is None:
-        columns = [each for each in subquery.nodes("targetList") if each.integer("resno") == number]
-        return _arriving(subquery, [], columns[0].node("expr")) if columns else set()
-    return set()
+    return _arriving_from(catalog, (subquery, *levels), number) if subquery is not None else set()
+
+
+def _arriving_from(catalog: Catalog, levels: tuple[Node, ...], number: int) -> set[int]:
+    """The parameters that arrive by a result column of the innermost query; of each part of a UNION."""
+    operations = levels[0].node("setOperations")
+    if operations is not None:
+        parts = [each for each in operations.walk() if each.tag == "RANGETBLREF"]
+        entries = [levels[0].nodes("rtable")[part.integer("rtindex") - 1].node("subquery") for part in parts]
+        found = [_arriving_from(catalog, (each, *levels), number) for each in entries if each is not None]
+        return set[int]().union(*found)
+    columns = [each for each in levels[0].nodes("targetList") if each.integer("resno") == number]
+    return _arriving(catalog, levels, columns[0].node("expr")) if columns else set()
+
+
+def common_table(query: Node, entry: Node) -> Node | None:
+    """The query of WITH, at the level of `query`, that an entry names; None where it is something else."""
+    if entry.integer("rtekind") != Entry.CTE:
+        return None
+    found = [each for each in query.nodes("cteList") if each.text("ctename") == entry.text("ctename")]
+    return found[0].node("ctequery") if found else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,12 @@ from rowsmith.compiler.enums import Command, Grouping
 from rowsmith.compiler.nodes import Node
 
 Variable = tuple[int, int]
-"""A column of a scope: the index of its range table entry, from 1, and its attribute number."""
+"""A column of a scope: the index of its range table entry, from 1, and its attribute number; 0 is the row itself."""
+Fact = Variable | str
+"""What is known not to be NULL: a variable, an expression by its shape, or all fields of one (`fields` + its shape)."""
+
+
+State = tuple[AbstractSet[Fact], dict[int, frozenset[int]]]
 
 
 @dataclass(eq=False)
@@ -22,10 +28,20 @@ class Scope:
     parent: Scope | None
     filled: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
     """Range table index: the outer joins, by index, that may fill its columns with NULLs."""
-    known: set[Variable] = field(default_factory=set[Variable])
-    """Variables that are not NULL in any row that passes the conditions."""
-    rest: tuple[set[Variable], dict[int, frozenset[int]]] = (set(), {})
+    known: set[Fact] = field(default_factory=set[Fact])
+    """What is not NULL in any row that passes the conditions."""
+    having: set[Fact] = field(default_factory=set[Fact])
+    """What is not NULL in any group that passes HAVING."""
+    rest: State = (frozenset(), {})
     """`known` and `filled` where nothing is added for a while."""
+    all_rows: State = (frozenset(), {})
+    """The same for every row that the query looks at; `rest` may be for those that are given on only."""
+    old_rows: State = (frozenset(), {})
+    """The same for the rows that an UPDATE finds."""
+    returning: bool = False
+    """Whether RETURNING is being judged: the target's columns are those of the row that was written."""
+    in_aggregate: bool = False
+    """Whether an argument of an aggregate is being judged: that is computed before rows are grouped."""
 
     @cached_property
     def entries(self) -> list[Node]:
@@ -93,7 +109,7 @@ def _expanded(grouping: Node) -> list[frozenset[int]]:
 
 
 @contextmanager
-def knowing(scope: Scope, more: set[Variable]) -> Generator[None]:
+def knowing(scope: Scope, more: set[Fact]) -> Generator[None]:
     """Let more be known of a scope for a while, as under a condition of CASE."""
     before = scope.known
     scope.known = before | more
@@ -120,12 +136,45 @@ def at_rest(scope: Scope) -> Generator[None]:
     scopes = list(_outwards(scope))
     before = [(each.known, each.filled) for each in scopes]
     for each in scopes:
-        each.known, each.filled = each.rest
+        each.known, each.filled = set(each.rest[0]), each.rest[1]
     try:
         yield
     finally:
         for each, state in zip(scopes, before, strict=True):
             each.known, each.filled = state
+
+
+@contextmanager
+def over_all_rows(scope: Scope) -> Generator[None]:
+    """Judge for a while what is computed over other rows than the one at hand, as a window function's arguments are."""
+    before = scope.known, scope.filled, scope.rest
+    scope.known, scope.filled, scope.rest = set(scope.all_rows[0]), scope.all_rows[1], scope.all_rows
+    try:
+        yield
+    finally:
+        scope.known, scope.filled, scope.rest = before
+
+
+@contextmanager
+def of_old_rows(scope: Scope) -> Generator[None]:
+    """Judge for a while what an UPDATE computes from the rows that it finds."""
+    before = scope.known, scope.filled, scope.rest, scope.returning
+    scope.known, scope.filled, scope.rest = set(scope.old_rows[0]), scope.old_rows[1], scope.old_rows
+    scope.returning = False
+    try:
+        yield
+    finally:
+        scope.known, scope.filled, scope.rest, scope.returning = before
+
+
+@contextmanager
+def before_grouping(scope: Scope) -> Generator[None]:
+    """Judge for a while what is computed before rows are grouped: an aggregate's arguments."""
+    before, scope.in_aggregate = scope.in_aggregate, True
+    try:
+        yield
+    finally:
+        scope.in_aggregate = before
 
 
 def _outwards(scope: Scope | None) -> Iterator[Scope]:

@@ -9,6 +9,8 @@ look as if they belonged here and do not:
 - `substring` with a pattern, `regexp_match`, `regexp_substr`, `array_length`, `array_position`, `->`, `->>`, `#>`: NULL
   for what is not there
 - `+` of two paths, `#` of two lines: NULL for a closed path, for parallel lines
+- `scale` and `min_scale`: NULL for NaN
+- a column of a NOT NULL domain: a scalar sub-query of that type without a row puts NULL into it, unchecked
 - casts of jsonb to a number or a boolean: NULL for the JSON null from 18 on
 
 Names are resolved to OIDs in the catalogue of the server at hand, so a user's function of the same name is another one.
@@ -76,8 +78,8 @@ _ARITHMETIC = [
     *_words("dpow dsqrt dcbrt cash_pl cash_mi cash_mul_flt4 cash_mul_flt8 cash_mul_int2 cash_mul_int4 cash_mul_int8"),
     *_words("cash_div_cash cash_div_flt4 cash_div_flt8 cash_div_int2 cash_div_int4 cash_div_int8 int2_mul_cash"),
     *_words("int4_mul_cash int8_mul_cash flt4_mul_cash flt8_mul_cash"),
-    *_words("abs cbrt ceil ceiling degrees div exp factorial floor gcd lcm ln log log10 min_scale mod pi pow power"),
-    *_words("radians round scale sign sqrt trim_scale trunc width_bucket random random_normal setseed"),
+    *_words("abs cbrt ceil ceiling degrees div exp factorial floor gcd lcm ln log log10 mod pi pow power"),
+    *_words("radians round sign sqrt trim_scale trunc width_bucket random random_normal setseed"),
     *_words("acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cos cosd cosh cot cotd sin sind sinh"),
     *_words("tan tand tanh erf erfc"),
 ]  # fmt: skip
@@ -138,10 +140,11 @@ _SESSION = _words(
     "current_database current_schemas current_user session_user getdatabaseencoding getpgusername nextval currval",
     "lastval setval version pg_backend_pid pg_is_in_recovery txid_current pg_current_xact_id pg_postmaster_start_time",
     "pg_conf_load_time gen_random_uuid uuidv4 uuidv7 hashtext hashtextextended pg_try_advisory_lock",
-    "pg_try_advisory_xact_lock pg_advisory_unlock pg_cancel_backend pg_terminate_backend",
+    "pg_try_advisory_xact_lock pg_advisory_lock pg_advisory_xact_lock pg_notify pg_sleep pg_get_userbyid",
+    "pg_input_is_valid pg_advisory_unlock pg_cancel_backend pg_terminate_backend",
     "abbrev broadcast family host hostmask masklen netmask network set_masklen inet_merge inet_same_family inetpl",
     "inetmi inetmi_int8 int8pl_inet inetand inetor inetnot network_sub network_subeq network_sup network_supeq",
-    "network_overlap",
+    "network_overlap point_distance",
 )
 
 TOTAL = Family(
@@ -168,13 +171,20 @@ ALWAYS = Family(
         "concat num_nulls num_nonnulls json_build_array json_build_object jsonb_build_array jsonb_build_object",
         "quote_nullable pg_typeof enum_first enum_last enum_range array_append array_prepend",
     ),
+    # A bound that is NULL is none; flags that are NULL are an error.
+    [f"{kind}range({of}, {of}{flags})" for flags in ("", ", text") for kind, of in [
+        ("int4", "integer"), ("int8", "bigint"), ("num", "numeric"), ("date", "date"),
+        ("ts", "timestamp without time zone"), ("tstz", "timestamp with time zone"),
+    ]],
     [],
-    [],
-)
+)  # fmt: skip
 """Not NULL, whatever the arguments."""
 
-FIRST = Family(["concat_ws", "format"], [], [])
-"""Not NULL where the first argument, the separator or the format, is not."""
+FIRST = Family(["concat_ws", "format", "string_to_array"], [], [])
+"""Not NULL where the first argument (the separator, the format, the string) is not."""
+
+EITHER = Family(["array_cat"], [], [])
+"""Not NULL where one argument is not."""
 
 # A row of NULLs is none of theirs. An array's elements can be NULL (unnest), and so can be a text from JSON.
 SETS = Family(
@@ -182,16 +192,30 @@ SETS = Family(
         "generate_series generate_subscripts regexp_matches regexp_split_to_table json_object_keys jsonb_object_keys",
         "json_array_elements jsonb_array_elements json_each jsonb_each jsonb_path_query jsonb_path_query_tz",
     ),
-    ["string_to_table(text, text)"],
+    ["string_to_table(text, text)", "unnest(anymultirange)"],
     [],
 )
 """Set-returning, with no NULL in any column of any row."""
+
+KEYS = Family(["json_each_text", "jsonb_each_text"], [], [])
+"""Set-returning, with no NULL in the first column."""
+
+UNNEST = Family([], ["unnest(anyarray)"], [])
+"""Set-returning: the elements of its argument."""
 
 AGGREGATES = {
     # A count of nothing is 0; the rank among nothing is 1.
     "always": Family(_words("count regr_count rank dense_rank percent_rank cume_dist"), [], []),
     # NULLs are collected like any other value.
-    "rows": Family(_words("array_agg json_agg jsonb_agg json_object_agg jsonb_object_agg"), [], []),
+    "rows": Family(
+        _words(
+            "array_agg json_agg jsonb_agg json_object_agg jsonb_object_agg json_agg_strict jsonb_agg_strict",
+            "json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_object_agg_strict",
+            "jsonb_object_agg_unique jsonb_object_agg_unique_strict",
+        ),
+        [],
+        [],
+    ),
     # NULLs are left out, so one value that is none is enough. A deviation of samples needs two.
     "values": Family(
         _words(
@@ -217,3 +241,18 @@ SHIFT_FUNCTIONS = Family(
     [],
 )
 """Window functions that give a value of another row: not NULL where neither that nor its stand-in is NULL."""
+
+FAMILIES = {
+    "total": TOTAL,
+    "always": ALWAYS,
+    "first": FIRST,
+    "either": EITHER,
+    "extracts": EXTRACTS,
+    "sets": SETS,
+    "keys": KEYS,
+    "unnest": UNNEST,
+    "row_functions": ROW_FUNCTIONS,
+    "frame_functions": FRAME_FUNCTIONS,
+    "shift_functions": SHIFT_FUNCTIONS,
+}
+"""All but the aggregates."""

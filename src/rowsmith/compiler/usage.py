@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rowsmith.compiler.catalog import Catalog
+from rowsmith.compiler.catalog import FIRST_USER_OID, Catalog
 from rowsmith.compiler.enums import Command, Entry
 from rowsmith.compiler.nodes import Node
 
@@ -34,7 +34,7 @@ class Usage:
 
     def _add_function(self, function: int) -> None:
         """Its statements, where the server has them parsed: functions written with BEGIN ATOMIC or RETURN."""
-        if function >= _FIRST_USER_OID and function not in self._seen:
+        if function >= FIRST_USER_OID and function not in self._seen:
             self._seen.add(function)
             for query in self._catalog.body(function):
                 self.add(query)
@@ -70,7 +70,3 @@ class Usage:
 def _deletes(query: Node) -> bool:
     actions = [action.integer("commandType") for action in query.nodes("mergeActionList")]
     return Command.DELETE in (query.integer("commandType"), *actions)
-
-
-_FIRST_USER_OID = 16384
-"""access/transam.h, FirstNormalObjectId: below it is what initdb made."""
