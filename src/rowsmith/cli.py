@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 well, 1 findings (an unhealthy database), 2 could not run."""
+"""The command line. Exit codes: 0 well, 1 findings (or an unhealthy database), 2 could not run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from rowsmith.compiler import commands
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
 from rowsmith.health import HealthCheck
@@ -63,6 +64,45 @@ def _print_health(check: HealthCheck, place: str) -> None:
     for line in (check.error, check.hint):
         if line:
             console.print(f"  {line}", markup=False)
+
+
+_database_url = click.option(
+    "--database-url",
+    metavar="URL",
+    help="A server to make a scratch database on; its role must have CREATEDB. Default: an embedded server.",
+)
+
+
+@cli.command()
+@_database_url
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the module is stale.")
+@click.option("--watch", is_flag=True, help="Write it again whenever a file changes.")
+def generate(database_url: str | None, check: bool, watch: bool) -> None:
+    """Write the typed module of all queries. Exit code 1: a query has a fault, 2: could not run."""
+    place = commands.Place(Path.cwd(), database_url)
+    click.get_current_context().exit(commands.generate(place, checking=check, watching=watch))
+
+
+@cli.command()
+@_database_url
+@click.option("--strict", is_flag=True, help="Fail on warnings, too.")
+@click.option("--watch", is_flag=True, help="Check again whenever a file changes.")
+def check(database_url: str | None, strict: bool, watch: bool) -> None:
+    """Check every query against the migrations. Exit code 0: well (or warnings), 1: errors, 2: could not run."""
+    place = commands.Place(Path.cwd(), database_url)
+    click.get_current_context().exit(commands.check(place, strict=strict, watching=watch))
+
+
+@cli.command()
+@_database_url
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object, for editors and tools.")
+def describe(database_url: str | None, as_json: bool) -> None:
+    """Print what the server says of every query: parameters, columns, what it reads and writes.
+
+    Exit code 1: some are refused, and described on standard error instead.
+    """
+    place = commands.Place(Path.cwd(), database_url)
+    click.get_current_context().exit(commands.describe(place, json_wanted=as_json))
 
 
 @cli.group()

@@ -57,6 +57,18 @@ class TransactionAbortedError(TransactionError):
     """
 
 
+class ModuleError(RowsmithError):
+    """The typed module cannot be made of the queries as they stand, or not written to its place."""
+
+
+class UnknownTypeError(ModuleError):
+    """A type of PostgreSQL's for which no Python type is known. The message says how to name one."""
+
+
+class StaleModuleError(ModuleError):
+    """A generated module is imported whose query files are no longer those that it was made of."""
+
+
 class Category(StrEnum):
     """Why a database cannot be used, as far as it can be told from here."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rowsmith.compiler.catalog import Catalog
 from rowsmith.compiler.enums import Command, Entry, Join, MergeMatch, SubLink, Test
@@ -131,7 +131,7 @@ class Conditions:
     def _inner_joins(self, tree: Node, forced: set[int]) -> set[int]:
         """The sides of joins, index for the right and -index for the left, that hold a relation that is not filled."""
         found: set[int] = set()
-        for node in tree.walk():
+        for node in sources(tree):
             if node.tag != "JOINEXPR":
                 continue
             index = node.integer("rtindex")
@@ -326,9 +326,17 @@ class Conditions:
         return some if operator == "and" else {each for each in some if all(each in one for one in found)}
 
 
+def sources(node: Node) -> Iterator[Node]:
+    """A part of a join tree and those below it, but not the conditions: a sub-query there has a tree of its own."""
+    yield node
+    for below in (*node.nodes("fromlist"), node.node("larg"), node.node("rarg")):
+        if below is not None:
+            yield from sources(below)
+
+
 def relations_in(node: Node) -> set[int]:
     """The range table entries of a part of a join tree, joins included."""
-    return {each.integer("rtindex") for each in node.walk() if each.tag in ("RANGETBLREF", "JOINEXPR")}
+    return {each.integer("rtindex") for each in sources(node) if each.tag in ("RANGETBLREF", "JOINEXPR")}
 
 
 def is_true(expr: Node) -> bool:

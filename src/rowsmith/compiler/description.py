@@ -11,19 +11,25 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.catalog import Catalog
+from rowsmith.compiler.enums import Command
 from rowsmith.compiler.nodes import Node, queries
 from rowsmith.compiler.nullability import Prover
 from rowsmith.compiler.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.usage import Usage
 from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
-# What the server says of a statement that cannot be the body of a function.
-_NO_FUNCTION = (
-    psycopg.errors.FeatureNotSupported,
-    psycopg.errors.InvalidFunctionDefinition,
-    psycopg.errors.SyntaxError,
-)
+# A trigger BEFORE INSERT can drop the row, a rule can do something else; a partition may have its own triggers.
+_TAKES_EVERY_ROW = """
+SELECT c.relkind = 'r'
+   AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgtype & 7 = 7)
+   AND NOT EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid)
+FROM pg_class AS c WHERE c.oid = %s
+"""  # tgtype: catalog/pg_trigger.h, TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT
+# What the server says of a statement, good in itself, that cannot be the body of a function: LOCK, NOTIFY, a column
+# whose type stays unknown.
+_NO_FUNCTION = (psycopg.ProgrammingError, psycopg.NotSupportedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class Describer:
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
-            prover.one_row(tree),
+            prover.one_row(tree) or self._inserts_one_row(tree),
         )
 
     def _prepare(self, query: Query) -> tuple[list[int], list[_Field]]:
@@ -141,6 +147,18 @@ class Describer:
             (),
         )  # fmt: skip
 
+    def _inserts_one_row(self, tree: Node) -> bool:
+        """Whether a statement inserts one row of values into a table, where nothing can keep that out but an error."""
+        source = tree.node("jointree")
+        if tree.integer("commandType") != Command.INSERT or tree.node("onConflict") is not None:
+            return False
+        # A query, or several rows of VALUES, would be in FROM.
+        if source is None or source.nodes("fromlist") or tree.flag("hasTargetSRFs"):
+            return False
+        relid = tree.nodes("rtable")[tree.integer("resultRelation") - 1].integer("relid")
+        row = self._conn.execute(_TAKES_EVERY_ROW, [relid]).fetchone()
+        return row is not None and bool(row[0])
+
     def _column(self, field: _Field) -> Typed:
         origin = self._origin([(field.table, field.number)])
         return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin)
@@ -163,6 +181,5 @@ class Describer:
 
 def _marked(column: Typed, *, nullable: bool) -> Typed:
     """A column, without the mark in its name by which the author overrides what can be NULL: `AS "total!"`."""
-    if column.name.endswith(("!", "?")):
-        return replace(column, name=column.name[:-1], nullable=column.name.endswith("?"))
-    return replace(column, nullable=nullable)
+    name = unmarked(column.name)
+    return replace(column, name=name, nullable=nullable if name == column.name else column.name.endswith("?"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 from rowsmith.compiler.catalog import Catalog, Column, Relation
-from rowsmith.compiler.conditions import TRANSPARENT, Conditions, is_false, is_true, relations_in
+from rowsmith.compiler.conditions import TRANSPARENT, Conditions, is_false, is_true, relations_in, sources
 from rowsmith.compiler.enums import (
     Command,
     Entry,
@@ -341,8 +341,9 @@ class Prover:
         if self._any(scope, expr):
             return True
         tree = scope.query.node("jointree")
-        full = [node for node in tree.walk() if node.integer("jointype") == Join.FULL] if tree is not None else []
-        return any(self._coalesces_sides(scope, expr, join) for join in full if join.tag == "JOINEXPR")
+        joins = [node for node in sources(tree) if node.tag == "JOINEXPR"] if tree is not None else []
+        full = [node for node in joins if node.integer("jointype") == Join.FULL]
+        return any(self._coalesces_sides(scope, expr, join) for join in full)
 
     def _coalesces_sides(self, scope: Scope, expr: Node, join: Node) -> bool:
         with ignoring(scope, join.integer("rtindex")):

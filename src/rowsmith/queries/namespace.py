@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import BaseRowFactory
 
+from rowsmith.queries.conversions import Codec
 from rowsmith.queries.execution import execute
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.loader import read_queries
@@ -28,7 +29,7 @@ def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None =
     """
     queries = Queries("queries")
     for query in read_queries(Path(path)):
-        queries.add(query, bind(query, row_factory(query, record_classes or {})))
+        add_query(queries, query, bind(query, row_factory(query, record_classes or {})))
     return queries
 
 
@@ -41,13 +42,6 @@ class Queries:
 
     def __init__(self, name: str) -> None:
         self._name = name
-
-    def add(self, query: Query, function: QueryFunction) -> None:
-        """Put a function in its place; the loader has seen to it that the place is free."""
-        home = self
-        for part in query.namespace:
-            home = vars(home).setdefault(part, Queries(part))
-        vars(home)[query.name] = function
 
     def __getattr__(self, name: str) -> Any:
         known = [member for member in vars(self) if not member.startswith("_")]
@@ -66,9 +60,24 @@ class Queries:
         return f"<Queries {self._name}: {', '.join(query.qualified_name for query in self)}>"
 
 
-def bind(query: Query, rows: BaseRowFactory[Any]) -> QueryFunction:
-    """The function that runs the query. In a traceback it stands in the query file, at the query's line."""
-    function = _many(query, rows) if query.kind is Kind.EXECUTEMANY else _single(query, rows)
+def add_query(queries: Queries, query: Query, function: QueryFunction) -> None:
+    """Put a function in its place. The loader has seen to it that the place is free.
+
+    No method of `Queries`: those would be hidden by a query of their name.
+    """
+    home = queries
+    for part in query.namespace:
+        home = vars(home).setdefault(part, Queries(part))
+    vars(home)[query.name] = function
+
+
+def bind(query: Query, rows: BaseRowFactory[Any], codecs: Mapping[str, Codec] | None = None) -> QueryFunction:
+    """The function that runs the query. In a traceback it stands in the query file, at the query's line.
+
+    `codecs` make of a parameter's value what psycopg is to be given.
+    """
+    values = _written(query, codecs) if codecs else _values
+    function = _many(query, rows, values) if query.kind is Kind.EXECUTEMANY else _single(query, rows, values)
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -82,16 +91,16 @@ def bind(query: Query, rows: BaseRowFactory[Any]) -> QueryFunction:
     return cast("QueryFunction", function)
 
 
-def _single(query: Query, rows: BaseRowFactory[Any]) -> FunctionType:
+def _single(query: Query, rows: BaseRowFactory[Any], values: _Values) -> FunctionType:
     def call(conn: object, /, **parameters: Any) -> Any:
-        return _execute(query, conn, _values(query, parameters), rows)
+        return _execute(query, conn, values(query, parameters), rows)
 
     return cast("FunctionType", call)
 
 
-def _many(query: Query, rows: BaseRowFactory[Any]) -> FunctionType:
+def _many(query: Query, rows: BaseRowFactory[Any], values: _Values) -> FunctionType:
     def call(conn: object, sets: Iterable[Mapping[str, Any]], /) -> Any:
-        return _execute(query, conn, [_values(query, one, index) for index, one in enumerate(sets)], rows)
+        return _execute(query, conn, [values(query, one, index) for index, one in enumerate(sets)], rows)
 
     return cast("FunctionType", call)
 
@@ -106,6 +115,23 @@ def _execute(query: Query, conn: object, values: Sequence[Any], rows: BaseRowFac
         f"{query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"
     )
+
+
+class _Values(Protocol):
+    def __call__(self, query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]: ...
+
+
+def _written(query: Query, codecs: Mapping[str, Codec]) -> _Values:
+    writers = [(index, codecs[name].write) for index, name in enumerate(query.parameters) if name in codecs]
+
+    def written(query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]:
+        values = _values(query, parameters, index)
+        for place, write in writers:
+            if values[place] is not None:
+                values[place] = write(values[place])
+        return values
+
+    return written
 
 
 def _values(query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from psycopg.rows import BaseRowFactory, class_row, namedtuple_row, scalar_row
+from psycopg.rows import BaseRowFactory, RowMaker, class_row, namedtuple_row, scalar_row
 
 from rowsmith.errors import QueryFileError, ResultShapeError, RowCountError
+from rowsmith.queries.conversions import Codec, Context
 from rowsmith.queries.query import Kind, Query
 
 _AT_MOST_ONE = {Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
@@ -27,6 +28,57 @@ def row_factory(query: Query, record_classes: Mapping[str, Any]) -> BaseRowFacto
         fault = f"{query.location}: {query.name} has the record class {query.record_class}"
         raise QueryFileError([f"{fault}, which load_queries(record_classes=...) was not given. Given: {known}"])
     return class_row(record_classes[query.record_class])
+
+
+def typed_row_factory(query: Query, row: Callable[..., Any] | None, codecs: Mapping[str, Codec]) -> BaseRowFactory[Any]:
+    """How a row of a generated module's query is built: `row` called with the columns by name, each read by its codec.
+
+    Without `row` it is the first value: that of a `$` query, or of one that returns no rows at all.
+    """
+
+    def factory(cursor: Any) -> RowMaker[Any]:
+        if cursor.description is None:  # no rows come
+            return tuple
+        names = [unmarked(column.name) for column in cursor.description]
+        if row is None:
+            read = next(iter(codecs.values()), None)
+            return _first_value(read, cursor)
+        readers = [(index, codecs[name]) for index, name in enumerate(names) if name in codecs]
+        return _row_by_name(row, names, readers, cursor)
+
+    return factory
+
+
+def _first_value(codec: Codec | None, cursor: Any) -> RowMaker[Any]:
+    if codec is None:
+        return lambda values: values[0]
+    read, context = codec.read, Context(cursor.connection)
+    return lambda values: None if values[0] is None else read(values[0], context)
+
+
+def _row_by_name(
+    row: Callable[..., Any], names: list[str], codecs: list[tuple[int, Codec]], cursor: Any
+) -> RowMaker[Any]:
+    if not codecs:
+        return lambda values: row(**dict(zip(names, values, strict=True)))
+    context = Context(cursor.connection)
+
+    def make(values: Sequence[Any]) -> Any:
+        columns = dict(zip(names, values, strict=True))
+        for index, codec in codecs:
+            if values[index] is not None:
+                columns[names[index]] = codec.read(values[index], context)
+        return row(**columns)
+
+    return make
+
+
+def unmarked(name: str) -> str:
+    """The name of a column, without the mark that says whether it can be NULL: `AS "total!"`.
+
+    `?column?` is PostgreSQL's name for a column that has none.
+    """
+    return name[:-1] if name.endswith(("!", "?")) and name != "?column?" else name
 
 
 def check_shape(query: Query, columns: int, rows: int, status: str | None) -> None:

@@ -1,0 +1,39 @@
+"""What is known of the queries as JSON, for editors and tools: `rowsmith describe --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rowsmith.compiler.description import Description, Typed
+from rowsmith.compiler.types import PythonType, Types, UnsupportedError
+
+
+def as_json(descriptions: Iterable[Description], types: Types, root: Path) -> dict[str, Any]:
+    """`{"queries": [...]}`. A file below the project's root folder is relative to that."""
+    return {"queries": [_query(description, types, root) for description in descriptions]}
+
+
+def _query(description: Description, types: Types, root: Path) -> dict[str, Any]:
+    query, file = description.query, description.query.file
+    return {
+        "name": query.name,
+        "namespace": list(query.namespace),
+        "file": str(file.relative_to(root) if file.is_relative_to(root) else file),
+        "line": query.line,
+        "kind": query.kind.value,
+        "params": [_typed(each, types.parameter) for each in description.parameters],
+        "columns": [_typed(each, types.result) for each in description.columns],
+        "reads": list(description.reads),
+        "writes": list(description.writes),
+    }
+
+
+def _typed(typed: Typed, python_type: Callable[[Typed], PythonType]) -> dict[str, Any]:
+    """`python` is the type besides None; null where there is none that is known, which `check` reports."""
+    try:
+        python = python_type(typed).expression
+    except UnsupportedError:
+        python = None
+    return {"name": typed.name, "pg_type": typed.pg_type, "python": python, "nullable": typed.nullable}

@@ -1,0 +1,85 @@
+"""What the commands print: findings, descriptions, errors, and on a terminal what takes longer than a second."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from threading import Timer
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rowsmith.compiler.description import Description, Typed
+from rowsmith.compiler.findings import Finding, Severity, render
+from rowsmith.errors import RowsmithError
+
+_SHOWN_AFTER_SECONDS = 1.0
+_WIDTH_OF_A_FILE = 160
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
+
+
+class Screen:
+    """Standard output for the results, standard error for all else."""
+
+    def __init__(self) -> None:
+        self._out = Console(soft_wrap=True, highlight=False, markup=False)
+        if not self._out.is_terminal:
+            self._out.width = _WIDTH_OF_A_FILE
+        self._err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
+        self._status = self._err.status("")
+
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        """Show what `note` says last, where it takes longer than a second and a person is watching."""
+        if not self._err.is_terminal:
+            yield
+            return
+        timer = Timer(_SHOWN_AFTER_SECONDS, self._status.start)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it may be about to start what is stopped here
+            self._status.stop()
+
+    def note(self, text: str) -> None:
+        """What is being done."""
+        self._status.update(Text(text))
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line of the result."""
+        self._out.print(Text(text, style))
+
+    def findings(self, findings: Iterable[Finding], *, aside: bool = False) -> None:
+        """Each finding, and an empty line behind it; `aside`: on standard error."""
+        console = self._err if aside else self._out
+        for finding in findings:
+            first, newline, rest = render(finding).partition("\n")
+            text = Text(first, "bold")
+            text.highlight_words([f": {finding.severity}: "], _STYLES[finding.severity])
+            console.print(text.append(newline + rest, "not bold"), end="\n\n")
+
+    def error(self, error: BaseException) -> None:
+        """Why it could not run: our own errors by their message, others with all there is."""
+        text = str(error) if isinstance(error, RowsmithError) else "".join(traceback.format_exception(error))
+        self._err.print(Text(text.rstrip(), "red"))
+
+    def descriptions(self, descriptions: Iterable[Description]) -> None:
+        """A table of the queries."""
+        table = Table("query", "kind", "parameters", "columns", show_lines=True)
+        for each in descriptions:
+            name = Text(each.query.qualified_name, "bold").append(f"\n{each.query.location}", "dim not bold")
+            table.add_row(name, each.query.kind.value, _listed(each.parameters), _listed(each.columns))
+        self._out.print(table, soft_wrap=False)
+
+
+def _listed(typed: Iterable[Typed]) -> Text:
+    lines = [
+        Text(each.name).append(f" {each.pg_type}", "cyan").append(" or NULL" if each.nullable else "", "dim")
+        for each in typed
+    ]
+    return Text("\n").join(lines)

@@ -1,0 +1,212 @@
+-- The schema of the conformance corpus: small, and made to be asked about. Every table has columns that may be NULL
+-- and columns that may not; no foreign keys unless a case is about one, so that any join may find no partner.
+
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TYPE address AS (street text, zip int4);
+CREATE DOMAIN email AS text CHECK (VALUE LIKE '%@%');
+CREATE DOMAIN positive AS int4 CHECK (VALUE > 0);
+CREATE DOMAIN label AS text NOT NULL;
+CREATE DOMAIN nonblank AS text CHECK (VALUE IS NOT NULL AND VALUE <> '');
+CREATE SEQUENCE ticket;
+
+CREATE TABLE author (
+    id int4 PRIMARY KEY,
+    name text NOT NULL,
+    nick text,
+    born date,
+    mood mood NOT NULL,
+    rating numeric,
+    joined_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE book (
+    id int4 PRIMARY KEY,
+    author_id int4,
+    editor_id int4,
+    title text NOT NULL,
+    subtitle text,
+    pages int4,
+    price numeric(8, 2) NOT NULL,
+    stock int4 NOT NULL,
+    published timestamptz,
+    added_at timestamptz NOT NULL DEFAULT now(),
+    tags text[] NOT NULL,
+    keywords text[],
+    meta jsonb NOT NULL,
+    extra jsonb,
+    in_print bool NOT NULL,
+    loaned bool,
+    mood mood
+);
+
+CREATE TABLE review (
+    id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    book_id int4 NOT NULL,
+    author_id int4,
+    stars int4,
+    weight float8 NOT NULL,
+    body text,
+    written_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE publisher (id int4 PRIMARY KEY, name text NOT NULL);
+
+-- owner_id can dangle until COMMIT; publisher_id cannot.
+CREATE TABLE imprint (
+    id int4 PRIMARY KEY,
+    publisher_id int4 NOT NULL REFERENCES publisher,
+    owner_id int4 NOT NULL REFERENCES publisher DEFERRABLE INITIALLY DEFERRED,
+    parent_id int4 REFERENCES imprint
+);
+
+CREATE TABLE node (id int4 PRIMARY KEY, parent_id int4, title text NOT NULL);
+
+CREATE TABLE setting (
+    key text PRIMARY KEY,
+    value text,
+    hits int4 NOT NULL DEFAULT 0,
+    note text DEFAULT 'none'
+);
+
+-- One column of each kind that may not be NULL (x_) and one that may (n_).
+CREATE TABLE kind (
+    x_int2 int2 NOT NULL,                     n_int2 int2,
+    x_int4 int4 NOT NULL,                     n_int4 int4,
+    x_int8 int8 NOT NULL,                     n_int8 int8,
+    x_float4 float4 NOT NULL,                 n_float4 float4,
+    x_float8 float8 NOT NULL,                 n_float8 float8,
+    x_numeric numeric NOT NULL,               n_numeric numeric,
+    x_bool bool NOT NULL,                     n_bool bool,
+    x_text text NOT NULL,                     n_text text,
+    x_varchar varchar(20) NOT NULL,           n_varchar varchar(20),
+    x_bpchar char(3) NOT NULL,                n_bpchar char(3),
+    x_name name NOT NULL,                     n_name name,
+    x_bytea bytea NOT NULL,                   n_bytea bytea,
+    x_date date NOT NULL,                     n_date date,
+    x_time time NOT NULL,                     n_time time,
+    x_timetz timetz NOT NULL,                 n_timetz timetz,
+    x_timestamp timestamp NOT NULL,           n_timestamp timestamp,
+    x_timestamptz timestamptz NOT NULL,       n_timestamptz timestamptz,
+    x_interval interval NOT NULL,             n_interval interval,
+    x_uuid uuid NOT NULL,                     n_uuid uuid,
+    x_json json NOT NULL,                     n_json json,
+    x_jsonb jsonb NOT NULL,                   n_jsonb jsonb,
+    x_inet inet NOT NULL,                     n_inet inet,
+    x_cidr cidr NOT NULL,                     n_cidr cidr,
+    x_macaddr macaddr NOT NULL,               n_macaddr macaddr,
+    x_bit bit(3) NOT NULL,                    n_bit bit(3),
+    x_varbit varbit NOT NULL,                 n_varbit varbit,
+    x_oid oid NOT NULL,                       n_oid oid,
+    x_point point NOT NULL,                   n_point point,
+    x_box box NOT NULL,                       n_box box,
+    x_int4range int4range NOT NULL,           n_int4range int4range,
+    x_numrange numrange NOT NULL,             n_numrange numrange,
+    x_daterange daterange NOT NULL,           n_daterange daterange,
+    x_tstzrange tstzrange NOT NULL,           n_tstzrange tstzrange,
+    x_int4multirange int4multirange NOT NULL, n_int4multirange int4multirange,
+    x_tsvector tsvector NOT NULL,             n_tsvector tsvector,
+    x_tsquery tsquery NOT NULL,               n_tsquery tsquery,
+    x_mood mood NOT NULL,                     n_mood mood,
+    x_moods mood[] NOT NULL,                  n_moods mood[],
+    x_ints int4[] NOT NULL,                   n_ints int4[]
+);
+
+-- home and work are composites: NOT NULL asks for a row, not for values in it.
+CREATE TABLE person (id int4 PRIMARY KEY, home address, work address NOT NULL, past address[] NOT NULL);
+
+CREATE TABLE contact (
+    id int4 PRIMARY KEY,
+    email email,
+    backup email NOT NULL,
+    title label,
+    heading label NOT NULL,
+    code nonblank,
+    rank positive NOT NULL
+);
+
+CREATE TABLE item (
+    id int8 GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    width int4 NOT NULL,
+    height int4,
+    doubled int4 GENERATED ALWAYS AS (width * 2) STORED,
+    area int4 GENERATED ALWAYS AS (width * height) STORED
+);
+
+CREATE TABLE stocked (id int4 PRIMARY KEY, quantity int4 CHECK (quantity IS NOT NULL));
+
+-- A child takes over what its parent says of NULL.
+CREATE TABLE vehicle (id int4 NOT NULL, name text NOT NULL, wheels int4);
+CREATE TABLE car (doors int4 NOT NULL) INHERITS (vehicle);
+
+CREATE TABLE event (id int8 NOT NULL, at timestamptz NOT NULL, kind text, payload jsonb NOT NULL)
+PARTITION BY RANGE (at);
+CREATE TABLE event_old PARTITION OF event FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
+CREATE TABLE event_new PARTITION OF event DEFAULT;
+
+-- A trigger has the last word on what is stored.
+CREATE TABLE guarded (id int4 PRIMARY KEY, note text, title text NOT NULL);
+CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.title <> 'kept' THEN
+        NEW.note := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON guarded FOR EACH ROW EXECUTE FUNCTION guard();
+
+-- Views.
+CREATE VIEW author_view AS SELECT id, name, nick, mood FROM author;
+CREATE VIEW nicked_author AS SELECT id, name, nick FROM author WHERE nick IS NOT NULL;
+CREATE VIEW book_author AS
+    SELECT b.id, b.title, b.subtitle, a.id AS author_id, a.name AS author_name, a.nick AS author_nick
+    FROM book AS b LEFT JOIN author AS a ON a.id = b.author_id;
+CREATE VIEW known_book AS SELECT id, title, author_id, author_name, author_nick FROM book_author WHERE author_id > 0;
+CREATE VIEW author_stats AS
+    SELECT
+        a.id, a.name, count(b.id) AS books, max(b.pages) AS longest, sum(b.stock) AS stock,
+        coalesce(sum(b.stock), 0) AS safe_stock
+    FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id
+    GROUP BY a.id;
+CREATE VIEW mood_total AS SELECT mood, count(*) AS authors FROM author GROUP BY ROLLUP (mood);
+CREATE VIEW any_name AS SELECT name, 'author' AS source FROM author UNION ALL SELECT subtitle, 'book' FROM book;
+CREATE MATERIALIZED VIEW title_list AS SELECT id, title, subtitle FROM book;
+
+CREATE VIEW publisher_desk AS SELECT id, name FROM publisher;
+CREATE FUNCTION at_the_desk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.id := nullif(NEW.id, 1);
+    NEW.name := NULL;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER at_the_desk INSTEAD OF INSERT OR UPDATE ON publisher_desk
+    FOR EACH ROW EXECUTE FUNCTION at_the_desk();
+
+-- Functions of a user: some are called as built-in ones are, and all of them may return NULL unless a case says so.
+CREATE FUNCTION blank_to_null(text) RETURNS text STRICT IMMUTABLE LANGUAGE sql AS $$ SELECT nullif($1, '') $$;
+CREATE FUNCTION shout(text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT upper($1) || '!' $$;
+CREATE FUNCTION is_blank(text) RETURNS bool IMMUTABLE LANGUAGE sql AS $$ SELECT coalesce($1, '') = '' $$;
+CREATE FUNCTION maybe() RETURNS int4 VOLATILE LANGUAGE sql AS $$ SELECT CASE WHEN random() < 0.5 THEN 1 END $$;
+CREATE FUNCTION upper(mood) RETURNS text STRICT IMMUTABLE LANGUAGE sql AS
+    $$ SELECT CASE WHEN $1 <> 'sad' THEN $1::text END $$;
+CREATE FUNCTION mood_level(mood) RETURNS int4 STRICT IMMUTABLE LANGUAGE sql AS
+    $$ SELECT CASE $1 WHEN 'ok' THEN 1 WHEN 'happy' THEN 2 END $$;
+CREATE CAST (mood AS int4) WITH FUNCTION mood_level(mood);
+CREATE FUNCTION mood_sum(mood, mood) RETURNS int4 STRICT IMMUTABLE LANGUAGE sql AS
+    $$ SELECT mood_level($1) + mood_level($2) $$;
+CREATE OPERATOR + (LEFTARG = mood, RIGHTARG = mood, FUNCTION = mood_sum);
+CREATE FUNCTION count_one(int8, mood) RETURNS int8 IMMUTABLE LANGUAGE sql AS $$ SELECT coalesce($1, 0) + 1 $$;
+CREATE AGGREGATE count(mood) (SFUNC = count_one, STYPE = int8);
+CREATE FUNCTION keep_last(text, text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT nullif($2, '') $$;
+CREATE AGGREGATE last_text(text) (SFUNC = keep_last, STYPE = text);
+CREATE FUNCTION sql_void() RETURNS void LANGUAGE sql AS $$ SELECT $$;
+CREATE FUNCTION plpgsql_void() RETURNS void LANGUAGE plpgsql AS $$ BEGIN END $$;
+CREATE FUNCTION titles_of(int4) RETURNS SETOF text STABLE LANGUAGE sql AS
+    $$ SELECT subtitle FROM book WHERE author_id = $1 $$;
+CREATE FUNCTION books_of(int4) RETURNS SETOF book STABLE LANGUAGE sql AS
+    $$ SELECT b.* FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE a.id >= $1 $$;
+CREATE FUNCTION places(int4) RETURNS TABLE (place int4, medal text) IMMUTABLE LANGUAGE sql AS
+    $$ SELECT nullif(n, 2), (ARRAY['gold', 'silver'])[n] FROM generate_series(1, $1) AS n $$;
+CREATE FUNCTION locate(text) RETURNS address IMMUTABLE LANGUAGE sql AS
+    $$ SELECT CASE WHEN $1 <> '' THEN ROW($1, NULL)::address END $$;
+CREATE FUNCTION split_name(full_name text, OUT first text, OUT last text) IMMUTABLE LANGUAGE sql AS
+    $$ SELECT split_part(full_name, ' ', 1), nullif(split_part(full_name, ' ', 2), '') $$;

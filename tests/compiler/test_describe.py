@@ -1,0 +1,73 @@
+"""`rowsmith describe`: the shape of its JSON, and the table for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from projects import assert_snapshot, project, rowsmith, write
+
+QUERIES = """\
+-- name: get_user(id)^
+-- record_class: User
+-- Find one user.
+SELECT u.id, u.email AS "email?", u.nick, count(p.id) AS posts
+FROM users AS u LEFT JOIN posts AS p ON p.author_id = u.id
+WHERE u.id = :id GROUP BY u.id;
+
+-- name: set_nick(id, nick)!
+UPDATE users SET nick = :nick WHERE id = :id;
+
+-- name: add_posts(id, author_id, title)*!
+INSERT INTO posts (id, author_id, title) VALUES (:id, :author_id, :title);
+
+-- name: clean_up#
+DELETE FROM posts;
+DELETE FROM users;
+"""
+NESTED = "-- name: count_posts()$\nSELECT count(*) FROM posts;\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a sub-folder of queries and a component; the working folder is its sql."""
+    project(tmp_path, QUERIES, '[tool.rowsmith]\ncomponents = ["parts/*"]\n')
+    files = {"sql/posts/posts.sql": NESTED, "parts/tags/sql/deep/tags.sql": "-- name: tags()\nSELECT name FROM tags;\n"}
+    write(tmp_path, {**files, "parts/tags/migrations/0002.tags.sql": "CREATE TABLE tags (name text NOT NULL);\n"})
+    monkeypatch.chdir(tmp_path / "sql")
+    return tmp_path
+
+
+def test_json(folder: Path, server_url: str) -> None:
+    done = rowsmith("describe", "--json", "--database-url", server_url)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert_snapshot("describe", done.stdout, server_url)
+    described = json.loads(done.stdout)
+    assert list(described) == ["queries"]
+    for query in described["queries"]:
+        assert list(query) == [
+            *("name", "namespace", "file", "line", "kind", "params", "columns", "reads", "writes")
+        ]  # fmt: skip
+        for typed in [*query["params"], *query["columns"]]:
+            assert list(typed) == ["name", "pg_type", "python", "nullable"]
+        assert query["reads"] == sorted(query["reads"])
+    places = {(*query["namespace"], query["name"]): (query["file"], query["line"]) for query in described["queries"]}
+    assert places["tags", "deep", "tags"] == ("parts/tags/sql/deep/tags.sql", 1)
+    assert places["posts", "count_posts"] == ("sql/posts/posts.sql", 1)
+    assert [query["kind"] for query in described["queries"]][:4] == ["one", "affected", "executemany", "script"]
+
+
+def test_a_refused_query_is_left_out_and_reported_beside(folder: Path, server_url: str) -> None:
+    write(folder, {"sql/more.sql": "-- name: wrong()\nSELECT emial FROM users;\n"})
+    done = rowsmith("describe", "--json", "--database-url", server_url)
+    assert done.exit_code == 1
+    assert "wrong" not in {query["name"] for query in json.loads(done.stdout)["queries"]}
+    assert done.stderr.startswith('more.sql:2:8: error: column "emial" does not exist [refused]\n')
+
+
+def test_the_table(folder: Path, server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    done = rowsmith("describe", "--database-url", server_url)
+    assert done.exit_code == 0
+    assert_snapshot("describe-table", done.stdout, server_url)
