@@ -23,7 +23,7 @@ def nullable_parameters(catalog: Catalog, query: Node) -> frozenset[int]:
     for node in query.walk():
         tested |= _tested(node)
         if node.tag == "QUERY":
-            for number, relid, column in _stored(catalog, node):
+            for number, relid, column in _stored(catalog, node, exact=False):
                 stored[number] = stored.get(number, True) and not _required(catalog, relid, column)
     return frozenset(tested | {number for number, nullable in stored.items() if nullable})
 
@@ -64,12 +64,12 @@ def stored_columns(catalog: Catalog, query: Node) -> dict[int, set[tuple[int, in
     found: dict[int, set[tuple[int, int]]] = {}
     for node in query.walk():
         if node.tag == "QUERY":
-            for number, relid, column in _stored(catalog, node):
+            for number, relid, column in _stored(catalog, node, exact=True):
                 found.setdefault(number, set()).add((relid, column))
     return found
 
 
-def _stored(catalog: Catalog, query: Node) -> Iterator[tuple[int, int, int]]:
+def _stored(catalog: Catalog, query: Node, *, exact: bool) -> Iterator[tuple[int, int, int]]:
     """The parameters that a statement stores, each with the relation and the number of the column."""
     entries = query.nodes("rtable")
     target = query.integer("resultRelation")
@@ -77,7 +77,7 @@ def _stored(catalog: Catalog, query: Node) -> Iterator[tuple[int, int, int]]:
         return
     relid = entries[target - 1].integer("relid")
     for assignment in _assignments(query):
-        for number in _arriving(catalog, (query,), assignment.node("expr")):
+        for number in _arriving(catalog, exact, (query,), assignment.node("expr")):
             yield number, relid, assignment.integer("resno")
 
 
@@ -108,8 +108,10 @@ def _assignments(query: Node) -> Iterator[Node]:
             yield from action.nodes("targetList")
 
 
-def _arriving(catalog: Catalog, levels: tuple[Node, ...], expr: Node | None) -> set[int]:
+def _arriving(catalog: Catalog, exact: bool, levels: tuple[Node, ...], expr: Node | None) -> set[int]:
     """The parameters of which None arrives as NULL: through casts, strict functions, branches, VALUES, sub-queries.
+
+    With `exact`, those that arrive as they are: not through functions.
 
     `levels` are the queries around the expression, the innermost first.
     """
@@ -121,46 +123,46 @@ def _arriving(catalog: Catalog, levels: tuple[Node, ...], expr: Node | None) -> 
     if expr.tag == "CASEEXPR":
         branches = [*(when.node("result") for when in expr.nodes("args")), expr.node("defresult")]
     elif expr.tag == "VAR" and expr.integer("varlevelsup") == 0:
-        return _arriving_by_column(catalog, levels, expr)
-    elif _function(catalog, expr) in catalog.strict:
+        return _arriving_by_column(catalog, exact, levels, expr)
+    elif not exact and _function(catalog, expr) in catalog.strict:
         branches = list[Node | None](expr.nodes("args"))
     else:
         branches = [_uncast(expr)]
-    return set[int]().union(*(_arriving(catalog, levels, branch) for branch in branches))
+    return set[int]().union(*(_arriving(catalog, exact, levels, branch) for branch in branches))
 
 
 def _function(catalog: Catalog, expr: Node) -> int:
     return expr.integer("funcid") or catalog.operators.get(expr.integer("opno"), 0)
 
 
-def _arriving_by_column(catalog: Catalog, levels: tuple[Node, ...], expr: Node) -> set[int]:
+def _arriving_by_column(catalog: Catalog, exact: bool, levels: tuple[Node, ...], expr: Node) -> set[int]:
     query, number = levels[0], expr.integer("varattno")
     entry = query.nodes("rtable")[expr.integer("varno") - 1]
     conflict = query.node("onConflict")
     if conflict is not None and expr.integer("varno") == conflict.integer("exclRelIndex"):
         proposed = [each.node("expr") for each in query.nodes("targetList") if each.integer("resno") == number]
-        return _arriving(catalog, levels, proposed[0]) if proposed else set()
+        return _arriving(catalog, exact, levels, proposed[0]) if proposed else set()
     if entry.integer("rtekind") == Entry.VALUES:
         rows = [row[number - 1] for row in entry.lists("values_lists")]
-        return set[int]().union(*(_arriving(catalog, levels, each) for each in rows))
+        return set[int]().union(*(_arriving(catalog, exact, levels, each) for each in rows))
     if entry.integer("rtekind") == Entry.CTE:
         outer = levels[entry.integer("ctelevelsup") :]
         common = common_table(outer[0], entry) if outer else None
-        return _arriving_from(catalog, (common, *outer), number) if common is not None else set()
+        return _arriving_from(catalog, exact, (common, *outer), number) if common is not None else set()
     subquery = entry.node("subquery")
-    return _arriving_from(catalog, (subquery, *levels), number) if subquery is not None else set()
+    return _arriving_from(catalog, exact, (subquery, *levels), number) if subquery is not None else set()
 
 
-def _arriving_from(catalog: Catalog, levels: tuple[Node, ...], number: int) -> set[int]:
+def _arriving_from(catalog: Catalog, exact: bool, levels: tuple[Node, ...], number: int) -> set[int]:
     """The parameters that arrive by a result column of the innermost query; of each part of a UNION."""
     operations = levels[0].node("setOperations")
     if operations is not None:
         parts = [each for each in operations.walk() if each.tag == "RANGETBLREF"]
         entries = [levels[0].nodes("rtable")[part.integer("rtindex") - 1].node("subquery") for part in parts]
-        found = [_arriving_from(catalog, (each, *levels), number) for each in entries if each is not None]
+        found = [_arriving_from(catalog, exact, (each, *levels), number) for each in entries if each is not None]
         return set[int]().union(*found)
     columns = [each for each in levels[0].nodes("targetList") if each.integer("resno") == number]
-    return _arriving(catalog, levels, columns[0].node("expr")) if columns else set()
+    return _arriving(catalog, exact, levels, columns[0].node("expr")) if columns else set()
 
 
 def common_table(query: Node, entry: Node) -> Node | None:
