@@ -306,6 +306,12 @@ def test_two_event_loops_one_after_the_other(empty_database_url: str, sessions: 
     for _ in range(2):
         asyncio.run(aselect_1(db))
         wait_until(lambda: sessions.count() == 0)  # the pool ended with its loop
+
+    async def third() -> None:
+        await aselect_1(db)
+        assert db.statistics()["pool_max"] == 3 + 3  # that of the threads and that of this loop
+
+    asyncio.run(third())
     select_1(db)
     asyncio.run(db.aclose())
     wait_until(lambda: sessions.count() == 0)
@@ -583,6 +589,11 @@ def test_a_pool_that_lost_its_server_says_why(empty_database_url: str, sessions:
         assert errors[-1].category is not Category.POOL_EXHAUSTED
         proxy.refuse = False
         wait_until(lambda: _works(db))
+        # And that reason is gone with its cause.
+        with pytest.raises(PoolTimeoutError) as exhausted, ExitStack() as stack:
+            while True:
+                stack.enter_context(db.connection())
+        assert exhausted.value.category is Category.POOL_EXHAUSTED
 
 
 def _error(db: Database) -> psycopg.OperationalError:

@@ -1170,17 +1170,32 @@ def test_blocks_of_a_task_that_end_out_of_order_do_no_harm_to_another(observer: 
     tasks.run(body)
 
 
-def test_an_inner_block_left_after_its_outer_one_says_so(driver: Driver) -> None:
+def test_a_transaction_whose_blocks_end_out_of_order_is_rolled_back(driver: Driver) -> None:
     async def body() -> None:
-        for error in (None, ValueError("mine")):
-            outer, inner = driver.transaction(), driver.transaction()
-            await outer.__aenter__()
-            await inner.__aenter__()
-            with suppress(TransactionError):
-                await outer.__aexit__(type(error) if error else None, error, None)
-            with pytest.raises(TransactionError):
-                await inner.__aexit__(None, None, None)
-            await driver.check_whole()
+        outer, inner = driver.transaction(), driver.transaction()
+        await insert(await outer.__aenter__(), 1)
+        await insert(await inner.__aenter__(), 2)
+        with pytest.raises(TransactionError, match="reverse order"):
+            await outer.__aexit__(None, None, None)
+        with pytest.raises(TransactionError, match="reverse order"):
+            await driver.transaction().__aenter__()
+        with pytest.raises(TransactionError, match="reverse order"):
+            await inner.__aexit__(None, None, None)
+        assert driver.stored == []
+        await driver.check_whole()
+
+    driver.run(body)
+
+
+def test_blocks_that_errors_end_out_of_order_leave_these_errors_alone(driver: Driver) -> None:
+    async def body() -> None:
+        outer, inner = driver.transaction(), driver.transaction()
+        await insert(await outer.__aenter__(), 1)
+        await insert(await inner.__aenter__(), 2)
+        await outer.__aexit__(ValueError, ValueError("mine"), None)  # which goes on its way, as no other is raised
+        await inner.__aexit__(ValueError, ValueError("mine"), None)
+        assert driver.stored == []
+        await driver.check_whole()
 
     driver.run(body)
 
