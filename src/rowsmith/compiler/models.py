@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel
 
 from rowsmith.compiler.description import Description, Typed
-from rowsmith.compiler.types import MODULES, RESERVED, PythonType, Reading, Types, UnsupportedError, camel
+from rowsmith.compiler.overrides import MODULES
+from rowsmith.compiler.types import RESERVED, PythonType, Reading, Types, UnsupportedError, camel
 from rowsmith.errors import ModuleError, UnknownTypeError
 from rowsmith.queries.query import Kind, Query
 

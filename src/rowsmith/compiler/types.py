@@ -10,39 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
 
 import psycopg
 from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.description import Description, Typed
-from rowsmith.errors import ModuleError
-
-_TYPES = """
-SELECT t.oid::int8, n.nspname::text, t.typname::text, format_type(t.oid, NULL), t.typtype::text,
-       coalesce(e.oid, t.typbasetype, 0)::int8, coalesce(r.rngsubtype, m.rngsubtype, 0)::int8, e.oid IS NOT NULL,
-       array(SELECT l.enumlabel::text FROM pg_enum AS l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder),
-       array(SELECT a.attname::text FROM pg_attribute AS a
-             WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-       array(SELECT a.atttypid::int8 FROM pg_attribute AS a
-             WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
-FROM pg_type AS t
-JOIN pg_namespace AS n ON n.oid = t.typnamespace
-LEFT JOIN pg_type AS e ON e.typarray = t.oid
-LEFT JOIN pg_range AS r ON r.rngtypid = t.oid
-LEFT JOIN pg_range AS m ON m.rngmultitypid = t.oid
-WHERE t.oid = ANY (%s)
-"""
-
-# The type of a parameter or column of that name, whatever schema it is in: nothing is said twice of two.
-_KNOWN_NAMES = """
-SELECT typname::text FROM pg_type UNION SELECT n.nspname || '.' || t.typname
-FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace UNION SELECT format_type(oid, NULL) FROM pg_type
-UNION SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-UNION SELECT n.nspname || '.' || c.relname || '.' || a.attname
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-"""
+from rowsmith.compiler.overrides import MODULES, Overrides, check_overrides, parse_override
+from rowsmith.compiler.pgtypes import PgType, fetch
 
 SCALARS = {
     "bool": "bool",
@@ -68,23 +43,6 @@ SCALARS = {
 }
 """The built-in types that psycopg makes something else of than the text that PostgreSQL sends."""
 
-MODULES = {
-    "Decimal": "decimal",
-    "date": "datetime",
-    "time": "datetime",
-    "datetime": "datetime",
-    "timedelta": "datetime",
-    "UUID": "uuid",
-    "Inet": "rowsmith.queries.conversions",
-    "Cidr": "rowsmith.queries.conversions",
-    "JsonValue": "pydantic",
-    "Json": "psycopg.types.json",
-    "Jsonb": "psycopg.types.json",
-    "Range": "psycopg.types.range",
-    "Multirange": "psycopg.types.multirange",
-}
-"""The names that an expression may use, besides the built-in ones, and the module of each."""
-
 RUNTIME = "conversions"
 """The module of the codecs, as a generated one imports it."""
 
@@ -100,7 +58,6 @@ RESERVED = frozenset(
 """The other names of a generated module."""
 
 _FIRST_OWN_OID = 16384  # transam.h, FirstNormalObjectId: below, an OID is the same in every database
-_NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Reading(StrEnum):
@@ -133,31 +90,8 @@ class PythonType:
         return self.expression if self.expression == "None" else f"{self.expression} | None"
 
 
-@dataclass(frozen=True, slots=True)
-class PgType:
-    """A type of the catalogue."""
-
-    oid: int
-    schema: str
-    name: str
-    formatted: str
-    kind: str
-    """b base, c composite, d domain, e enumeration, m multirange, p pseudo, r range"""
-    inner: int
-    """The element of an array, the base of a domain."""
-    bound: int
-    """The subtype of a range or multirange."""
-    is_array: bool
-    labels: tuple[str, ...]
-    attributes: tuple[tuple[str, int], ...]
-
-
 class UnsupportedError(Exception):
     """There is no Python type for a type; its message is the name of that one."""
-
-
-Overrides: TypeAlias = Mapping[str, str]
-"""A type (`citext`) or a column (`projects.settings`), and its Python type: `str`, `list[str]`, `app.types:Name`."""
 
 
 def read_types(
@@ -169,26 +103,9 @@ def read_types(
     """
     descriptions = tuple(descriptions)
     if overrides:
-        _check_overrides(conn, overrides)
-    found: dict[int, PgType] = {}
-    wanted = {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)}
-    while wanted:
-        for oid, schema, name, formatted, kind, inside, bound, is_array, labels, names, types in conn.execute(
-            _TYPES.encode(), [list(wanted)]
-        ):
-            attributes = tuple(zip(names, types, strict=True)) if kind == "c" else ()
-            found[oid] = PgType(oid, schema, name, formatted, kind, inside, bound, is_array, tuple(labels), attributes)
-        inner = {oid for each in found.values() for oid in (each.inner, each.bound, *dict(each.attributes).values())}
-        wanted = inner - found.keys() - {0}
+        check_overrides(conn, overrides)
+    found = fetch(conn, {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)})
     return Types(found, overrides or {}, _class_names(found, descriptions))
-
-
-def _check_overrides(conn: psycopg.Connection[TupleRow], overrides: Overrides) -> None:
-    known = {name for (name,) in conn.execute(_KNOWN_NAMES.encode())}
-    for key, value in overrides.items():
-        if key not in known:
-            raise ModuleError(f'types: "{key}" is neither a type nor a table.column of the database')
-        _parse_override(key, value)
 
 
 class Types:
@@ -308,7 +225,7 @@ class Types:
         )
 
     def _override(self, key: str, oid: int, *, parameter: bool) -> PythonType:
-        expression, imports = _parse_override(key, self._overrides[key])
+        expression, imports = parse_override(key, self._overrides[key])
         try:
             natural = self._natural(oid, parameter=parameter)
         except UnsupportedError:
@@ -361,25 +278,6 @@ def _loaded(oid: int) -> bool:
 
 def _column_keys(origin: str | None) -> list[str]:
     return [origin, origin.partition(".")[2]] if origin else []
-
-
-def _parse_override(key: str, value: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    """The expression of an override, and what it needs to import."""
-    module, colon, name = value.partition(":")
-    if colon:
-        outer = name.partition(".")[0]
-        if all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            return name, frozenset({(module, outer)})
-        raise ModuleError(f'types: "{key}" = "{value}": expected a type such as "str" or "app.types:Name"')
-    imports: set[tuple[str, str]] = set()
-    for word in _NAME.findall(value):
-        if word in MODULES:
-            imports.add((MODULES[word], word))
-        elif word != "None" and not isinstance(getattr(builtins, word, None), type):
-            raise ModuleError(
-                f'types: "{key}" = "{value}": {word} is no built-in type. Write "app.types:{word}" for one of yours'
-            )
-    return value, frozenset(imports)
 
 
 def camel(name: str) -> str:
