@@ -60,6 +60,8 @@ class TransactionBlock:
     ) -> None:
         transaction = self._transaction
         transaction.doomed |= transaction.depth > self._depth
+        # From here on nobody joins it, also while the commands of its end are under way.
+        transaction.ended |= self._depth == 0 and not transaction.doomed
         try:
             if transaction.doomed:
                 self._end_doomed(exc_type)
