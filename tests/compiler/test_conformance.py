@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from corpus_table import TARGET, page
 from truth import Case, create_schema, observe_all, read_corpus
 
 from rowsmith.compiler.description import Describer, Description
@@ -96,3 +97,7 @@ def test_parameters_take_none_where_it_means_something(verdicts: list[Verdict]) 
         if truth.nullable != parameter.nullable
     }
     assert wrong == dict.fromkeys(CAUTIOUS, False)
+
+
+def test_the_page_of_the_corpus_is_that_of_the_corpus() -> None:
+    assert TARGET.read_text() == page(), "run: python tests/compiler/corpus_table.py"
