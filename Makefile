@@ -24,15 +24,17 @@ demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL 
 test: .venv/installed  ## the whole test suite, on an embedded PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: .venv/installed  ## ruff, mypy --strict, pyright, and the generated twins
+lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and the queries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/async_to_sync.py --check
+	$(BIN)/rowsmith check
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-format: .venv/installed  ## format the code and regenerate the twins
+format: .venv/installed  ## format the code, and regenerate the twins and the typed module
 	$(BIN)/python tools/async_to_sync.py
+	$(BIN)/rowsmith generate
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

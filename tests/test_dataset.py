@@ -180,6 +180,7 @@ def test_nobody_can_sign_in(db: Database, default_db: Database) -> None:
     with db.transaction() as conn:
         load(conn, SMALL)
         credentials = queries.get_credentials_by_email(conn, email="ada@example.com")
+    assert credentials is not None
     assert credentials.password_hash == PASSWORD_HASH
     with pytest.raises(InvalidCredentialsError):
         sign_in(email="ada@example.com", password="")

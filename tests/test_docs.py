@@ -34,7 +34,7 @@ class Snippet(NamedTuple):
 def snippets(document: Path) -> list[Snippet]:
     found: list[Snippet] = []
     for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
-        first = re.fullmatch(r"(?:--|#) ([\w./-]+\.(?:sql|py|ini))", text.partition("\n")[0])
+        first = re.fullmatch(r"(?:--|#) ([\w./-]+\.(?:sql|py|ini|toml))", text.partition("\n")[0])
         found.append(Snippet(language, text, first[1] if first else None))
     return found
 

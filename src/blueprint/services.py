@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
-from psycopg.types.json import Jsonb
+from pydantic import JsonValue
 
-from blueprint.models import Credentials, LogLevel, NotificationType, Project, Session, Template, User
-from blueprint.queries import queries
+from blueprint.queries import Credentials, LogLevel, NotificationType, Project, Session, Template, User, queries
 from rowsmith import transaction
+
+_T = TypeVar("_T")
 
 PASSWORD_LENGTH = 8
 """The fewest characters of a password."""
@@ -73,7 +74,7 @@ def sign_up(*, email: str, password: str, name: str | None = None) -> User:
     password_hash = _hash_password(password)
     try:
         with transaction() as conn:
-            user: User = queries.create_user(conn, email=email, name=name, password_hash=password_hash)
+            user = queries.create_user(conn, email=email, name=name, password_hash=password_hash)
     except UniqueViolation as error:
         raise EmailTakenError("there is an account with this e-mail address already") from error
     return user
@@ -86,7 +87,7 @@ def sign_in(*, email: str, password: str) -> User:
     that one too, the count of the failure would be lost.
     """
     with transaction() as conn:
-        account: Credentials | None = queries.get_credentials_by_email(conn, email=email)
+        account = queries.get_credentials_by_email(conn, email=email)
     # Slow on purpose, so no connection is held meanwhile.
     matches = _password_matches(password, account)
     user: User | None = None
@@ -113,15 +114,13 @@ def publish_project(*, project_id: UUID, editor_id: UUID, deployment_url: str) -
     Raises NotFoundError, NotAllowedError, and NotPublishableError for one that is published already, or being built.
     """
     with transaction() as conn:
-        current: Project | None = queries.get_project_by_id(conn, project_id=project_id)
-        if current is None:
-            raise NotFoundError(f"there is no project {project_id}")
+        current = _found(queries.get_project_by_id(conn, project_id=project_id), "project", project_id)
         if not queries.may_edit_project(conn, project_id=project_id, user_id=editor_id):
             raise NotAllowedError(f"user {editor_id} may not edit project {project_id}")
-        published: Project | None = queries.publish_project(conn, project_id=project_id, deployment_url=deployment_url)
+        published = queries.publish_project(conn, project_id=project_id, deployment_url=deployment_url)
         if published is None:
             raise NotPublishableError(f"project {project_id} cannot be published: it is {current.status}")
-        details = Jsonb({"project_id": str(project_id), "deployment_url": deployment_url})
+        details: JsonValue = {"project_id": str(project_id), "deployment_url": deployment_url}
         queries.notify_collaborators(
             conn,
             project_id=project_id,
@@ -151,12 +150,10 @@ def review_template(*, template_id: UUID, user_id: UUID, rating: int, comment: s
         raise ValueError(f"a rating is 1, 2, 3, 4 or 5 stars, not {rating}")
     with transaction() as conn:
         # Before anything is written: the average of two reviews that are written at once would miss one of them.
-        if queries.lock_template(conn, template_id=template_id) is None:
-            raise NotFoundError(f"there is no template {template_id}")
+        _found(queries.lock_template(conn, template_id=template_id), "template", template_id)
         queries.upsert_review(conn, template_id=template_id, user_id=user_id, rating=rating, comment=comment)
         queries.refresh_template_rating(conn, template_id=template_id)
-        template: Template = queries.get_template_by_id(conn, template_id=template_id)
-    return template
+        return _found(queries.get_template_by_id(conn, template_id=template_id), "template", template_id)
 
 
 class SessionLog:
@@ -184,7 +181,7 @@ class SessionLog:
             session_id=session_id,
             levels=[level for level, _, _, _ in self._lines],
             messages=[message for _, message, _, _ in self._lines],
-            contexts=[None if context is None else Jsonb(context) for _, _, context, _ in self._lines],
+            contexts=[context for _, _, context, _ in self._lines],
             logged_ats=[logged_at for _, _, _, logged_at in self._lines],
         )
 
@@ -212,12 +209,13 @@ def run_session(
 
     No connection is held while `work` runs, so it may take its time. What it raises is stored as the session's
     failure, with the log up to there, and raised. A session that was cancelled meanwhile stays so, and gets its log.
+    Raises NotFoundError for one that was deleted meanwhile.
 
     Not for use inside a transaction: nobody else would see the session before that ends.
     """
     with transaction() as conn:
-        session: Session = queries.start_session(
-            conn, user_id=user_id, session_type=session_type, input_data=Jsonb(input_data), metadata=None
+        session = queries.start_session(
+            conn, user_id=user_id, session_type=session_type, input_data=input_data, metadata=None
         )
     log = SessionLog()
     start = perf_counter()
@@ -228,13 +226,13 @@ def run_session(
             queries.complete_session(
                 conn,
                 session_id=session.id,
-                output_data=Jsonb(outcome.output_data),
+                output_data=outcome.output_data,
                 tokens_used=outcome.tokens_used,
                 cost_usd=outcome.cost_usd,
                 quality_score=outcome.quality_score,
                 duration_ms=_milliseconds_since(start),
             )
-            ended: Session = queries.get_session_by_id(conn, session_id=session.id)
+            ended = queries.get_session_by_id(conn, session_id=session.id)
     except BaseException as error:
         # Of every kind, KeyboardInterrupt too: the session must not seem to run for ever.
         with transaction() as conn:
@@ -247,7 +245,14 @@ def run_session(
                 duration_ms=_milliseconds_since(start),
             )
         raise
-    return ended
+    return _found(ended, "session", session.id)
+
+
+def _found(row: _T | None, what: str, row_id: UUID) -> _T:
+    """What a query has found by an id. Raises NotFoundError where that is nothing."""
+    if row is None:
+        raise NotFoundError(f"there is no {what} {row_id}")
+    return row
 
 
 def _check_email(email: str) -> None:

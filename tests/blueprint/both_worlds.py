@@ -13,10 +13,9 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
+from pydantic import BaseModel
 
-from blueprint.models import Project, Session, Template, User
-from blueprint.queries import queries
+from blueprint.queries import Project, Session, Template, User, queries
 
 UNKNOWN = UUID(int=0)
 """The id of nothing."""
@@ -93,6 +92,11 @@ def async_run(url: str) -> Generator[Run]:
             runner.run(conn.close())  # the server rolls back
 
 
+def values(row: BaseModel) -> tuple[Any, ...]:
+    """The values of a row, in the order of its columns."""
+    return tuple(row.model_dump().values())
+
+
 def new_user(run: Run, email: str = "ada@example.com", name: str | None = "Ada") -> User:
     user: User = run(queries.create_user, email=email, name=name, password_hash=f"hash of {email}")
     return user
@@ -110,7 +114,7 @@ def new_project(
         user_id=owner.id,
         name=name,
         description=description,
-        settings=Jsonb({}),
+        settings={},
         tags=list(tags),
     )
     return project
@@ -180,7 +184,7 @@ def started_session(run: Run, user: User | None = None) -> Session:
         queries.start_session,
         user_id=None if user is None else user.id,
         session_type="pipeline",
-        input_data=Jsonb({"design": "d1"}),
+        input_data={"design": "d1"},
         metadata=None,
     )
     return session

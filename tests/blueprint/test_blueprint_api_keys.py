@@ -10,8 +10,7 @@ import pytest
 from both_worlds import UNKNOWN, Run, new_user, new_users
 from psycopg.types.json import Jsonb
 
-from blueprint.models import ApiKey, User
-from blueprint.queries import queries
+from blueprint.queries import ApiKey, User, queries
 
 pytest_plugins = ["blueprint_fixtures"]
 
@@ -22,7 +21,7 @@ def issue(run: Run, owner: User, key_hash: str = "h", expires_at: datetime | Non
         user_id=owner.id,
         name=f"key {key_hash}",
         key_hash=key_hash,
-        permissions=Jsonb(["read"]),
+        permissions=["read"],
         expires_at=expires_at,
     )
     return key
@@ -35,7 +34,7 @@ def test_a_new_key_has_the_defaults_of_the_schema(run: Run) -> None:
         user_id=ada.id,
         name="CI",
         key_hash="h",
-        permissions=Jsonb(["read", "wr'ite"]),
+        permissions=["read", "wr'ite"],
         expires_at=tomorrow,
     )
     assert key == ApiKey(

@@ -8,10 +8,8 @@ from uuid import UUID
 import psycopg
 import pytest
 from both_worlds import UNKNOWN, Run, new_project, new_user, new_users
-from psycopg.types.json import Jsonb
 
-from blueprint.models import Notification, NotificationType, User
-from blueprint.queries import queries
+from blueprint.queries import Notification, NotificationType, User, queries
 
 pytest_plugins = ["blueprint_fixtures"]
 
@@ -54,7 +52,7 @@ def test_a_notification_is_unread_at_first(run: Run) -> None:
         notification_type=NotificationType.PAYMENT_FAILED,
         title="It's late",
         message="Pay %s",
-        data=Jsonb({"amount": 1.5}),
+        data={"amount": 1.5},
         channels=["email", "in-app"],
     )
     assert notification == Notification(
@@ -84,9 +82,7 @@ def test_a_channel_is_one_of_three(run: Run) -> None:
 def test_one_notification_goes_to_many_once_to_each(run: Run) -> None:
     ada, bob, cay = new_users(run, "Ada", "Bob", "Cay")
     message = {"notification_type": "SYSTEM_UPDATE", "title": "t", "message": "it's", "channels": ["push"]}
-    sent: int = run(
-        queries.send_notifications, user_ids=[ada.id, bob.id, ada.id], **message, data=Jsonb({"version": [2]})
-    )
+    sent: int = run(queries.send_notifications, user_ids=[ada.id, bob.id, ada.id], **message, data={"version": [2]})
     assert sent == 2
     for user in (ada, bob):
         (received,) = listed(run, user)
@@ -103,7 +99,7 @@ def test_the_collaborators_of_a_project_are_told_and_the_owner_is_not(run: Run) 
     for work, user in [(project, bob), (project, cay), (other, dan)]:
         run(queries.add_collaborator, project_id=work.id, user_id=user.id, role="VIEWER", **rights)
     message = {"notification_type": "PROJECT_COMPLETED", "title": "t", "message": "m", "channels": ["email"]}
-    assert run(queries.notify_collaborators, project_id=project.id, **message, data=Jsonb({"a": 1})) == 2
+    assert run(queries.notify_collaborators, project_id=project.id, **message, data={"a": 1}) == 2
     assert run(queries.notify_collaborators, project_id=UNKNOWN, **message, data=None) == 0
     assert [len(listed(run, user)) for user in (ada, bob, cay, dan)] == [0, 1, 1, 0]
     assert listed(run, bob)[0].data == {"a": 1}

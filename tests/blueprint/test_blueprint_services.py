@@ -13,11 +13,20 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from blueprint import services
-from blueprint.models import LogLine, Notification, Project, ProjectStatus, Session, SessionStatus, Template, User
-from blueprint.queries import queries
+from blueprint.queries import (
+    CollaboratorRole,
+    LogLine,
+    Notification,
+    Project,
+    ProjectStatus,
+    Session,
+    SessionStatus,
+    Template,
+    User,
+    queries,
+)
 from blueprint.services import (
     AccountLockedError,
     EmailTakenError,
@@ -326,15 +335,15 @@ def test_guesses_made_all_at_once_are_all_counted() -> None:
 
 def new_project(owner: User, *collaborators: tuple[User, str]) -> Project:
     with transaction() as conn:
-        project: Project = queries.create_project(
-            conn, user_id=owner.id, name="Ada's %s page", description=None, settings=Jsonb({}), tags=[]
+        project = queries.create_project(
+            conn, user_id=owner.id, name="Ada's %s page", description=None, settings={}, tags=[]
         )
         for user, role in collaborators:
             queries.add_collaborator(
                 conn,
                 project_id=project.id,
                 user_id=user.id,
-                role=role,
+                role=CollaboratorRole(role),
                 can_edit=False,
                 can_delete=False,
                 can_share=False,
@@ -635,6 +644,15 @@ def test_the_outcome_and_the_log_are_stored_together() -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="no_secrets"):
         run_session(user_id=new_user("ada").id, session_type="pipeline", input_data={}, work=work)
     assert (only_session().status, count("ai_logs")) == (SessionStatus.PROCESSING, 0)
+
+
+def test_a_session_that_was_deleted_meanwhile_is_not_found() -> None:
+    def work(_log: SessionLog) -> SessionOutcome:
+        sql("DELETE FROM ai_sessions")
+        return SessionOutcome({})
+
+    with pytest.raises(NotFoundError, match="there is no session"):
+        run_session(user_id=new_user("ada").id, session_type="pipeline", input_data={}, work=work)
 
 
 def test_a_session_that_cannot_begin_does_no_work() -> None:

@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_template, new_user, new_users
+from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
 
-from blueprint.models import Project, Template, TemplateCategory, TemplateComplexity, User
-from blueprint.queries import queries
+from blueprint.queries import Project, Template, TemplateCategory, TemplateComplexity, User, queries
 
 pytest_plugins = ["blueprint_fixtures"]
 
@@ -206,7 +205,7 @@ def test_templates_come_with_their_reviews_nested(run: Run) -> None:
     assert oldest["is_approved"] is False
     assert rows[1].reviews == []
     assert run(queries.list_templates_with_reviews, max_rows=1) == rows[:1]
-    assert run(queries.get_template_with_reviews, template_id=reviewed.id) == rows[0]
+    assert values(run(queries.get_template_with_reviews, template_id=reviewed.id)) == values(rows[0])
     assert len(run(queries.get_template_with_reviews, template_id=hidden.id).reviews) == 1
     assert run(queries.get_template_with_reviews, template_id=UNKNOWN) is None
 
@@ -223,7 +222,9 @@ def test_templates_are_counted_by_category_with_those_of_none(run: Run) -> None:
     assert run(queries.count_templates) == 5
     rows: list[Any] = run(queries.count_templates_by_category)
     expected: dict[str, tuple[int, Decimal | None]] = {"FORM": (2, Decimal("3.25")), "PRICING": (1, None)}
-    assert rows == [(category, *expected.get(category, (0, None))) for category in TemplateCategory]
+    assert [values(row) for row in rows] == [
+        (category, *expected.get(category, (0, None))) for category in TemplateCategory
+    ]
 
 
 def test_what_is_said_of_a_template_is_replaced(run: Run) -> None:
@@ -311,7 +312,8 @@ def test_a_rating_is_the_average_of_the_reviews(run: Run) -> None:
     for user, rating in [(ada, 5), (bob, 4), (cay, 4)]:
         review(run, template, user, rating)
     review(run, other, ada, 1)
-    assert run(queries.refresh_template_rating, template_id=template.id) == (template.id, Decimal("4.33"), 3)
+    rated: Any = run(queries.refresh_template_rating, template_id=template.id)
+    assert values(rated) == (template.id, Decimal("4.33"), 3)
     assert [stored(run, each).rating for each in (template, other)] == [Decimal("4.33"), None]
     assert run(queries.refresh_template_rating, template_id=UNKNOWN) is None
 
@@ -321,7 +323,7 @@ def test_without_reviews_there_is_no_rating(run: Run) -> None:
     review(run, template, ada, 5)
     run(queries.refresh_template_rating, template_id=template.id)
     run(queries.delete_review, template_id=template.id, user_id=ada.id)
-    assert run(queries.refresh_template_rating, template_id=template.id) == (template.id, None, 0)
+    assert values(run(queries.refresh_template_rating, template_id=template.id)) == (template.id, None, 0)
     assert stored(run, template).rating is None
 
 

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users
+from both_worlds import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
 from psycopg.types.json import Jsonb
 
-from blueprint.models import Credentials, User, UserRole
-from blueprint.queries import queries
+from blueprint.queries import Credentials, User, UserRole, queries
 
 pytest_plugins = ["blueprint_fixtures"]
 
@@ -137,7 +136,8 @@ def test_users_are_counted_by_role_with_the_roles_that_nobody_has(run: Run) -> N
     assert run(queries.set_user_role, user_id=UNKNOWN, role="ADMIN") == 0
     assert stored(run, ada).role is UserRole.ADMIN
     assert run(queries.count_users) == 3
-    assert run(queries.count_users_by_role) == [("USER", 1), ("ADMIN", 1), ("DEVELOPER", 0), ("MODERATOR", 1)]
+    counts = [("USER", 1), ("ADMIN", 1), ("DEVELOPER", 0), ("MODERATOR", 1)]
+    assert [values(row) for row in run(queries.count_users_by_role)] == counts
 
 
 def test_an_unknown_role_is_refused(run: Run) -> None:
@@ -163,7 +163,7 @@ def test_statistics_count_each_table_on_its_own(run: Run) -> None:
     new_session(run, ada, "FAILED")
     new_session(run, ada, "PENDING")
     found: Any = run(queries.get_user_statistics, user_id=ada.id)
-    assert found._asdict() == {
+    assert found.model_dump() == {
         "user_id": ada.id,
         "email": "ada@example.com",
         "name": "Ada",
@@ -182,7 +182,7 @@ def test_statistics_count_each_table_on_its_own(run: Run) -> None:
 
 def test_statistics_of_a_user_who_has_done_nothing_are_zeros(run: Run) -> None:
     ada = new_user(run)
-    assert tuple(run(queries.get_user_statistics, user_id=ada.id)) == (ada.id, "ada@example.com", "Ada", *[0] * 10)
+    assert values(run(queries.get_user_statistics, user_id=ada.id)) == (ada.id, "ada@example.com", "Ada", *[0] * 10)
     assert run(queries.get_user_statistics, user_id=UNKNOWN) is None
 
 
@@ -226,7 +226,7 @@ def test_an_account_is_closed_and_opened(run: Run) -> None:
 
 
 def failures(run: Run, user: User, count: int) -> list[tuple[UUID, int, datetime | None]]:
-    return [tuple(run(queries.record_failed_sign_in, user_id=user.id)) for _ in range(count)]
+    return [values(run(queries.record_failed_sign_in, user_id=user.id)) for _ in range(count)]
 
 
 def test_the_fifth_failure_locks_for_fifteen_minutes(run: Run) -> None:
@@ -272,7 +272,7 @@ def test_what_is_a_users_own_goes_with_the_account(run: Run) -> None:
     template = new_template(run, author=ada)
     project = new_project(run, bob)
     session_id = new_session(run, ada)
-    run(queries.issue_api_key, user_id=ada.id, name="k", key_hash="h", permissions=Jsonb([]), expires_at=None)
+    run(queries.issue_api_key, user_id=ada.id, name="k", key_hash="h", permissions=[], expires_at=None)
     run(queries.upsert_review, template_id=template.id, user_id=ada.id, rating=3, comment=None)
     run(
         queries.add_collaborator,

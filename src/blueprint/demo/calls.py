@@ -14,25 +14,21 @@ from uuid import UUID
 
 from psycopg import Connection
 from psycopg.errors import ForeignKeyViolation
-from psycopg.types.json import Jsonb
 
 from blueprint import services
-from blueprint.models import CollaboratorRole, Project, User
-from blueprint.queries import queries
+from blueprint.queries import CollaboratorRole, Project, User, queries
 from blueprint.services import SessionLog, SessionOutcome
 from rowsmith import connection, transaction
 
 
 def find_user(email: str) -> User | None:
     with transaction() as conn:
-        user: User | None = queries.get_user_by_email(conn, email=email)
-    return user
+        return queries.get_user_by_email(conn, email=email)
 
 
 async def find_user_async(email: str) -> User | None:
     async with transaction() as conn:
-        user: User | None = await queries.get_user_by_email(conn, email=email)
-    return user
+        return await queries.get_user_by_email(conn, email=email)
 
 
 def try_to_sign_in(email: str, password: str) -> str:
@@ -45,9 +41,11 @@ def try_to_sign_in(email: str, password: str) -> str:
 
 def start_project(owner: User, template_id: UUID, collaborators: Sequence[User]) -> Project:
     with transaction() as conn:
-        project: Project = queries.create_project_from_template(
+        project = queries.create_project_from_template(
             conn, user_id=owner.id, template_id=template_id, name="Analytical Engine"
         )
+        if project is None:
+            raise LookupError(f"there is no template {template_id}")
         for user in collaborators:
             queries.add_collaborator(
                 conn,
@@ -66,10 +64,7 @@ class SecondThoughts(Exception):  # noqa: N818 - not an error
 
 
 def add_project(conn: Connection[Any], user: User, name: str) -> Project:
-    project: Project = queries.create_project(
-        conn, user_id=user.id, name=name, description=None, settings=Jsonb({}), tags=[]
-    )
-    return project
+    return queries.create_project(conn, user_id=user.id, name=name, description=None, settings={}, tags=[])
 
 
 def change_of_mind(user: User) -> dict[str, int]:
@@ -105,7 +100,7 @@ def generate_page(log: SessionLog) -> SessionOutcome:
 
 
 def look_up(user_ids: Sequence[UUID], threads: int) -> int:
-    def find(user_id: UUID) -> Any:
+    def find(user_id: UUID) -> User | None:
         with connection() as conn:
             return queries.get_user_by_id(conn, user_id=user_id)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
+
+from blueprint.queries import CountEventsPerDayRow, GetFunnelRow, ListWeeklyRetentionRow
 
 _BAR_WIDTH = 34
 _DAY_BAR_WIDTH = 26
@@ -38,7 +39,7 @@ def bars(rows: Iterable[tuple[str, float, str]], label: str, value: str) -> Tabl
     return table
 
 
-def day_chart(rows: Sequence[Any]) -> Table:
+def day_chart(rows: Sequence[CountEventsPerDayRow]) -> Table:
     """The rows of count_events_per_day: a line for each day, its bar, and a column for each type of event."""
     days: defaultdict[date, dict[str, int]] = defaultdict(dict)
     for row in rows:
@@ -59,7 +60,7 @@ def day_chart(rows: Sequence[Any]) -> Table:
     return table
 
 
-def funnel(rows: Sequence[Any]) -> Table:
+def funnel(rows: Sequence[GetFunnelRow]) -> Table:
     """The rows of get_funnel: a bar for each step, the share of the first step, and of the step before."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("step", no_wrap=True)
@@ -75,14 +76,14 @@ def funnel(rows: Sequence[Any]) -> Table:
     return table
 
 
-def heat_table(rows: Sequence[Any], weeks: int, *, colours: bool) -> Table:
+def heat_table(rows: Sequence[ListWeeklyRetentionRow], weeks: int, *, colours: bool) -> Table:
     """The rows of list_weekly_retention: a line for each cohort, a cell for each week, the darker the fewer."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     table.add_column("first week", min_width=11)
     table.add_column("users", justify="right", min_width=6)
     for week in range(weeks + 1):
         table.add_column(f"+{week}", justify="right", min_width=7)
-    cohorts: defaultdict[date, list[Any]] = defaultdict(list)
+    cohorts: defaultdict[date, list[ListWeeklyRetentionRow]] = defaultdict(list)
     for row in rows:
         cohorts[row.cohort_week].append(row)
     for first_week, cells in cohorts.items():

@@ -17,8 +17,7 @@ import psycopg
 from blueprint import services
 from blueprint.demo import calls, charts
 from blueprint.demo.screen import Screen, as_dict
-from blueprint.models import Session, Template, User
-from blueprint.queries import queries
+from blueprint.queries import User, queries
 from rowsmith import Database, Settings, check_health, connection, load_queries
 from rowsmith.errors import RowCountError
 
@@ -108,7 +107,7 @@ def _publish(screen: Screen, editor: User) -> None:
     )
     with connection() as conn:
         template = queries.list_most_used_templates(conn, category=None, max_rows=1)[0]
-        users: list[User] = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=4)
+        users = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=4)
     team = [user for user in users if user.id != editor.id]
     screen.python(calls.start_project)
     project = screen.run(calls.start_project, owner=editor, template_id=template.id, collaborators=team)
@@ -142,7 +141,9 @@ def _review(screen: Screen, reviewer: User) -> None:
     with connection() as conn:
         # One with few reviews, so that another one can be seen in the average.
         template_id = queries.list_most_used_templates(conn, category=None, max_rows=100)[-1].id
-        before: Template = queries.get_template_by_id(conn, template_id=template_id)
+        before = queries.get_template_by_id(conn, template_id=template_id)
+    if before is None:
+        raise LookupError(f"there is no template {template_id}")
     comment = "No goto anywhere."
     after = screen.run(
         services.review_template, template_id=template_id, user_id=reviewer.id, rating=5, comment=comment
@@ -165,7 +166,7 @@ def _run_sessions(screen: Screen, user: User) -> None:
     except TimeoutError as error:
         screen.failure("services.run_session(..., work=run_into_timeout)", error)
     with connection() as conn:
-        failed: Session = queries.list_sessions_of_user(conn, user_id=user.id, session_type=None, max_rows=1)[0]
+        failed = queries.list_sessions_of_user(conn, user_id=user.id, session_type=None, max_rows=1)[0]
     screen.record(failed, "status", "error_code", "error_message", "duration_ms", "retry_count")
     screen.sql(queries.append_log_lines)
     lines = screen.query(queries.list_log_lines, session_id=failed.id, min_level=None)
