@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -20,6 +21,7 @@ pytest_plugins = ["rowsmith.testing"]
 
 ROOT = Path(__file__).parent.parent
 MIGRATIONS = ROOT / "migrations"
+FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +96,29 @@ def conn(worker_database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
         connection.rollback()
 
 
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Lines to be printed at the end of the run, also where a worker of pytest-xdist has measured them."""
+    return pytestconfig.stash.setdefault(FIGURES, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the figures of a worker that has ended."""
+    node.config.stash.setdefault(FIGURES, []).extend(node.workeroutput.get("figures", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the figures."""
+    for line in config.stash.get(FIGURES, list[str]()):
+        terminalreporter.write_line(line)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Leave no template behind on a server that goes on after the run; the others end with all that is in them."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["figures"] = session.config.stash.get(FIGURES, list[str]())
     server_url = os.environ.get("TEST_DATABASE_URL")
     if server_url is None or hasattr(session.config, "workerinput"):
         return

@@ -622,7 +622,7 @@ class ImportPageViewsParameters(TypedDict):
 
     user_id: UUID | None
     session_id: UUID | None
-    url: str
+    url: str | None
     user_agent: str | None
     ip_address: Inet | None
     referer: str | None

@@ -163,21 +163,8 @@ class Catalog:
 
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
-        """The functions of each family of `compiler.total`, by its name there in lower case."""
-        names = (
-            "TOTAL",
-            "ALWAYS",
-            "FIRST",
-            "EITHER",
-            "EXTRACTS",
-            "SETS",
-            "KEYS",
-            "UNNEST",
-            "ROW_FUNCTIONS",
-            "FRAME_FUNCTIONS",
-            "SHIFT_FUNCTIONS",
-        )
-        return {name.lower(): self._family(getattr(total, name)) for name in names}
+        """The functions of each family of `compiler.total`, by its name there."""
+        return {name: self._family(family) for name, family in total.FAMILIES.items()}
 
     @cached_property
     def aggregates(self) -> dict[int, str]:

@@ -9,6 +9,7 @@ from rowsmith.compiler.conditions import TRANSPARENT
 from rowsmith.compiler.enums import Command, Entry
 from rowsmith.compiler.nodes import Node
 
+_MULTIPLE = 3  # nodes/primnodes.h, ParamKind: PARAM_MULTIEXPR
 _COERCED = (1, 2)  # nodes/primnodes.h, CoercionForm: COERCE_EXPLICIT_CAST, COERCE_IMPLICIT_CAST
 
 
@@ -23,6 +24,7 @@ def nullable_parameters(catalog: Catalog, query: Node) -> frozenset[int]:
     for node in query.walk():
         tested |= _tested(node)
         if node.tag == "QUERY":
+            tested |= _parts(catalog, node)
             for number, relid, column in _stored(catalog, node, exact=False):
                 stored[number] = stored.get(number, True) and not _required(catalog, relid, column)
     return frozenset(tested | {number for number, nullable in stored.items() if nullable})
@@ -40,6 +42,26 @@ def _tested(node: Node) -> set[int]:
         case _:
             looked_at = []
     return {number for expr in looked_at for number in _direct(expr)}
+
+
+def _parts(catalog: Catalog, query: Node) -> set[int]:
+    """The parameters that are stored as a part of something: a field of a composite, a value in a document.
+
+    None is one there, whatever the column says of NULL. The keys of a document may not be NULL.
+    """
+    found = set[int]()
+    for assignment in _assignments(query):
+        for node in assignment.walk():
+            if node.tag == "ROWEXPR":
+                parts = node.nodes("args")
+            elif node.tag == "FIELDSTORE":
+                parts = node.nodes("newvals")
+            elif node.integer("funcid") in catalog.families["documents"] and not node.flag("funcvariadic"):
+                parts = node.nodes("args")[1::2]
+            else:
+                continue
+            found = found.union(*map(_direct, parts))
+    return found
 
 
 def _direct(expr: Node | None) -> set[int]:
@@ -117,6 +139,8 @@ def _arriving(catalog: Catalog, exact: bool, levels: tuple[Node, ...], expr: Nod
     """
     if expr is None:
         return set()
+    if expr.tag == "PARAM" and expr.integer("paramkind") == _MULTIPLE:
+        return _arriving_from_assigned(catalog, exact, levels, expr)
     if expr.tag == "PARAM":
         return _direct(expr)
     branches = list[Node | None]()
@@ -163,6 +187,17 @@ def _arriving_from(catalog: Catalog, exact: bool, levels: tuple[Node, ...], numb
         return set[int]().union(*found)
     columns = [each for each in levels[0].nodes("targetList") if each.integer("resno") == number]
     return _arriving(catalog, exact, levels, columns[0].node("expr")) if columns else set()
+
+
+def _arriving_from_assigned(catalog: Catalog, exact: bool, levels: tuple[Node, ...], expr: Node) -> set[int]:
+    """Those of a column of the sub-query in `SET (a, b) = (SELECT ...)`, which stands among the targets as well."""
+    link, number = divmod(expr.integer("paramid"), 1 << 16)
+    for target in levels[0].nodes("targetList"):
+        for node in target.walk():
+            subquery = node.node("subselect")
+            if subquery is not None and node.integer("subLinkId") == link:
+                return _arriving_from(catalog, exact, (subquery, *levels), number)
+    return set()
 
 
 def common_table(query: Node, entry: Node) -> Node | None:

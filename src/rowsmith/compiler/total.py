@@ -180,6 +180,9 @@ ALWAYS = Family(
 )  # fmt: skip
 """Not NULL, whatever the arguments."""
 
+DOCUMENTS = Family(["json_build_object", "jsonb_build_object"], [], [])
+"""Documents of keys and values, each value NULL or not."""
+
 FIRST = Family(["concat_ws", "format", "string_to_array"], [], [])
 """Not NULL where the first argument (the separator, the format, the string) is not."""
 
@@ -245,6 +248,7 @@ SHIFT_FUNCTIONS = Family(
 FAMILIES = {
     "total": TOTAL,
     "always": ALWAYS,
+    "documents": DOCUMENTS,
     "first": FIRST,
     "either": EITHER,
     "extracts": EXTRACTS,
