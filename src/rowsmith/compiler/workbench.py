@@ -133,7 +133,7 @@ class Workbench:
 @contextmanager
 def _embedded_server() -> Generator[str]:
     from rowsmith.programs import find_binaries  # noqa: PLC0415 - only who has no server needs it
-    from rowsmith.server import temporary_server  # noqa: PLC0415
+    from rowsmith.server import temporary_server  # noqa: PLC0415 - as above
 
     with temporary_server(find_binaries()) as server:
         yield server.url()
