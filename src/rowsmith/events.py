@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from weakref import WeakSet
 
 import psycopg
@@ -22,7 +21,6 @@ class ConnectFailure:
     category: Category
     message: str
     """What libpq or the server said, on one line; no password is in it."""
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class ConnectionEvents:

@@ -1,7 +1,7 @@
 """The loader: from a folder of `.sql` files to queries.
 
 The format is aiosql's, and aiosql reads it: the name line, the marks, the record class and the documentation. The SQL
-itself is cut by our own lexer (`lexer`): aiosql sees a stand-in that only names the parameters.
+itself is cut by our own lexer (`lexer`): aiosql sees a stand-in.
 
 Every fault of every file is found before one error is raised.
 """
