@@ -25,6 +25,7 @@ WORDS = {
     "AsyncPooledConnection": "PooledConnection",
     "AsyncRawCursor": "RawCursor",
     "AsyncTransactionBlock": "TransactionBlock",
+    "AsyncWire": "Wire",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",

@@ -3319,7 +3319,175 @@ queries: Queries = load_typed_queries(
         "record_failed_sign_in": RecordFailedSignInRow,
         "reset_sign_in": User,
     },
-    columns={},
+    columns={
+        "send_notification": {
+            "type": conversions.Enumeration(NotificationType),
+        },
+        "list_notifications_of_user": {
+            "type": conversions.Enumeration(NotificationType),
+        },
+        "list_unsent_notifications": {
+            "type": conversions.Enumeration(NotificationType),
+        },
+        "mark_notification_read": {
+            "type": conversions.Enumeration(NotificationType),
+        },
+        "create_project": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "create_project_from_template": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "get_project_by_id": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "list_projects_of_user": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "search_projects": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "count_projects_by_status": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "update_project": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "complete_project": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "publish_project": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "archive_project": {
+            "status": conversions.Enumeration(ProjectStatus),
+        },
+        "add_collaborator": {
+            "role": conversions.Enumeration(CollaboratorRole),
+        },
+        "get_collaborator": {
+            "role": conversions.Enumeration(CollaboratorRole),
+        },
+        "list_collaborators": {
+            "role": conversions.Enumeration(CollaboratorRole),
+        },
+        "list_projects_shared_with_user": {
+            "status": conversions.Enumeration(ProjectStatus),
+            "role": conversions.Enumeration(CollaboratorRole),
+        },
+        "queue_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "claim_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "start_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "complete_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "fail_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "retry_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "cancel_session": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "get_session_by_id": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "list_sessions_of_user": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "get_session_with_log": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "count_sessions_by_status": {
+            "status": conversions.Enumeration(SessionStatus),
+        },
+        "append_log_line": {
+            "level": conversions.Enumeration(LogLevel),
+        },
+        "list_log_lines": {
+            "level": conversions.Enumeration(LogLevel),
+        },
+        "create_template": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "get_template_by_id": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "get_template_by_slug": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "search_templates": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "list_most_used_templates": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "list_templates_of_author": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "list_templates_with_reviews": {
+            "category": conversions.Enumeration(TemplateCategory),
+        },
+        "get_template_with_reviews": {
+            "category": conversions.Enumeration(TemplateCategory),
+        },
+        "count_templates_by_category": {
+            "category": conversions.Enumeration(TemplateCategory),
+        },
+        "update_template": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "update_template_content": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "publish_template": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "approve_template": {
+            "category": conversions.Enumeration(TemplateCategory),
+            "complexity": conversions.Enumeration(TemplateComplexity),
+        },
+        "create_user": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "get_user_by_id": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "get_user_by_email": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "list_users_page": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "list_active_users": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "count_users_by_role": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "update_profile": {
+            "role": conversions.Enumeration(UserRole),
+        },
+        "reset_sign_in": {
+            "role": conversions.Enumeration(UserRole),
+        },
+    },
     parameters={
         "record_event": {
             "properties": conversions.jsonb,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from rowsmith.compiler.description import Description, Typed
 from rowsmith.compiler.overrides import MODULES
-from rowsmith.compiler.types import RESERVED, PythonType, Reading, Types, UnsupportedError, camel
+from rowsmith.compiler.types import RESERVED, PythonType, Types, UnsupportedError, camel
 from rowsmith.errors import ModuleError, UnknownTypeError
 from rowsmith.queries.query import Kind, Query
 
@@ -156,7 +156,7 @@ class _Collector:
         self._check_shape(query, columns)
         sets = self._free(f"{base}Parameters") if query.kind is Kind.EXECUTEMANY else None
         row = self._row(query, base, columns) if query.kind in _ROWS else None
-        codecs = tuple(each for each in columns if self._needs_codec(each, in_row=row is not None))
+        codecs = tuple(each for each in columns if each.type.reads)
         imports = columns[0].type.imports if columns and row is None else frozenset[tuple[str, str]]()
         result = self._result(description, columns, row)
         return Call(query, self._free(f"{base}Query"), parameters, sets, row, result, imports, codecs)
@@ -188,12 +188,6 @@ class _Collector:
             found = PythonType("object", frozenset(), "")
         self._own |= found.own
         return Field(typed.name, found, typed.nullable)
-
-    def _needs_codec(self, field: Field, *, in_row: bool) -> bool:
-        """Whether neither psycopg nor the row's model makes the value that the type promises."""
-        if field.type.reading is Reading.PYDANTIC:
-            return not (in_row and self._models == "pydantic")
-        return field.type.reading is Reading.CODEC
 
     # --- rows ---
 

@@ -9,7 +9,6 @@ import builtins
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import psycopg
 from psycopg.pq import Format
@@ -60,15 +59,6 @@ RESERVED = frozenset(
 _FIRST_OWN_OID = 16384  # transam.h, FirstNormalObjectId: below, an OID is the same in every database
 
 
-class Reading(StrEnum):
-    """Who makes the value of a column what its type says."""
-
-    PSYCOPG = "psycopg"
-    PYDANTIC = "pydantic"
-    """pydantic, where it validates the row; else the codec"""
-    CODEC = "codec"
-
-
 @dataclass(frozen=True, slots=True)
 class PythonType:
     """A type of Python's, as source text, and how its values are read and written."""
@@ -79,7 +69,8 @@ class PythonType:
     """The (module, name) pairs of the names in it and in the codec."""
     codec: str
     """The codec, as an expression; that of a composite is the module's own `_Name`."""
-    reading: Reading = Reading.PSYCOPG
+    reads: bool = False
+    """Whether a column goes through the codec; else psycopg gives the value as it is to be."""
     writes: bool = False
     """Whether a parameter goes through the codec."""
     own: frozenset[int] = frozenset()
@@ -173,9 +164,7 @@ class Types:
                 return self._type(found.inner, parameter=parameter)
             case "e":
                 name = self.class_names[oid]
-                return PythonType(
-                    name, frozenset(), f"{RUNTIME}.Enumeration({name})", Reading.PYDANTIC, own=frozenset({oid})
-                )
+                return PythonType(name, frozenset(), f"{RUNTIME}.Enumeration({name})", reads=True, own=frozenset({oid}))
             case "c":
                 return self._composite(found)
             case "r" | "m":
@@ -194,7 +183,7 @@ class Types:
             expression,
             item.imports,
             f"{RUNTIME}.Array({item.codec})",
-            item.reading if direct else Reading.CODEC,
+            item.reads or not direct,
             item.writes,
             item.own,
         )
@@ -204,7 +193,7 @@ class Types:
             raise UnsupportedError(found.formatted)
         self.attributes(found.oid)  # raises where one is of a type that is not supported
         name = self.class_names[found.oid]
-        return PythonType(name, frozenset(), f"_{name}", Reading.CODEC, writes=True, own=frozenset({found.oid}))
+        return PythonType(name, frozenset(), f"_{name}", reads=True, writes=True, own=frozenset({found.oid}))
 
     def _contains(self, oid: int, wanted: int, seen: frozenset[int] = frozenset()) -> bool:
         """Whether a type has another in it: an array of itself within a composite."""
@@ -220,7 +209,7 @@ class Types:
             f"{name}[{bound.expression}]",
             bound.imports | {(MODULES[name], name)},
             f"{RUNTIME}.{codec}({bound.codec})",
-            Reading.PSYCOPG if direct and bound.reading is Reading.PSYCOPG else Reading.CODEC,
+            bound.reads or not direct,
             own=bound.own,
         )
 
@@ -237,9 +226,9 @@ class Types:
             expression,
             imports,
             f"{RUNTIME}.Bound({expression}, {natural.codec})",
-            Reading.CODEC if natural.reading is Reading.CODEC else Reading.PYDANTIC,
-            natural.writes,
-            natural.own,
+            reads=True,
+            writes=natural.writes,
+            own=natural.own,
         )
 
 
@@ -265,7 +254,7 @@ def _pseudo(found: PgType, *, parameter: bool) -> PythonType:
         raise UnsupportedError(found.formatted)
     match found.name:
         case "void":
-            return PythonType("None", frozenset(), f"{RUNTIME}.void", Reading.CODEC)
+            return PythonType("None", frozenset(), f"{RUNTIME}.void", reads=True)
         case "record":  # an anonymous row: PostgreSQL does not send the types of its columns
             return PythonType("tuple[str | None, ...]", frozenset(), f"{RUNTIME}.Scalar({found.oid})")
         case _:

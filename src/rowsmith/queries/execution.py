@@ -1,42 +1,120 @@
 # Generated from execution_async.py by tools/async_to_sync.py: change that file, then run `make format`.
-"""The execution of a query on a connection."""
+"""The execution of a query on a connection: as a prepared statement where that can be, else by psycopg's cursor."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+import psycopg
 from psycopg import Connection, RawCursor
-from psycopg.pq import PipelineStatus
-from psycopg.rows import BaseRowFactory
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
+from rowsmith.queries.protocol import begin_and_execute, command, error_of, is_outdated, prepare, try_to_prepare
 from rowsmith.queries.query import Kind, Query
-from rowsmith.queries.rows import check_shape
+from rowsmith.queries.session import Session
+from rowsmith.queries.statement import BoundQuery, Statement, read
+from rowsmith.queries.wire import Wire
+
+_TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
+_IDLE = TransactionStatus.IDLE
+_ELSEWHERE: Any = object()
+"""Stands for the result of a query that a prepared statement cannot give now."""
+_NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
+"""What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
+indeterminate or ambiguous, no such function or operator, a mismatch."""
 
 
-def execute(query: Query, conn: Connection[Any], values: Sequence[Any], rows: BaseRowFactory[Any]) -> Any:
+def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
     """Run the query; what it gives is said by its kind.
 
     `values` stand in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in
     one pipeline. Raises what psycopg raises, with a note that names the query and its place; RowCountError or
     ResultShapeError where the result does not fit the mark.
     """
-    start = perf_counter()
+    start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
+    given, again, lock = _ELSEWHERE, False, conn.lock
     try:
-        with RawCursor(conn, row_factory=rows) as cursor:
-            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                _send(query, cursor, values)
-            else:
-                with conn.pipeline():  # the end of this inner block waits for the answer
-                    _send(query, cursor, values)
-            result = _result(query, cursor)
+        lock.acquire()
+        try:
+            while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
+                data := statement.dump(values)
+            ) is not None:
+                begin = session.begin
+                if begin is None:
+                    result = session.wire.exchange(conn, statement, data)
+                else:
+                    session.begin = None
+                    result = conn.wait(begin_and_execute(session.pgconn, begin, statement, data))
+                status = result.status
+                if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
+                    given = statement.read(result)
+                    break
+                error = error_of(session.pgconn, result)
+                if not is_outdated(error):
+                    raise error
+                session.forget(bound)
+                if again or not _undone(conn, session, begin):
+                    raise error
+                again = True
+        finally:
+            lock.release()
+        if given is _ELSEWHERE:
+            given = _by_cursor(bound, conn, values)
     except Exception as error:
-        report(query, error)
+        report(bound.query, error)
         raise
-    logger.debug("query %s: %.1f ms", query.qualified_name, (perf_counter() - start) * 1000)
-    return result
+    if start is not None:
+        logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
+    return given
+
+
+def _undone(conn: Connection[Any], session: Session[Wire], begin: bytes | None) -> bool:
+    """Whether a statement that failed has left nothing behind; `begin` is the command that was sent together with it.
+
+    Outside a transaction that is so, and in one that had only just begun, which begins anew.
+    """
+    if begin is None:
+        return session.pgconn.transaction_status == _IDLE
+    conn.wait(command(session.pgconn, b"ROLLBACK"))
+    session.begin = begin
+    return True
+
+
+def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -> Statement | None:
+    """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
+    if bound.preparable is False or not session.takes(conn):
+        return None
+    name, pgconn, text = session.name(), session.pgconn, bound.query.statement
+    if bound.preparable:
+        return session.add(bound, name, conn.wait(prepare(pgconn, name, text)))
+    try:
+        description = conn.wait(try_to_prepare(pgconn, name, text))
+    except psycopg.Error as error:
+        if error.sqlstate in _NEEDS_VALUES:
+            bound.preparable = False
+        return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
+    bound.preparable = True
+    return session.add(bound, name, description)
+
+
+def _by_cursor(bound: BoundQuery, conn: Connection[Any], values: Sequence[Any]) -> Any:
+    query = bound.query
+    with RawCursor(conn, row_factory=tuple_row) as cursor:
+        if conn.pgconn.pipeline_status == PipelineStatus.OFF:
+            _send(query, cursor, values)
+        else:
+            with conn.pipeline():  # the end of this inner block waits for the answer
+                _send(query, cursor, values)
+        if query.kind is Kind.SCRIPT:
+            return None
+        if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
+            return cursor.rowcount
+        return read(bound, cursor.pgresult, conn)
 
 
 def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
@@ -46,16 +124,3 @@ def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
         cursor.execute(query.statement)  # without values: only so may there be several statements
     else:
         cursor.execute(query.statement, values)
-
-
-def _result(query: Query, cursor: RawCursor[Any]) -> Any:
-    if query.kind is Kind.SCRIPT:
-        return None
-    if query.kind is Kind.EXECUTEMANY:
-        return cursor.rowcount
-    check_shape(query, len(cursor.description or ()), cursor.rowcount, cursor.statusmessage)
-    if query.kind is Kind.AFFECTED:
-        return cursor.rowcount
-    if query.kind is Kind.MANY:
-        return cursor.fetchall()
-    return cursor.fetchone()

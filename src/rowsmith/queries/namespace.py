@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from psycopg import AsyncConnection, Connection
-from psycopg.rows import BaseRowFactory
-
+from rowsmith.queries.calls import run
 from rowsmith.queries.conversions import Codec
-from rowsmith.queries.execution import execute
-from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Kind, Query, QueryFunction
-from rowsmith.queries.rows import row_factory
+from rowsmith.queries.rows import rows_of
+from rowsmith.queries.statement import BoundQuery
 
 
 def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
@@ -29,7 +27,7 @@ def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None =
     """
     queries = Queries("queries")
     for query in read_queries(Path(path)):
-        add_query(queries, query, bind(query, row_factory(query, record_classes or {})))
+        add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes or {}))))
     return queries
 
 
@@ -71,13 +69,14 @@ def add_query(queries: Queries, query: Query, function: QueryFunction) -> None:
     vars(home)[query.name] = function
 
 
-def bind(query: Query, rows: BaseRowFactory[Any], codecs: Mapping[str, Codec] | None = None) -> QueryFunction:
+def bind(bound: BoundQuery, codecs: Mapping[str, Codec] | None = None) -> QueryFunction:
     """The function that runs the query. In a traceback it stands in the query file, at the query's line.
 
     `codecs` make of a parameter's value what psycopg is to be given.
     """
-    values = _written(query, codecs) if codecs else _values
-    function = _many(query, rows, values) if query.kind is Kind.EXECUTEMANY else _single(query, rows, values)
+    query = bound.query
+    values = _values(query, codecs or {})
+    function = _many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values)
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -91,65 +90,67 @@ def bind(query: Query, rows: BaseRowFactory[Any], codecs: Mapping[str, Codec] | 
     return cast("QueryFunction", function)
 
 
-def _single(query: Query, rows: BaseRowFactory[Any], values: _Values) -> FunctionType:
-    def call(conn: object, /, **parameters: Any) -> Any:
-        return _execute(query, conn, values(query, parameters), rows)
+def _single(bound: BoundQuery, values: _Values) -> FunctionType:
+    def call(conn: Any, /, **parameters: Any) -> Any:
+        return run(bound, conn, values(parameters))
 
     return cast("FunctionType", call)
 
 
-def _many(query: Query, rows: BaseRowFactory[Any], values: _Values) -> FunctionType:
-    def call(conn: object, sets: Iterable[Mapping[str, Any]], /) -> Any:
-        return _execute(query, conn, [values(query, one, index) for index, one in enumerate(sets)], rows)
+def _many(bound: BoundQuery, values: _Values) -> FunctionType:
+    def call(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+        return run(bound, conn, [values(one, index) for index, one in enumerate(sets)])
 
     return cast("FunctionType", call)
 
 
-def _execute(query: Query, conn: object, values: Sequence[Any], rows: BaseRowFactory[Any]) -> Any:
-    # isinstance() cannot tell pyright the row type of the connection; the cursor of a query sets its own.
-    if isinstance(conn, Connection):
-        return execute(query, conn, values, rows)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(conn, AsyncConnection):
-        return execute_async(query, conn, values, rows)  # pyright: ignore[reportUnknownArgumentType]
-    raise TypeError(
-        f"{query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
-        "Get one from `with transaction() as conn:` or `with connection() as conn:`"
-    )
+_Values = Callable[..., Sequence[Any]]
 
 
-class _Values(Protocol):
-    def __call__(self, query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]: ...
+def _values(query: Query, codecs: Mapping[str, Codec]) -> _Values:
+    """The function that puts the values of a call in the order of the query's parameters, as psycopg is to get them.
 
+    It raises TypeError for a missing or an unknown one.
+    """
+    names = query.parameters
+    pick = _picker(names)
+    writers = [(index, codecs[name].write) for index, name in enumerate(names) if name in codecs]
 
-def _written(query: Query, codecs: Mapping[str, Codec]) -> _Values:
-    writers = [(index, codecs[name].write) for index, name in enumerate(query.parameters) if name in codecs]
-
-    def written(query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]:
-        values = _values(query, parameters, index)
-        for place, write in writers:
-            if values[place] is not None:
-                values[place] = write(values[place])
-        return values
-
-    return written
-
-
-def _values(query: Query, parameters: Mapping[str, Any], index: int | None = None) -> list[Any]:
-    """The values in the order of the query's parameters. Raises TypeError for a missing or an unknown one."""
-    if len(parameters) == len(query.parameters):
+    def values(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        if len(parameters) != len(names):
+            raise _mismatch(query, parameters, index)
         try:
-            return [parameters[name] for name in query.parameters]
+            found = pick(parameters)
         except KeyError:
-            pass  # reported below, with all else that does not fit
-    place = "" if index is None else f" in set {index}"
-    raise TypeError(f"{query.name}(){place}: {_mismatch(query, parameters)} ({query.location})")
+            raise _mismatch(query, parameters, index) from None
+        if not writers:
+            return found
+        written = list(found)
+        for place, write in writers:
+            if written[place] is not None:
+                written[place] = write(written[place])
+        return written
+
+    return values
 
 
-def _mismatch(query: Query, parameters: Mapping[str, Any]) -> str:
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Takes the values of some names, in their order, out of a mapping."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    if not names:
+        return lambda _: ()
+    (name,) = names
+    return lambda parameters: (parameters[name],)
+
+
+def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) -> TypeError:
     missing = [name for name in query.parameters if name not in parameters]
     unknown = [name for name in parameters if name not in query.parameters]
     faults = [f"missing parameter {', '.join(missing)}"] if missing else []
     for name in unknown:
         near = difflib.get_close_matches(name, missing or query.parameters, 1)
         faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
-    return f"{'; '.join(faults)}. It takes: {', '.join(query.parameters) or 'none'}"
+    place = "" if index is None else f" in set {index}"
+    takes = ", ".join(query.parameters) or "none"
+    return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")

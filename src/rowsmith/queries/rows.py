@@ -1,76 +1,77 @@
-"""The rows of a result: how each is read, and whether they fit the query's mark."""
+"""The rows of a query: how they are made of the values of its columns."""
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from psycopg.rows import BaseRowFactory, RowMaker, class_row, namedtuple_row, scalar_row
+import psycopg
 
-from rowsmith.errors import QueryFileError, ResultShapeError, RowCountError
+from rowsmith.errors import QueryFileError, ResultShapeError
+from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
 from rowsmith.queries.conversions import Codec, Context
 from rowsmith.queries.query import Kind, Query
 
-_AT_MOST_ONE = {Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
+Rows = Callable[[tuple[str, ...], Context], Constructor]
+"""How the rows of a query are made, told the names of the columns and the connection that the values come from."""
 
 
-def row_factory(query: Query, record_classes: Mapping[str, Any]) -> BaseRowFactory[Any]:
-    """How a row of the query is built: its record class, called with the columns by name, else a named tuple.
+def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
+    """The rows of a query that no module was generated for: its record class, called with the columns by name.
 
-    Raises QueryFileError if the record class is none of `record_classes`.
+    Without one they are named tuples. Raises QueryFileError if the record class is none of `record_classes`.
     """
     if query.kind is Kind.VALUE:
-        return scalar_row
+        return lambda _names, _context: of_value(None)
     if query.record_class is None:
-        return namedtuple_row
+        return lambda names, _context: of_tuple(_named_tuple(names), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
         fault = f"{query.location}: {query.name} has the record class {query.record_class}"
         raise QueryFileError([f"{fault}, which load_queries(record_classes=...) was not given. Given: {known}"])
-    return class_row(record_classes[query.record_class])
+    make = record_classes[query.record_class]
+    return lambda names, _context: of_class(make, names, {})
 
 
-def typed_row_factory(query: Query, row: Callable[..., Any] | None, codecs: Mapping[str, Codec]) -> BaseRowFactory[Any]:
-    """How a row of a generated module's query is built: `row` called with the columns by name, each read by its codec.
+def exact_rows_of(query: Query, row: type | None, codecs: Mapping[str, Codec]) -> Rows:
+    """The rows of a generated module's query: each column is read by its codec, and is then of the field's type.
 
     Without `row` it is the first value: that of a `$` query, or of one that returns no rows at all.
     """
 
-    def factory(cursor: Any) -> RowMaker[Any]:
-        if cursor.description is None:  # no rows come
-            return tuple
-        names = [unmarked(column.name) for column in cursor.description]
+    def rows(names: Sequence[str], context: Context) -> Constructor:
         if row is None:
-            read = next(iter(codecs.values()), None)
-            return _first_value(read, cursor)
-        readers = [(index, codecs[name]) for index, name in enumerate(names) if name in codecs]
-        return _row_by_name(row, names, readers, cursor)
+            read = next((codec.reader(context) for codec in codecs.values()), None)
+            return of_value(read)
+        columns = [unmarked(name) for name in names]
+        reads = {index: codecs[name].reader(context) for index, name in enumerate(columns) if name in codecs}
+        try:
+            return of_exact(row, columns, reads)
+        except TypeError as error:
+            raise ResultShapeError(
+                f"{query.qualified_name} ({query.location}): {error}. The tables have changed since the module was "
+                "generated: run `rowsmith generate`"
+            ) from None
 
-    return factory
+    return rows
 
 
-def _first_value(codec: Codec | None, cursor: Any) -> RowMaker[Any]:
-    if codec is None:
-        return lambda values: values[0]
-    read, context = codec.read, Context(cursor.connection)
-    return lambda values: None if values[0] is None else read(values[0], context)
+@cache
+def _named_tuple(names: tuple[str, ...]) -> type[tuple[Any, ...]]:
+    fields = [_identifier(name) for name in names]
+    try:
+        return namedtuple("Row", fields)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple] - its types are not known
+    except ValueError as error:
+        raise psycopg.DataError(f"can't create a namedtuple row: {error}") from None
 
 
-def _row_by_name(
-    row: Callable[..., Any], names: list[str], codecs: list[tuple[int, Codec]], cursor: Any
-) -> RowMaker[Any]:
-    if not codecs:
-        return lambda values: row(**dict(zip(names, values, strict=True)))
-    context = Context(cursor.connection)
-
-    def make(values: Sequence[Any]) -> Any:
-        columns = dict(zip(names, values, strict=True))
-        for index, codec in codecs:
-            if values[index] is not None:
-                columns[names[index]] = codec.read(values[index], context)
-        return row(**columns)
-
-    return make
+def _identifier(column: str) -> str:
+    """A column's name as a field's, by the rules of psycopg's namedtuple_row."""
+    name = column if column.isidentifier() or not column[0].isdigit() else f"f{column}"
+    name = "".join(letter if f"a{letter}".isidentifier() else "_" for letter in name)
+    return f"f{name}" if name.startswith("_") else name
 
 
 def unmarked(name: str) -> str:
@@ -79,24 +80,3 @@ def unmarked(name: str) -> str:
     `?column?` is PostgreSQL's name for a column that has none.
     """
     return name[:-1] if name.endswith(("!", "?")) and name != "?column?" else name
-
-
-def check_shape(query: Query, columns: int, rows: int, status: str | None) -> None:
-    """Raise RowCountError or ResultShapeError unless a result fits the query's mark.
-
-    `columns` is 0 for a statement that returns no rows; `status` is its command tag, such as `UPDATE 1`. Asked before
-    a row is read, so that a million rows are refused as quickly as two.
-    """
-    name = f"{query.qualified_name} ({query.location})"
-    if query.kind is Kind.AFFECTED:
-        if columns:
-            raise ResultShapeError(f"{name} is marked ! but returns rows. Take no mark, ^, $ or <!")
-    elif not columns:
-        raise ResultShapeError(f"{name} returned no rows to read ({status}). Mark it with !")
-    elif query.kind is Kind.VALUE and columns > 1:
-        raise ResultShapeError(f"{name} is marked $ but returns {columns} columns. Mark it with ^")
-    elif query.kind in _AT_MOST_ONE and rows > 1:
-        raise RowCountError(
-            f"{name} promises at most one row ({_AT_MOST_ONE[query.kind]}) but found {rows}. "
-            "Narrow it down to a unique key, add LIMIT 1, or take no mark to get a list"
-        )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rowsmith.errors import StaleModuleError
-from rowsmith.queries.conversions import Codec
+from rowsmith.queries.conversions import Codec, Enumeration
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.namespace import Queries, add_query, bind
 from rowsmith.queries.query import Query, display_path
-from rowsmith.queries.rows import typed_row_factory
+from rowsmith.queries.rows import exact_rows_of
+from rowsmith.queries.statement import BoundQuery
 
 
 class TypedQuery(Protocol):
@@ -49,8 +50,10 @@ def load_typed_queries(
     queries = Queries("queries")
     for query in found:
         name = query.qualified_name
-        factory = typed_row_factory(query, rows.get(name), columns.get(name, {}))
-        add_query(queries, query, bind(query, factory, parameters.get(name)))
+        codecs = columns.get(name, {})
+        enums = [column for column, codec in codecs.items() if isinstance(codec, Enumeration)]
+        made = exact_rows_of(query, rows.get(name), codecs)
+        add_query(queries, query, bind(BoundQuery(query, made, enums=enums, described=True), parameters.get(name)))
     return queries
 
 

@@ -1,0 +1,134 @@
+"""The constructors of rows: functions made for a row class and the columns of a result.
+
+A class of a generated module is exact: PostgreSQL has typed its values, so they are put in their places without being
+looked at again. Only the columns that a codec reads are touched. As in the standard library's `dataclasses` and
+`collections.namedtuple`, the function for a shape is written as source and compiled, once for each shape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from types import CodeType
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+Read = Callable[[Any], Any]
+Values = Sequence[Any]
+
+
+class Constructor(NamedTuple):
+    """Makes rows of a result's values."""
+
+    row: Callable[[Values], Any]
+    """One row, of the values of its columns."""
+    rows: Callable[[Sequence[Values]], list[Any]]
+    """Many rows."""
+
+
+def of_class(make: Callable[..., Any], names: Sequence[str], reads: Mapping[int, Read]) -> Constructor:
+    """By a call of `make` with the columns by name."""
+    pairs = ", ".join(f"{name!r}: c{index}" for index, name in enumerate(names))
+    return _compiled(_Source(_columns(len(names)), f"row = make(**{{{pairs}}})"), reads, make=make)
+
+
+def of_tuple(make: type[tuple[Any, ...]], width: int) -> Constructor:
+    """As named tuples."""
+    columns = _columns(width)
+    return _compiled(_Source(columns, f"row = make._make(({', '.join(columns)},))"), {}, make=make)
+
+
+def of_value(read: Read | None) -> Constructor:
+    """The value of the first column alone, and of the only one."""
+    return _compiled(_Source(_columns(1), "row = c0"), {} if read is None else {0: read})
+
+
+def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Read]) -> Constructor:
+    """An exact class, without its own constructor. Columns that the class does not have are left out.
+
+    Raises TypeError for a field of it that is no column.
+    """
+    fields = _fields(make)
+    if missing := [name for name in fields if name not in names]:
+        raise TypeError(f"{make.__name__} has {', '.join(missing)}, which the result has not")
+    places = {name: names.index(name) for name in fields}
+    if issubclass(make, BaseModel):
+        return _of_model(make, places, reads, len(names))
+    if make.__bases__ == (object,) and set(vars(make).get("__slots__", ())) == set(fields):
+        return _of_slots(make, places, reads, len(names))
+    return of_class(make, names, reads)
+
+
+def _of_model(make: type[BaseModel], places: Mapping[str, int], reads: Mapping[int, Read], width: int) -> Constructor:
+    """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
+    values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
+    slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+    setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}
+    source = _Source(
+        _columns(width),
+        f"row = new(make); set0(row, {{{values}}}); set1(row, fields.copy()); set2(row, None); set3(row, None)",
+    )
+    return _compiled(source, reads, make=make, new=object.__new__, fields=set(places), **setters)
+
+
+def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Read], width: int) -> Constructor:
+    """A slotted dataclass.
+
+    One that is frozen sets its fields one by one through a function of `object`, which takes most of the time that a
+    row takes. The fields of its mould, a class of the same layout that is not frozen, are set by plain assignment, in
+    a sixth of the time; the row then becomes one of its class.
+    """
+    mould = type(make.__name__, (), {"__slots__": tuple(places)})
+    columns = _columns(width)
+    for name, place in places.items():
+        columns[place] = f"row.{name}"
+    return _compiled(_Source(columns, "row.__class__ = make", "row = mould()"), reads, make=make, mould=mould)
+
+
+def _fields(make: type[Any]) -> tuple[str, ...]:
+    if issubclass(make, BaseModel):
+        return tuple(make.model_fields)
+    return tuple(field.name for field in dataclasses.fields(make))
+
+
+class _Source(NamedTuple):
+    """The source of a constructor: where the values of the columns go, and what is done after and before that."""
+
+    columns: Sequence[str]
+    after: str
+    before: str = "pass"
+
+
+def _columns(width: int) -> list[str]:
+    return [f"c{index}" for index in range(width)]
+
+
+def _compiled(source: _Source, reads: Mapping[int, Read], **names: Any) -> Constructor:
+    space = {**names, **{f"read{index}": read for index, read in reads.items()}}
+    exec(_code(_text(source, reads)), space)  # noqa: S102 - of names of fields and numbers of columns alone
+    return Constructor(space["row"], space["rows"])
+
+
+def _text(source: _Source, reads: Iterable[int]) -> str:
+    places = ((index, source.columns[index]) for index in reads)
+    steps = [f"if {place} is not None: {place} = read{index}({place})" for index, place in places]
+    made = [source.before, f"{', '.join(source.columns)}, = values", *steps, source.after]
+    return "\n".join([
+        "def row(values):",
+        *(f"    {step}" for step in made),
+        "    return row",
+        "def rows(tuples):",
+        "    result = []",
+        "    add = result.append",
+        "    for values in tuples:",
+        *(f"        {step}" for step in made),
+        "        add(row)",
+        "    return result",
+    ])  # fmt: skip
+
+
+@cache
+def _code(text: str) -> CodeType:
+    return compile(text, "<a row constructor of rowsmith>", "exec")

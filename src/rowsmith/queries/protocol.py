@@ -1,0 +1,112 @@
+"""Steps of PostgreSQL's protocol as generators for a connection's `wait()`, the way psycopg writes its own.
+
+One generator serves threads and tasks: it yields where it has to wait for the socket, and the connection waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import errors, generators
+from psycopg.abc import Buffer, PQGen
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from rowsmith.queries.statement import Statement
+
+_SAVEPOINT = b"rowsmith_prepare"
+
+
+def command(pgconn: PGconn, text: bytes) -> PQGen[PGresult]:
+    """Run a command without parameters. Raises psycopg.Error."""
+    pgconn.send_query(text)
+    return _checked(pgconn, (yield from generators.execute(pgconn)))
+
+
+def prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
+    """Prepare a statement; its description: the types of its parameters and columns. Raises psycopg.Error."""
+    pgconn.send_prepare(name, text)
+    _checked(pgconn, (yield from generators.execute(pgconn)))
+    pgconn.send_describe_prepared(name)
+    return _checked(pgconn, (yield from generators.execute(pgconn)))
+
+
+def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
+    """As `prepare`. A transaction that is open goes on where it fails. Raises psycopg.Error."""
+    if pgconn.transaction_status == TransactionStatus.IDLE:
+        return (yield from prepare(pgconn, name, text))
+    yield from command(pgconn, b"SAVEPOINT " + _SAVEPOINT)
+    try:
+        return (yield from prepare(pgconn, name, text))
+    except psycopg.Error:
+        yield from command(pgconn, b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
+        raise
+    finally:
+        if pgconn.transaction_status == TransactionStatus.INTRANS:
+            yield from command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
+
+
+def begin_and_execute(
+    pgconn: PGconn, begin: bytes, statement: Statement, values: Sequence[Buffer | None]
+) -> PQGen[PGresult]:
+    """Begin a transaction and run a prepared statement in it, in one round trip; the statement's result."""
+    pgconn.enter_pipeline_mode()
+    pgconn.send_query_params(begin, None)
+    pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
+    pgconn.pipeline_sync()
+    yield from generators.send(pgconn)
+    results: list[PGresult] = []
+    for _ in range(3):  # of BEGIN, of the statement, and of the end of the pipeline
+        results += yield from generators.fetch_many(pgconn)
+    pgconn.exit_pipeline_mode()
+    return decisive(results[:-1])
+
+
+def rest(pgconn: PGconn, first: PGresult | None) -> PQGen[PGresult]:
+    """What decides, of a first result and those that follow it: an error, also where the connection ended with it."""
+    results = [] if first is None else [first]
+    try:
+        results += yield from generators.fetch_many(pgconn)
+    except psycopg.DatabaseError:
+        if first is None or first.status != ExecStatus.FATAL_ERROR:
+            raise
+    return decisive(results)
+
+
+def decisive(results: Sequence[PGresult]) -> PGresult:
+    """The first error among the results, else the last of them."""
+    failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
+    if not results:
+        raise psycopg.InternalError("got no result from the query")
+    return failed[0] if failed else results[-1]
+
+
+def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:
+    """psycopg's error for a result that is none of a statement that went well."""
+    if result.status == ExecStatus.FATAL_ERROR:
+        encoding = psycopg.ConnectionInfo(pgconn).encoding
+        return errors.error_from_result(result, encoding=encoding)
+    if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+        return psycopg.ProgrammingError("COPY cannot be used with this method; use copy() instead")
+    if result.status == ExecStatus.EMPTY_QUERY:
+        return psycopg.ProgrammingError("the statement is empty")
+    return psycopg.InternalError(f"unexpected result status from query: {ExecStatus(result.status).name}")
+
+
+def is_outdated(error: psycopg.Error) -> bool:
+    """Whether the server does not have a prepared statement any more, or cannot run it as it was described.
+
+    Both are found before anything of the statement runs. 0A000 has other meanings too; the one in question comes from
+    RevalidateCachedQuery (PostgreSQL's plancache.c).
+    """
+    if isinstance(error, errors.InvalidSqlStatementName):
+        return True
+    return isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
+
+
+def _checked(pgconn: PGconn, results: Sequence[PGresult]) -> PGresult:
+    result = decisive(results)
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise error_of(pgconn, result)
+    return result

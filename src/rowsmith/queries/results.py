@@ -1,0 +1,96 @@
+"""The results of a query: what a call gives, by the query's mark, and whether the result fits that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from psycopg.abc import Transformer
+from psycopg.pq.abc import PGresult
+
+from rowsmith.errors import ResultShapeError, RowCountError
+from rowsmith.queries.constructors import Constructor
+from rowsmith.queries.query import Kind, Query
+
+_AT_MOST_ONE = {Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
+
+
+def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:
+    """The names of a result's columns."""
+    return tuple((result.fname(index) or b"").decode(encoding) for index in range(result.nfields))
+
+
+def reader(query: Query, transformer: Transformer, constructor: Constructor | None) -> Callable[[PGresult], Any]:
+    """The function that makes of a result what a call of the query gives.
+
+    `transformer` has loaders for its columns; `constructor` is None for a statement that returns no rows. Raises
+    RowCountError or ResultShapeError where the result does not fit the query's mark.
+    """
+    if query.kind is Kind.AFFECTED and constructor is None:
+        return affected
+    if constructor is None or query.kind is Kind.AFFECTED:
+        return _misfit(query)
+    if query.kind is Kind.MANY:
+        return _many(transformer, constructor)
+    return _one(query, transformer, constructor)
+
+
+def affected(result: PGresult) -> int:
+    """The number of rows that a statement affected, -1 for one that affects none."""
+    count = result.command_tuples
+    return -1 if count is None else count
+
+
+def _many(transformer: Transformer, constructor: Constructor) -> Callable[[PGresult], Any]:
+    make = constructor.rows
+
+    def read(result: PGresult) -> list[Any]:
+        transformer.set_pgresult(result, set_loaders=False)
+        rows = make(transformer.load_rows(0, result.ntuples, tuple))
+        transformer.set_pgresult(None, set_loaders=False)  # it would keep the result until the next one
+        return rows
+
+    return read
+
+
+def _one(query: Query, transformer: Transformer, constructor: Constructor) -> Callable[[PGresult], Any]:
+    make, misfit = constructor.row, _misfit(query)
+    set_result, load_row = transformer.set_pgresult, transformer.load_row
+
+    def read(result: PGresult) -> Any:
+        if result.ntuples == 1:
+            set_result(result, set_loaders=False)
+            return make(load_row(0, tuple))
+        return None if result.ntuples == 0 else misfit(result)
+
+    if query.kind is Kind.VALUE:
+        return lambda result: read(result) if result.nfields == 1 else misfit(result)
+    return read
+
+
+def _misfit(query: Query) -> Callable[[PGresult], None]:
+    def refuse(result: PGresult) -> None:
+        check_shape(query, result.nfields, result.ntuples, (result.command_status or b"").decode())
+
+    return refuse
+
+
+def check_shape(query: Query, columns: int, rows: int, status: str | None) -> None:
+    """Raise RowCountError or ResultShapeError unless a result fits the query's mark.
+
+    `columns` is 0 for a statement that returns no rows; `status` is its command tag, such as `UPDATE 1`. Asked before
+    a row is read, so that a million rows are refused as quickly as two.
+    """
+    name = f"{query.qualified_name} ({query.location})"
+    if query.kind is Kind.AFFECTED:
+        if columns:
+            raise ResultShapeError(f"{name} is marked ! but returns rows. Take no mark, ^, $ or <!")
+    elif not columns:
+        raise ResultShapeError(f"{name} returned no rows to read ({status}). Mark it with !")
+    elif query.kind is Kind.VALUE and columns > 1:
+        raise ResultShapeError(f"{name} is marked $ but returns {columns} columns. Mark it with ^")
+    elif query.kind in _AT_MOST_ONE and rows > 1:
+        raise RowCountError(
+            f"{name} promises at most one row ({_AT_MOST_ONE[query.kind]}) but found {rows}. "
+            "Narrow it down to a unique key, add LIMIT 1, or take no mark to get a list"
+        )

@@ -1,0 +1,118 @@
+"""A session: what is kept with a connection, for as long as it lives, of the queries that ran on it."""
+
+# Private attributes of psycopg: that an adapter was registered on a connection is told by them alone, and its
+# properties of the same name are functions of Python, which is a tenth of what a statement costs.
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+import weakref
+from itertools import count
+from typing import Any, Generic, TypeVar, cast, overload
+
+from psycopg import AsyncConnection, BaseConnection, Connection
+from psycopg.adapt import AdaptersMap, PyFormat
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from rowsmith.queries.statement import BoundQuery, Link, Statement
+from rowsmith.queries.wire import AsyncWire, Wire
+
+SESSION = "_rowsmith_session"
+_W = TypeVar("_W", Wire, AsyncWire)
+# As plain numbers, since a comparison with a member of an IntEnum takes longer.
+_IDLE, _IN_TRANSACTION, _NO_PIPELINE = (
+    int(TransactionStatus.IDLE),
+    int(TransactionStatus.INTRANS),
+    int(PipelineStatus.OFF),
+)
+_AUTO = PyFormat.AUTO
+
+
+class Session(Generic[_W]):
+    """The statements that a connection has prepared, and its wire."""
+
+    def __init__(self, conn: BaseConnection[Any], wire: _W) -> None:
+        self.pgconn = conn.pgconn
+        self.wire: _W = wire
+        self.begin: bytes | None = None
+        """The command that begins a transaction block, until it is sent: that is with the block's first statement."""
+        self._statements: dict[BoundQuery, Statement] = {}
+        self._numbers = count()
+        self._adopt_adapters(conn)
+
+    def takes(self, conn: BaseConnection[Any]) -> bool:
+        """Whether a prepared statement can run on the connection now, and would do what psycopg's cursor does.
+
+        It cannot in a pipeline, where an answer comes later, nor where `prepare_threshold` forbids it, as behind a
+        transaction pooler. A connection that is not in autocommit mode begins its transaction by psycopg's own means.
+        """
+        status = (pgconn := self.pgconn).transaction_status
+        return (
+            (status == _IN_TRANSACTION or (status == _IDLE and conn._autocommit))
+            and pgconn.pipeline_status == _NO_PIPELINE
+            and conn._prepared.prepare_threshold is not None
+        )
+
+    def name(self) -> bytes:
+        """A name for a statement, as no other on the connection has."""
+        return b"rowsmith_%d" % next(self._numbers)
+
+    def add(self, bound: BoundQuery, name: bytes, description: PGresult) -> Statement:
+        """Keep a statement that was prepared under the name."""
+        statement = self._statements[bound] = Statement(name, description, bound, self._link)
+        return statement
+
+    def forget(self, bound: BoundQuery) -> None:
+        """Drop a statement that the server does not have any more, or has in another form."""
+        self._statements.pop(bound, None)
+
+    def forget_all(self) -> None:
+        """Drop every statement: the server was told to."""
+        self._statements.clear()
+
+    def ready(self, bound: BoundQuery, conn: BaseConnection[Any]) -> Statement | None:
+        """The query's statement, in step with the connection's adapters and settings.
+
+        None where it is not prepared, or cannot run now.
+        """
+        statement = self._statements.get(bound)
+        if statement is None or not self.takes(conn):
+            return None
+        adapters: AdaptersMap = conn._adapters or conn.adapters
+        text, binary = adapters._loaders
+        if text is not self._text or binary is not self._binary or adapters._dumpers[_AUTO] is not self._dumpers:
+            self._adopt_adapters(conn)
+            self._statements = {each: old.renewed(each, self._link) for each, old in self._statements.items()}
+            return self._statements[bound]
+        reported = self.pgconn.parameter_status
+        if (
+            reported(b"client_encoding") != statement.encoding
+            or (statement.zone is not None and reported(b"TimeZone") != statement.zone)
+            or (statement.settings and any(reported(name) != value for name, value in statement.settings))
+        ):
+            statement = self._statements[bound] = statement.renewed(bound, self._link)
+        return statement
+
+    def _adopt_adapters(self, conn: BaseConnection[Any]) -> None:
+        # The link shares these maps: psycopg then copies one, before it changes it, for the adapter registered next.
+        adapters = conn.adapters
+        self._link: Link = Link(adapters, weakref.proxy(conn))
+        self._text, self._binary = adapters._loaders
+        self._dumpers = adapters._dumpers[_AUTO]
+
+
+@overload
+def session_of(conn: Connection[Any]) -> Session[Wire]: ...
+
+
+@overload
+def session_of(conn: AsyncConnection[Any]) -> Session[AsyncWire]: ...
+
+
+def session_of(conn: Connection[Any] | AsyncConnection[Any]) -> Session[Any]:
+    """The session of a connection, which begins when it is first asked for."""
+    attributes = conn.__dict__
+    if SESSION not in attributes:
+        wire = Wire if isinstance(conn, Connection) else AsyncWire
+        attributes[SESSION] = Session[Any](conn, wire(conn.pgconn))
+    return cast("Session[Any]", attributes[SESSION])

@@ -1,0 +1,112 @@
+"""A statement: a query as one connection has prepared it, with all that it takes to send it and to read its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from psycopg import BaseConnection, postgres
+from psycopg.adapt import AdaptersMap, Transformer
+from psycopg.pq import Format
+from psycopg.pq.abc import PGresult
+from psycopg.types.string import TextBinaryLoader
+
+from rowsmith.queries.conversions import Context
+from rowsmith.queries.dumpers import Dumper, dump_function, is_stock
+from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.results import column_names, reader
+from rowsmith.queries.rows import Rows
+
+
+class BoundQuery:
+    """A query, and how its rows are made."""
+
+    def __init__(self, query: Query, rows: Rows, *, enums: Collection[str] = (), described: bool = False) -> None:
+        self.query = query
+        self.rows = rows
+        self.enums = frozenset(enums)
+        """The columns that are enumerations of the database, whose labels are texts."""
+        single = query.kind not in (Kind.EXECUTEMANY, Kind.SCRIPT)
+        self.preparable: bool | None = (described or None) if single else False
+        """Whether it is run as a prepared statement: one whose parameters have types that PostgreSQL knows without
+        their values. None: not asked yet."""
+
+
+class Link:
+    """The context of a connection's loaders and dumpers. It does not keep the connection alive."""
+
+    def __init__(self, adapters: AdaptersMap, connection: Any) -> None:
+        self.adapters = AdaptersMap(adapters)
+        self.connection = connection
+
+
+class Statement:
+    """A prepared statement of one connection."""
+
+    __slots__ = ("_description", "dump", "encoding", "format", "formats", "name", "read", "settings", "zone")
+
+    def __init__(self, name: bytes, description: PGresult, bound: BoundQuery, link: Link) -> None:
+        self.name = name
+        self._description = description
+        dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
+        self.formats = [dumper.format for dumper in dumpers]
+        self.dump = dump_function(dumpers)
+        """The values as the server is to get them; None where one has to be dumped by psycopg's cursor."""
+        transformer = Transformer(link)
+        names = column_names(description, transformer.encoding)
+        oids = [description.ftype(index) for index in range(description.nfields)]
+        self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
+        transformer.set_loader_types(oids, self.format)
+        constructor = bound.rows(names, Context(link)) if names else None
+        self.read: Callable[[PGresult], Any] = reader(bound.query, transformer, constructor)
+        """What the query gives, of its result. Raises RowCountError and ResultShapeError."""
+        status = link.connection.pgconn.parameter_status
+        # PostgreSQL reports these settings unasked at every change (protocol, ParameterStatus). psycopg's loaders and
+        # dumpers look at them once, when they are made.
+        self.encoding = status(b"client_encoding")
+        self.zone = status(b"TimeZone") if _ZONED.intersection(oids) else None
+        """None where no column depends on it."""
+        self.settings = [(name, status(name)) for name in _TEXT_SETTINGS] if self.format is Format.TEXT else []
+
+    def renewed(self, bound: BoundQuery, link: Link) -> Statement:
+        """The same one, with the connection's adapters and settings as they are now."""
+        return Statement(self.name, self._description, bound, link)
+
+
+def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
+    """What the query gives, of a result that a cursor got. Raises RowCountError and ResultShapeError."""
+    transformer = Transformer(conn)
+    transformer.set_pgresult(result)
+    names = column_names(result, transformer.encoding)
+    return reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)(result)
+
+
+def _with_arrays(*names: str) -> frozenset[int]:
+    """The OIDs of built-in types and of arrays of them."""
+    found = [postgres.types[name] for name in names]
+    return frozenset([*(info.oid for info in found), *(info.array_oid for info in found)])
+
+
+_TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
+_ZONED = _with_arrays("timestamptz", "tstzrange", "tstzmultirange")
+
+# Of the types that psycopg reads in both formats, these give the same value in both. Not among them: float4, whose
+# text is the shortest number that means the same (0.1) and whose bytes are not (0.10000000149011612); record, whose
+# text does not tell the types of its columns.
+_SAME = _with_arrays(
+    "bool", "bpchar", "bytea", '"char"', "cidr", "date", "float8", "inet", "int2", "int4", "int8", "interval", "json",
+    "jsonb", "name", "numeric", "oid", "text", "time", "timetz", "timestamp", "timestamptz", "uuid", "varchar",
+    "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
+    "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
+)  # fmt: skip
+
+
+def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:
+    """Binary, unless a column is one that only its text gives as psycopg gives it, or as a user wants it given."""
+    for oid, enum in zip(oids, enums, strict=True):
+        text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
+        if text is None and binary is None and enum:
+            adapters.register_loader(oid, TextBinaryLoader)
+        elif oid not in _SAME or not text or not binary or not (is_stock(text) and is_stock(binary)):
+            return Format.TEXT
+    return Format.BINARY
