@@ -1703,7 +1703,7 @@ ROLLBACK_TO = (b"ROLLBACK TO SAVEPOINT rowsmith_%d", b"RELEASE SAVEPOINT rowsmit
     ],
 )
 def test_the_command_that_begins(options: dict[str, Any], command: bytes) -> None:
-    assert TransactionOptions(**options).begin() == command
+    assert TransactionOptions(**options).begin == command
 
 
 @pytest.mark.parametrize(

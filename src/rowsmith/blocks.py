@@ -9,13 +9,18 @@ from types import TracebackType
 
 import psycopg
 from psycopg import Connection
-from psycopg.pq import PipelineStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.connections import PooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool import Pool
+from rowsmith.queries.protocol import command_tag
+from rowsmith.queries.session import session_of
 from rowsmith.transactions import (
+    COMMIT,
+    PLAIN,
+    Ending,
     OpenTransaction,
     TransactionOptions,
     begin_open,
@@ -85,7 +90,7 @@ class TransactionBlock:
     def _begin_nested(self) -> None:
         try:
             _settle(self._conn)
-            self._conn.execute(savepoint(self._depth), prepare=False)
+            _run(self._conn, savepoint(self._depth))
             self._check_not_doomed()
         except BaseException as error:
             try:
@@ -96,12 +101,9 @@ class TransactionBlock:
             raise
 
     def _begin(self) -> PooledConnection:
+        """Take a connection. BEGIN goes to the server together with the first statement."""
         conn = self._pool.take()
-        try:
-            conn.execute(self._options.begin(), prepare=False)
-        except BaseException:
-            self._pool.give(conn)
-            raise
+        session_of(conn).begin = self._options.begin
         conn.in_block = True
         return conn
 
@@ -110,7 +112,7 @@ class TransactionBlock:
             raise disorder()
 
     def _joined(self, outer: OpenTransaction) -> PooledConnection:
-        if self._options != TransactionOptions():
+        if self._options != PLAIN:
             raise TransactionError(
                 "a nested transaction() is a savepoint of the one around it, which has isolation, read_only and "
                 "deferrable for both: give them to the outermost block"
@@ -128,10 +130,8 @@ class TransactionBlock:
         except BaseException:
             self._undo(self._depth)
             raise
-        end = ending(self._depth, self._conn.info.transaction_status, failed=False)
-        status: str | None = None
-        for command in end.commands:
-            status = (self._conn.execute(command, prepare=False)).statusmessage
+        end = self._ending(self._depth, failed=False)
+        status = _run(self._conn, *end.commands)
         if end.close:
             self._conn.close()
         if end.error is not None:
@@ -144,13 +144,17 @@ class TransactionBlock:
         try:
             with suppress(psycopg.Error):
                 _settle(self._conn)
-            end = ending(depth, self._conn.info.transaction_status, failed=True)
-            for command in end.commands:
-                self._conn.execute(command, prepare=False)
+            end = self._ending(depth, failed=True)
+            _run(self._conn, *end.commands)
             if end.close:
                 self._conn.close()
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
+
+    def _ending(self, depth: int, *, failed: bool) -> Ending:
+        session = session_of(self._conn)
+        begun, session.begin = session.begin is None, None
+        return ending(depth, TransactionStatus(session.pgconn.transaction_status), failed=failed, begun=begun)
 
     def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
@@ -158,6 +162,23 @@ class TransactionBlock:
             self._undo(0)
         if exc_type is None:
             raise disorder()
+
+
+def _run(conn: PooledConnection, *commands: bytes) -> str | None:
+    """Run commands that have no parameters; the command tag of the last one.
+
+    A cursor does more, and takes three times as long, but looks after a pipeline, and after what psycopg itself has
+    prepared, which it gives up after a rollback.
+    """
+    tag: str | None = None
+    for text in commands:
+        if text == COMMIT and conn.pgconn.pipeline_status == PipelineStatus.OFF:
+            with conn.lock:
+                result = session_of(conn).wire.command(conn, text)
+            tag = command_tag(conn.pgconn, result)
+        else:
+            tag = (conn.execute(text, prepare=False)).statusmessage
+    return tag
 
 
 def _settle(conn: PooledConnection) -> None:

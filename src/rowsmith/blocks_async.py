@@ -8,13 +8,18 @@ from types import TracebackType
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.pq import PipelineStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool_async import AsyncPool
+from rowsmith.queries.protocol import command_tag
+from rowsmith.queries.session import session_of
 from rowsmith.transactions import (
+    COMMIT,
+    PLAIN,
+    Ending,
     OpenTransaction,
     TransactionOptions,
     begin_open,
@@ -84,7 +89,7 @@ class AsyncTransactionBlock:
     async def _begin_nested(self) -> None:
         try:
             await _settle(self._conn)
-            await self._conn.execute(savepoint(self._depth), prepare=False)
+            await _run(self._conn, savepoint(self._depth))
             self._check_not_doomed()
         except BaseException as error:
             try:
@@ -95,12 +100,9 @@ class AsyncTransactionBlock:
             raise
 
     async def _begin(self) -> AsyncPooledConnection:
+        """Take a connection. BEGIN goes to the server together with the first statement."""
         conn = await self._pool.take()
-        try:
-            await conn.execute(self._options.begin(), prepare=False)
-        except BaseException:
-            await self._pool.give(conn)
-            raise
+        session_of(conn).begin = self._options.begin
         conn.in_block = True
         return conn
 
@@ -109,7 +111,7 @@ class AsyncTransactionBlock:
             raise disorder()
 
     def _joined(self, outer: OpenTransaction) -> AsyncPooledConnection:
-        if self._options != TransactionOptions():
+        if self._options != PLAIN:
             raise TransactionError(
                 "a nested transaction() is a savepoint of the one around it, which has isolation, read_only and "
                 "deferrable for both: give them to the outermost block"
@@ -127,10 +129,8 @@ class AsyncTransactionBlock:
         except BaseException:
             await self._undo(self._depth)
             raise
-        end = ending(self._depth, self._conn.info.transaction_status, failed=False)
-        status: str | None = None
-        for command in end.commands:
-            status = (await self._conn.execute(command, prepare=False)).statusmessage
+        end = self._ending(self._depth, failed=False)
+        status = await _run(self._conn, *end.commands)
         if end.close:
             await self._conn.close()
         if end.error is not None:
@@ -143,13 +143,17 @@ class AsyncTransactionBlock:
         try:
             with suppress(psycopg.Error):
                 await _settle(self._conn)
-            end = ending(depth, self._conn.info.transaction_status, failed=True)
-            for command in end.commands:
-                await self._conn.execute(command, prepare=False)
+            end = self._ending(depth, failed=True)
+            await _run(self._conn, *end.commands)
             if end.close:
                 await self._conn.close()
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
+
+    def _ending(self, depth: int, *, failed: bool) -> Ending:
+        session = session_of(self._conn)
+        begun, session.begin = session.begin is None, None
+        return ending(depth, TransactionStatus(session.pgconn.transaction_status), failed=failed, begun=begun)
 
     async def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""
@@ -157,6 +161,23 @@ class AsyncTransactionBlock:
             await self._undo(0)
         if exc_type is None:
             raise disorder()
+
+
+async def _run(conn: AsyncPooledConnection, *commands: bytes) -> str | None:
+    """Run commands that have no parameters; the command tag of the last one.
+
+    A cursor does more, and takes three times as long, but looks after a pipeline, and after what psycopg itself has
+    prepared, which it gives up after a rollback.
+    """
+    tag: str | None = None
+    for text in commands:
+        if text == COMMIT and conn.pgconn.pipeline_status == PipelineStatus.OFF:
+            async with conn.lock:
+                result = await session_of(conn).wire.command(conn, text)
+            tag = command_tag(conn.pgconn, result)
+        else:
+            tag = (await conn.execute(text, prepare=False)).statusmessage
+    return tag
 
 
 async def _settle(conn: AsyncPooledConnection) -> None:

@@ -12,6 +12,8 @@ from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
 from rowsmith.events import ConnectionEvents
+from rowsmith.queries.protocol import command
+from rowsmith.queries.session import session_of
 
 _T = TypeVar("_T")
 
@@ -63,7 +65,17 @@ class PooledConnection(Connection[TupleRow]):
         super().rollback()
 
     def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
-        """Wait for a step of the protocol, as psycopg does, and no longer than the deadline."""
+        """Wait for a step of the protocol, as psycopg does, and no longer than the deadline.
+
+        A transaction block that has not begun on the server begins first: whatever waits is a part of it.
+        """
+        session = session_of(self)
+        if session.begin is not None:
+            begin, session.begin = session.begin, None
+            self._wait(command(self.pgconn, begin), interval, timeout)
+        return self._wait(gen, interval, timeout)
+
+    def _wait(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
         if timeout is None and self.deadline is not None:
             timeout = max(self.deadline - monotonic(), 0)
         try:
@@ -72,6 +84,12 @@ class PooledConnection(Connection[TupleRow]):
             if self.deadline is not None and monotonic() >= self.deadline:
                 raise TimeoutError("the server did not answer in time") from error
             raise
+
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        # psycopg's own way to give up prepared statements; with no name it takes those of the session as well.
+        if name is None:
+            session_of(self).forget_all()
+        return super()._deallocate(name)
 
     def _check_outside_block(self, what: str) -> None:
         if self.in_block:

@@ -22,7 +22,7 @@ from rowsmith.logs import set_level
 from rowsmith.pool import Pool
 from rowsmith.pool_async import CLOSED, AsyncPool
 from rowsmith.settings import Settings
-from rowsmith.transactions import IsolationLevel, TransactionOptions
+from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -116,7 +116,8 @@ class Database:
         transaction was ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred
         constraint.
         """
-        options = TransactionOptions(isolation, read_only, deferrable)
+        plain = isolation is None and not read_only and not deferrable
+        options = PLAIN if plain else TransactionOptions(isolation, read_only, deferrable)
         return Block(
             lambda: TransactionBlock(self, self._pool, options),
             lambda: AsyncTransactionBlock(self, self._apool(), options),

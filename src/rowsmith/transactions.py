@@ -6,6 +6,7 @@ import asyncio
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import psycopg
@@ -18,11 +19,13 @@ from rowsmith.errors import TransactionAbortedError, TransactionError
 IsolationLevel = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 _LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
+COMMIT = b"COMMIT"
+
 Owner = asyncio.Task[Any] | threading.Thread
 """Who a transaction belongs to: the task that opened it or, outside an event loop, the thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TransactionOptions:
     """How a transaction is to run (manual, "BEGIN" and "SET TRANSACTION"). None and False: as the server has it."""
 
@@ -36,6 +39,7 @@ class TransactionOptions:
         if self.deferrable and not (self.read_only and self.isolation == "serializable"):
             raise ValueError("deferrable=True has a meaning only with isolation='serializable' and read_only=True")
 
+    @cached_property
     def begin(self) -> bytes:
         """The command that begins the transaction."""
         words = ["BEGIN"]
@@ -46,6 +50,9 @@ class TransactionOptions:
         if self.deferrable:
             words.append("DEFERRABLE")
         return " ".join(words).encode()
+
+
+PLAIN = TransactionOptions()
 
 
 def savepoint(depth: int) -> bytes:
@@ -61,14 +68,19 @@ class Ending(NamedTuple):
     close: bool = False
 
 
-def ending(depth: int, status: TransactionStatus, *, failed: bool) -> Ending:
-    """How the block of a depth ends, where the connection has the status and the block raised (`failed`) or not."""
+def ending(depth: int, status: TransactionStatus, *, failed: bool, begun: bool = True) -> Ending:
+    """How the block of a depth ends, where the connection has the status and the block raised (`failed`) or not.
+
+    A transaction in which no statement ran has not `begun`.
+    """
+    if not begun:
+        return Ending()
     if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
         if failed:
             return Ending(_undo(depth))
         if status is TransactionStatus.INERROR:
             return Ending(_undo(depth), _aborted())
-        return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth if depth else b"COMMIT",))
+        return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth if depth else COMMIT,))
     if status is TransactionStatus.ACTIVE:
         # No command can be sent, so a savepoint cannot be undone: without a connection nothing of it is committed.
         return Ending(error=None if failed else _still_running(), close=True)
@@ -149,8 +161,9 @@ def find_open(database: object) -> OpenTransaction | None:
     inherited by the tasks that are started inside a block; and a thread of a pool alone may have been left, with the
     block still open, to run the work of a stranger.
     """
-    owner = current_owner()
-    for transaction in reversed(_open.get()):
+    transactions = _open.get()
+    owner = current_owner() if transactions else None
+    for transaction in reversed(transactions):
         if transaction.database is database and transaction.owner is owner and not transaction.ended:
             return transaction
     return None
@@ -176,8 +189,7 @@ def _still_open() -> tuple[OpenTransaction, ...]:
 
 def current_owner() -> Owner:
     """The running task, or the current thread where no event loop runs."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
+    # asyncio.current_task() would raise an error to say that none runs.
+    loop = asyncio._get_running_loop()  # noqa: SLF001
+    task = None if loop is None else asyncio.current_task(loop)
     return task or threading.current_thread()

@@ -13,7 +13,7 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.protocol import begin_and_execute, command, error_of, is_outdated, prepare, try_to_prepare
+from rowsmith.queries.protocol import command, error_of, is_outdated, prepare, try_to_prepare
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
@@ -47,10 +47,10 @@ async def execute_async(
             ) is not None and (data := statement.dump(values)) is not None:
                 begin = session.begin
                 if begin is None:
-                    result = await session.wire.exchange(conn, statement, data)
+                    result = await session.wire.execute(conn, statement, data)
                 else:
                     session.begin = None
-                    result = await conn.wait(begin_and_execute(session.pgconn, begin, statement, data))
+                    result = await session.wire.begin_and_execute(conn, begin, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
                     given = statement.read(result)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import errors, generators
 from psycopg.abc import Buffer, PQGen
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from rowsmith.queries.statement import Statement
@@ -47,20 +47,30 @@ def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
             yield from command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
 
 
-def begin_and_execute(
-    pgconn: PGconn, begin: bytes, statement: Statement, values: Sequence[Buffer | None]
-) -> PQGen[PGresult]:
-    """Begin a transaction and run a prepared statement in it, in one round trip; the statement's result."""
+def send_begin(pgconn: PGconn, begin: bytes, statement: Statement, values: Sequence[Buffer | None]) -> None:
+    """Send the beginning of a transaction and a prepared statement to run in it, as a pipeline."""
     pgconn.enter_pipeline_mode()
     pgconn.send_query_params(begin, None)
     pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
     pgconn.pipeline_sync()
-    yield from generators.send(pgconn)
-    results: list[PGresult] = []
-    for _ in range(3):  # of BEGIN, of the statement, and of the end of the pipeline
-        results += yield from generators.fetch_many(pgconn)
-    pgconn.exit_pipeline_mode()
-    return decisive(results[:-1])
+
+
+def keep(results: list[PGresult], result: PGresult | None) -> bool:
+    """Keep what libpq gives; whether that was the end of a command, or of a pipeline."""
+    if result is None:
+        return True
+    results.append(result)
+    return result.status == ExecStatus.PIPELINE_SYNC
+
+
+def drain(pgconn: PGconn) -> PQGen[None]:
+    """Read what is still to come of a statement, or of a pipeline, and leave it."""
+    results = yield from generators.fetch_many(pgconn)
+    while pgconn.pipeline_status != PipelineStatus.OFF:
+        if results and results[-1].status == ExecStatus.PIPELINE_SYNC:
+            pgconn.exit_pipeline_mode()
+        else:
+            results = yield from generators.fetch_many(pgconn)
 
 
 def rest(pgconn: PGconn, first: PGresult | None) -> PQGen[PGresult]:
@@ -80,6 +90,11 @@ def decisive(results: Sequence[PGresult]) -> PGresult:
     if not results:
         raise psycopg.InternalError("got no result from the query")
     return failed[0] if failed else results[-1]
+
+
+def command_tag(pgconn: PGconn, result: PGresult) -> str:
+    """The tag of a command that went well, such as `COMMIT`. Raises psycopg.Error where it did not."""
+    return (_checked(pgconn, [result]).command_status or b"").decode()
 
 
 def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:

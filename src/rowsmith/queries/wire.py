@@ -16,7 +16,7 @@ from psycopg.pq import PGnotify, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from rowsmith.queries.arrival import Arrival
-from rowsmith.queries.protocol import decisive, rest
+from rowsmith.queries.protocol import decisive, drain, keep, rest, send_begin
 from rowsmith.queries.statement import Statement
 
 # As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
@@ -26,7 +26,11 @@ _ACTIVE = TransactionStatus.ACTIVE
 
 
 class Wire:
-    """A connection's socket, for the thread that holds the connection's lock."""
+    """A connection's socket, for the thread that holds the connection's lock.
+
+    Each method gives a result, which may be an error of the server's. When its wait is interrupted, the statement is
+    cancelled on the server, and the connection is then as good as before, or closed.
+    """
 
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
@@ -34,12 +38,8 @@ class Wire:
         poll.register(pgconn.socket, select.POLLIN)
         self._poll = poll.poll
 
-    def exchange(self, conn: Connection[Any], statement: Statement, values: Sequence[Buffer | None]) -> PGresult:
-        """Run a prepared statement; its result, which may be an error of the server's.
-
-        When the wait is interrupted, the statement is cancelled on the server, and the connection is then as good as
-        before, or closed.
-        """
+    def execute(self, conn: Connection[Any], statement: Statement, values: Sequence[Buffer | None]) -> PGresult:
+        """Run a prepared statement."""
         pgconn, poll = self._pgconn, self._poll
         try:
             pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
@@ -61,18 +61,60 @@ class Wire:
             _consume_notifies(pgconn, notify)
         return result
 
+    def begin_and_execute(
+        self, conn: Connection[Any], begin: bytes, statement: Statement, values: Sequence[Buffer | None]
+    ) -> PGresult:
+        """Begin a transaction and run a prepared statement in it, in one round trip."""
+        pgconn = self._pgconn
+        try:
+            send_begin(pgconn, begin, statement, values)
+            if pgconn.flush():
+                conn.wait(generators.send(pgconn))
+            results = self._receive(3)
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            _recover(conn)
+            raise
+        return decisive(results[:-1])
+
+    def command(self, conn: Connection[Any], text: bytes) -> PGresult:
+        """Run a command without parameters."""
+        try:
+            self._pgconn.send_query(text)
+            self._pgconn.flush()
+            return decisive(self._receive(1))
+        except BaseException:
+            _recover(conn)
+            raise
+
+    def _receive(self, parts: int) -> list[PGresult]:
+        """The results of so many commands; the end of a pipeline is one of them."""
+        pgconn = self._pgconn
+        results: list[PGresult] = []
+        while parts:
+            while pgconn.is_busy():
+                if self._poll(_INTERVAL_MS):
+                    pgconn.consume_input()
+            parts -= keep(results, pgconn.get_result())
+        if notify := pgconn.notifies():
+            _consume_notifies(pgconn, notify)
+        return results
+
 
 class AsyncWire:
-    """A connection's socket, for the task that holds the connection's lock."""
+    """A connection's socket, for the task that holds the connection's lock; else as `Wire`.
+
+    What interrupts a task is its cancellation.
+    """
 
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
         self._arrival = Arrival(pgconn)
 
-    async def exchange(
+    async def execute(
         self, conn: AsyncConnection[Any], statement: Statement, values: Sequence[Buffer | None]
     ) -> PGresult:
-        """As `Wire.exchange`. What interrupts a task is its cancellation."""
+        """Run a prepared statement."""
         pgconn, arrival = self._pgconn, self._arrival
         try:
             pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
@@ -94,6 +136,45 @@ class AsyncWire:
             _consume_notifies(pgconn, notify)
         return result
 
+    async def begin_and_execute(
+        self, conn: AsyncConnection[Any], begin: bytes, statement: Statement, values: Sequence[Buffer | None]
+    ) -> PGresult:
+        """Begin a transaction and run a prepared statement in it, in one round trip."""
+        pgconn = self._pgconn
+        try:
+            send_begin(pgconn, begin, statement, values)
+            if pgconn.flush():
+                await conn.wait(generators.send(pgconn))
+            results = await self._receive(3)
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            await _arecover(conn)
+            raise
+        return decisive(results[:-1])
+
+    async def command(self, conn: AsyncConnection[Any], text: bytes) -> PGresult:
+        """Run a command without parameters."""
+        try:
+            self._pgconn.send_query(text)
+            self._pgconn.flush()
+            return decisive(await self._receive(1))
+        except BaseException:
+            await _arecover(conn)
+            raise
+
+    async def _receive(self, parts: int) -> list[PGresult]:
+        pgconn = self._pgconn
+        results: list[PGresult] = []
+        with self._arrival:
+            while parts:
+                while pgconn.is_busy():
+                    await self._arrival
+                    pgconn.consume_input()
+                parts -= keep(results, pgconn.get_result())
+        if notify := pgconn.notifies():
+            _consume_notifies(pgconn, notify)
+        return results
+
 
 def _consume_notifies(pgconn: PGconn, first: PGnotify) -> None:
     notify: PGnotify | None = first
@@ -109,7 +190,7 @@ def _recover(conn: Connection[Any]) -> None:
         return
     try:
         conn.cancel_safe(timeout=_CANCEL_SECONDS)
-        conn.wait(generators.fetch_many(conn.pgconn), timeout=_CANCEL_SECONDS)
+        conn.wait(drain(conn.pgconn), timeout=_CANCEL_SECONDS)
     except BaseException as error:
         conn.pgconn.finish()  # interrupted again: what the server would answer next is not known
         if not isinstance(error, Exception):
@@ -121,7 +202,7 @@ async def _arecover(conn: AsyncConnection[Any]) -> None:
         return
     try:
         await conn.cancel_safe(timeout=_CANCEL_SECONDS)
-        await conn.wait(generators.fetch_many(conn.pgconn), timeout=_CANCEL_SECONDS)
+        await conn.wait(drain(conn.pgconn), timeout=_CANCEL_SECONDS)
     except BaseException as error:
         conn.pgconn.finish()
         if not isinstance(error, Exception):
