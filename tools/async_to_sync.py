@@ -24,6 +24,7 @@ WORDS = {
     "AsyncPool": "Pool",
     "AsyncPooledConnection": "PooledConnection",
     "AsyncRawCursor": "RawCursor",
+    "AsyncStream": "Stream",
     "AsyncTransactionBlock": "TransactionBlock",
     "AsyncWire": "Wire",
     "__aenter__": "__enter__",

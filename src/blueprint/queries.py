@@ -17,6 +17,8 @@ from pydantic import BaseModel, JsonValue
 
 from rowsmith.queries import conversions
 from rowsmith.queries.conversions import Inet
+from rowsmith.queries.streams import Stream
+from rowsmith.queries.streams_async import AsyncStream
 from rowsmith.queries.typed import TypedQuery, load_typed_queries
 
 
@@ -773,6 +775,14 @@ class CountEventsPerDayQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, first_day: date, last_day: date
     ) -> Coroutine[Any, Any, list[CountEventsPerDayRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, first_day: date, last_day: date) -> Stream[CountEventsPerDayRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, first_day: date, last_day: date
+    ) -> AsyncStream[CountEventsPerDayRow]: ...
+
 
 class GetFunnelQuery(TypedQuery, Protocol):
     """`get_funnel`, sql/analytics.sql:63"""
@@ -793,6 +803,22 @@ class GetFunnelQuery(TypedQuery, Protocol):
         until: datetime,
     ) -> Coroutine[Any, Any, list[GetFunnelRow]]: ...
 
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, event_names: list[str] | list[str | None], since: datetime, until: datetime
+    ) -> Stream[GetFunnelRow]: ...
+
+    @overload
+    def stream(
+        self,
+        conn: AsyncConnection[Any],
+        /,
+        *,
+        event_names: list[str] | list[str | None],
+        since: datetime,
+        until: datetime,
+    ) -> AsyncStream[GetFunnelRow]: ...
+
 
 class ListWeeklyRetentionQuery(TypedQuery, Protocol):
     """`list_weekly_retention`, sql/analytics.sql:110"""
@@ -805,6 +831,14 @@ class ListWeeklyRetentionQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, first_day: date, weeks: int
     ) -> Coroutine[Any, Any, list[ListWeeklyRetentionRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, first_day: date, weeks: int) -> Stream[ListWeeklyRetentionRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, first_day: date, weeks: int
+    ) -> AsyncStream[ListWeeklyRetentionRow]: ...
+
 
 class ListEventsOfUserQuery(TypedQuery, Protocol):
     """`list_events_of_user`, sql/analytics.sql:148"""
@@ -816,6 +850,14 @@ class ListEventsOfUserQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, user_id: UUID, max_rows: int
     ) -> Coroutine[Any, Any, list[ListEventsOfUserRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, user_id: UUID, max_rows: int) -> Stream[ListEventsOfUserRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, user_id: UUID, max_rows: int
+    ) -> AsyncStream[ListEventsOfUserRow]: ...
 
 
 class IssueApiKeyQuery(TypedQuery, Protocol):
@@ -877,6 +919,12 @@ class ListApiKeysOfUserQuery(TypedQuery, Protocol):
     @overload
     def __call__(self, conn: AsyncConnection[Any], /, *, user_id: UUID) -> Coroutine[Any, Any, list[ApiKey]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, user_id: UUID) -> Stream[ApiKey]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, user_id: UUID) -> AsyncStream[ApiKey]: ...
+
 
 class ListApiKeysWithOwnerQuery(TypedQuery, Protocol):
     """`list_api_keys_with_owner`, sql/api_keys.sql:47"""
@@ -888,6 +936,12 @@ class ListApiKeysWithOwnerQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, max_rows: int
     ) -> Coroutine[Any, Any, list[ListApiKeysWithOwnerRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, max_rows: int) -> Stream[ListApiKeysWithOwnerRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, max_rows: int) -> AsyncStream[ListApiKeysWithOwnerRow]: ...
 
 
 class CountApiKeysQuery(TypedQuery, Protocol):
@@ -955,6 +1009,12 @@ class ListHealthChecksQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, max_rows: int
     ) -> Coroutine[Any, Any, list[ListHealthChecksRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, max_rows: int) -> Stream[ListHealthChecksRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, max_rows: int) -> AsyncStream[ListHealthChecksRow]: ...
+
 
 class DeleteOldHealthChecksQuery(TypedQuery, Protocol):
     """`delete_old_health_checks`, sql/health_checks.sql:16"""
@@ -974,6 +1034,12 @@ class CountAllRowsQuery(TypedQuery, Protocol):
 
     @overload
     def __call__(self, conn: AsyncConnection[Any], /) -> Coroutine[Any, Any, list[CountAllRowsRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /) -> Stream[CountAllRowsRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /) -> AsyncStream[CountAllRowsRow]: ...
 
 
 class AnalyzeTablesQuery(TypedQuery, Protocol):
@@ -1095,6 +1161,16 @@ class ListNotificationsOfUserQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, user_id: UUID, only_unread: bool, max_rows: int
     ) -> Coroutine[Any, Any, list[Notification]]: ...
 
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, user_id: UUID, only_unread: bool, max_rows: int
+    ) -> Stream[Notification]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, user_id: UUID, only_unread: bool, max_rows: int
+    ) -> AsyncStream[Notification]: ...
+
 
 class ListUnsentNotificationsQuery(TypedQuery, Protocol):
     """`list_unsent_notifications`, sql/notifications.sql:42"""
@@ -1106,6 +1182,12 @@ class ListUnsentNotificationsQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, channel: str, max_rows: int
     ) -> Coroutine[Any, Any, list[Notification]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, channel: str, max_rows: int) -> Stream[Notification]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, channel: str, max_rows: int) -> AsyncStream[Notification]: ...
 
 
 class CountNotificationsQuery(TypedQuery, Protocol):
@@ -1247,6 +1329,12 @@ class ListProjectsOfUserQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, user_id: UUID
     ) -> Coroutine[Any, Any, list[ListProjectsOfUserRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, user_id: UUID) -> Stream[ListProjectsOfUserRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, user_id: UUID) -> AsyncStream[ListProjectsOfUserRow]: ...
+
 
 class SearchProjectsQuery(TypedQuery, Protocol):
     """`search_projects`, sql/projects.sql:71"""
@@ -1277,6 +1365,32 @@ class SearchProjectsQuery(TypedQuery, Protocol):
         max_rows: int,
     ) -> Coroutine[Any, Any, list[SearchProjectsRow]]: ...
 
+    @overload
+    def stream(
+        self,
+        conn: Connection[Any],
+        /,
+        *,
+        query: str | None,
+        status: ProjectStatus | None,
+        tag: str | None,
+        user_id: UUID | None,
+        max_rows: int,
+    ) -> Stream[SearchProjectsRow]: ...
+
+    @overload
+    def stream(
+        self,
+        conn: AsyncConnection[Any],
+        /,
+        *,
+        query: str | None,
+        status: ProjectStatus | None,
+        tag: str | None,
+        user_id: UUID | None,
+        max_rows: int,
+    ) -> AsyncStream[SearchProjectsRow]: ...
+
 
 class CountProjectsQuery(TypedQuery, Protocol):
     """`count_projects`, sql/projects.sql:99"""
@@ -1298,6 +1412,14 @@ class CountProjectsByStatusQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, user_id: UUID | None
     ) -> Coroutine[Any, Any, list[CountProjectsByStatusRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, user_id: UUID | None) -> Stream[CountProjectsByStatusRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, user_id: UUID | None
+    ) -> AsyncStream[CountProjectsByStatusRow]: ...
 
 
 class UpdateProjectQuery(TypedQuery, Protocol):
@@ -1487,6 +1609,12 @@ class ListCollaboratorsQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, project_id: UUID
     ) -> Coroutine[Any, Any, list[ListCollaboratorsRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, project_id: UUID) -> Stream[ListCollaboratorsRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, project_id: UUID) -> AsyncStream[ListCollaboratorsRow]: ...
+
 
 class ListProjectsSharedWithUserQuery(TypedQuery, Protocol):
     """`list_projects_shared_with_user`, sql/projects.sql:237"""
@@ -1498,6 +1626,12 @@ class ListProjectsSharedWithUserQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, user_id: UUID
     ) -> Coroutine[Any, Any, list[ListProjectsSharedWithUserRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, user_id: UUID) -> Stream[ListProjectsSharedWithUserRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, user_id: UUID) -> AsyncStream[ListProjectsSharedWithUserRow]: ...
 
 
 class MayEditProjectQuery(TypedQuery, Protocol):
@@ -1522,6 +1656,12 @@ class ListProjectEditorsQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, project_id: UUID
     ) -> Coroutine[Any, Any, list[ListProjectEditorsRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, project_id: UUID) -> Stream[ListProjectEditorsRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, project_id: UUID) -> AsyncStream[ListProjectEditorsRow]: ...
 
 
 class UpsertReviewQuery(TypedQuery, Protocol):
@@ -1573,6 +1713,12 @@ class ListReviewsOfTemplateQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, template_id: UUID
     ) -> Coroutine[Any, Any, list[ListReviewsOfTemplateRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /, *, template_id: UUID) -> Stream[ListReviewsOfTemplateRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, template_id: UUID) -> AsyncStream[ListReviewsOfTemplateRow]: ...
+
 
 class CountReviewsQuery(TypedQuery, Protocol):
     """`count_reviews`, sql/reviews.sql:45"""
@@ -1594,6 +1740,12 @@ class CountReviewsByRatingQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, template_id: UUID
     ) -> Coroutine[Any, Any, list[CountReviewsByRatingRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, template_id: UUID) -> Stream[CountReviewsByRatingRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, template_id: UUID) -> AsyncStream[CountReviewsByRatingRow]: ...
 
 
 class ApproveReviewQuery(TypedQuery, Protocol):
@@ -1801,6 +1953,16 @@ class ListSessionsOfUserQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, user_id: UUID, session_type: str | None, max_rows: int
     ) -> Coroutine[Any, Any, list[Session]]: ...
 
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, user_id: UUID, session_type: str | None, max_rows: int
+    ) -> Stream[Session]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, user_id: UUID, session_type: str | None, max_rows: int
+    ) -> AsyncStream[Session]: ...
+
 
 class GetSessionWithLogQuery(TypedQuery, Protocol):
     """`get_session_with_log`, sql/sessions.sql:126"""
@@ -1833,6 +1995,12 @@ class CountSessionsByStatusQuery(TypedQuery, Protocol):
     @overload
     def __call__(self, conn: AsyncConnection[Any], /) -> Coroutine[Any, Any, list[CountSessionsByStatusRow]]: ...
 
+    @overload
+    def stream(self, conn: Connection[Any], /) -> Stream[CountSessionsByStatusRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /) -> AsyncStream[CountSessionsByStatusRow]: ...
+
 
 class ListSessionCostPerDayQuery(TypedQuery, Protocol):
     """`list_session_cost_per_day`, sql/sessions.sql:176"""
@@ -1846,6 +2014,16 @@ class ListSessionCostPerDayQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, first_day: date, last_day: date
     ) -> Coroutine[Any, Any, list[ListSessionCostPerDayRow]]: ...
+
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, first_day: date, last_day: date
+    ) -> Stream[ListSessionCostPerDayRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, first_day: date, last_day: date
+    ) -> AsyncStream[ListSessionCostPerDayRow]: ...
 
 
 class AppendLogLineQuery(TypedQuery, Protocol):
@@ -1916,6 +2094,14 @@ class ListLogLinesQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, session_id: UUID, min_level: LogLevel | None
     ) -> Coroutine[Any, Any, list[LogLine]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, session_id: UUID, min_level: LogLevel | None) -> Stream[LogLine]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, session_id: UUID, min_level: LogLevel | None
+    ) -> AsyncStream[LogLine]: ...
 
 
 class CountLogLinesQuery(TypedQuery, Protocol):
@@ -2037,6 +2223,30 @@ class SearchTemplatesQuery(TypedQuery, Protocol):
         max_rows: int,
     ) -> Coroutine[Any, Any, list[SearchTemplatesRow]]: ...
 
+    @overload
+    def stream(
+        self,
+        conn: Connection[Any],
+        /,
+        *,
+        query: str,
+        category: TemplateCategory | None,
+        complexity: TemplateComplexity | None,
+        max_rows: int,
+    ) -> Stream[SearchTemplatesRow]: ...
+
+    @overload
+    def stream(
+        self,
+        conn: AsyncConnection[Any],
+        /,
+        *,
+        query: str,
+        category: TemplateCategory | None,
+        complexity: TemplateComplexity | None,
+        max_rows: int,
+    ) -> AsyncStream[SearchTemplatesRow]: ...
+
 
 class ListMostUsedTemplatesQuery(TypedQuery, Protocol):
     """`list_most_used_templates`, sql/templates.sql:77"""
@@ -2051,6 +2261,16 @@ class ListMostUsedTemplatesQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, category: TemplateCategory | None, max_rows: int
     ) -> Coroutine[Any, Any, list[ListMostUsedTemplatesRow]]: ...
 
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, category: TemplateCategory | None, max_rows: int
+    ) -> Stream[ListMostUsedTemplatesRow]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, category: TemplateCategory | None, max_rows: int
+    ) -> AsyncStream[ListMostUsedTemplatesRow]: ...
+
 
 class ListTemplatesOfAuthorQuery(TypedQuery, Protocol):
     """`list_templates_of_author`, sql/templates.sql:98"""
@@ -2060,6 +2280,12 @@ class ListTemplatesOfAuthorQuery(TypedQuery, Protocol):
 
     @overload
     def __call__(self, conn: AsyncConnection[Any], /, *, author_id: UUID) -> Coroutine[Any, Any, list[Template]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, author_id: UUID) -> Stream[Template]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, author_id: UUID) -> AsyncStream[Template]: ...
 
 
 class ListTemplatesWithReviewsQuery(TypedQuery, Protocol):
@@ -2072,6 +2298,12 @@ class ListTemplatesWithReviewsQuery(TypedQuery, Protocol):
     def __call__(
         self, conn: AsyncConnection[Any], /, *, max_rows: int
     ) -> Coroutine[Any, Any, list[ListTemplatesWithReviewsRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, max_rows: int) -> Stream[ListTemplatesWithReviewsRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, max_rows: int) -> AsyncStream[ListTemplatesWithReviewsRow]: ...
 
 
 class GetTemplateWithReviewsQuery(TypedQuery, Protocol):
@@ -2104,6 +2336,12 @@ class CountTemplatesByCategoryQuery(TypedQuery, Protocol):
 
     @overload
     def __call__(self, conn: AsyncConnection[Any], /) -> Coroutine[Any, Any, list[CountTemplatesByCategoryRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /) -> Stream[CountTemplatesByCategoryRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /) -> AsyncStream[CountTemplatesByCategoryRow]: ...
 
 
 class UpdateTemplateQuery(TypedQuery, Protocol):
@@ -2269,6 +2507,30 @@ class LoadUsersQuery(TypedQuery, Protocol):
         created_ats: list[datetime] | list[datetime | None],
     ) -> Coroutine[Any, Any, list[LoadUsersRow]]: ...
 
+    @overload
+    def stream(
+        self,
+        conn: Connection[Any],
+        /,
+        *,
+        emails: list[str] | list[str | None],
+        names: list[str] | list[str | None],
+        password_hashes: list[str] | list[str | None],
+        created_ats: list[datetime] | list[datetime | None],
+    ) -> Stream[LoadUsersRow]: ...
+
+    @overload
+    def stream(
+        self,
+        conn: AsyncConnection[Any],
+        /,
+        *,
+        emails: list[str] | list[str | None],
+        names: list[str] | list[str | None],
+        password_hashes: list[str] | list[str | None],
+        created_ats: list[datetime] | list[datetime | None],
+    ) -> AsyncStream[LoadUsersRow]: ...
+
 
 class GetUserByIdQuery(TypedQuery, Protocol):
     """`get_user_by_id`, sql/users.sql:22"""
@@ -2313,6 +2575,16 @@ class ListUsersPageQuery(TypedQuery, Protocol):
         self, conn: AsyncConnection[Any], /, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
     ) -> Coroutine[Any, Any, list[User]]: ...
 
+    @overload
+    def stream(
+        self, conn: Connection[Any], /, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
+    ) -> Stream[User]: ...
+
+    @overload
+    def stream(
+        self, conn: AsyncConnection[Any], /, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
+    ) -> AsyncStream[User]: ...
+
 
 class ListActiveUsersQuery(TypedQuery, Protocol):
     """`list_active_users`, sql/users.sql:62"""
@@ -2322,6 +2594,12 @@ class ListActiveUsersQuery(TypedQuery, Protocol):
 
     @overload
     def __call__(self, conn: AsyncConnection[Any], /, *, days: int) -> Coroutine[Any, Any, list[User]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /, *, days: int) -> Stream[User]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *, days: int) -> AsyncStream[User]: ...
 
 
 class CountUsersQuery(TypedQuery, Protocol):
@@ -2352,6 +2630,12 @@ class CountUsersByRoleQuery(TypedQuery, Protocol):
 
     @overload
     def __call__(self, conn: AsyncConnection[Any], /) -> Coroutine[Any, Any, list[CountUsersByRoleRow]]: ...
+
+    @overload
+    def stream(self, conn: Connection[Any], /) -> Stream[CountUsersByRoleRow]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /) -> AsyncStream[CountUsersByRoleRow]: ...
 
 
 class GetUserStatisticsQuery(TypedQuery, Protocol):

@@ -18,6 +18,8 @@ from rowsmith.connections import PooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
 from rowsmith.health import HealthCheck, failed, passed, utc_now
+from rowsmith.queries.session import session_of
+from rowsmith.queries.streams import close_streams
 from rowsmith.resilience import backoff
 from rowsmith.settings import Settings
 
@@ -115,6 +117,8 @@ class Pool:
     def give(self, conn: PooledConnection) -> None:
         """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""
         self._taken.discard(conn)
+        if session_of(conn).streams and not conn.closed:
+            _tidy(conn)
         self._pool.putconn(conn)
 
     @contextmanager
@@ -229,6 +233,14 @@ def _select_1(conn: PooledConnection, deadline: float) -> None:
     for parameter in ("in_hot_standby", "default_transaction_read_only"):
         if conn.info.parameter_status(parameter) == "on":
             raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
+
+
+def _tidy(conn: PooledConnection) -> None:
+    try:
+        conn.rollback()
+        close_streams(conn)
+    except psycopg.Error:
+        conn.close()
 
 
 def _close(conn: PooledConnection) -> None:

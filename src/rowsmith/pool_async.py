@@ -17,6 +17,8 @@ from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import Category, PoolTimeoutError, is_passing
 from rowsmith.events import ConnectionEvents, explain
 from rowsmith.health import HealthCheck, failed, passed, utc_now
+from rowsmith.queries.session import session_of
+from rowsmith.queries.streams_async import close_streams_async
 from rowsmith.resilience import backoff
 from rowsmith.settings import Settings
 
@@ -114,6 +116,8 @@ class AsyncPool:
     async def give(self, conn: AsyncPooledConnection) -> None:
         """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""
         self._taken.discard(conn)
+        if session_of(conn).streams and not conn.closed:
+            await _tidy_async(conn)
         await self._pool.putconn(conn)
 
     @asynccontextmanager
@@ -228,6 +232,14 @@ async def _select_1(conn: AsyncPooledConnection, deadline: float) -> None:
     for parameter in ("in_hot_standby", "default_transaction_read_only"):
         if conn.info.parameter_status(parameter) == "on":
             raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
+
+
+async def _tidy_async(conn: AsyncPooledConnection) -> None:
+    try:
+        await conn.rollback()
+        await close_streams_async(conn)
+    except psycopg.Error:
+        await conn.close()
 
 
 async def _close(conn: AsyncPooledConnection) -> None:

@@ -51,7 +51,7 @@ _TEXTS = frozenset({"citext"})
 RESERVED = frozenset(
     {
         "Any", "AsyncConnection", "BaseModel", "Connection", "Coroutine", "Iterable", "Path", "Protocol", "Queries",
-        "StrEnum", "TypedDict", "TypedQuery",
+        "AsyncStream", "StrEnum", "Stream", "TypedDict", "TypedQuery",
     }
 )  # fmt: skip
 """The other names of a generated module."""

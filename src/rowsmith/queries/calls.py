@@ -1,4 +1,4 @@
-"""A call of a query: given to the execution for threads or to the one for tasks, by the kind of the connection."""
+"""A call of a query: given to what is for threads or to what is for tasks, by the kind of the connection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from rowsmith.queries.execution import execute
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.session import SESSION, session_of
 from rowsmith.queries.statement import BoundQuery
+from rowsmith.queries.streams import Stream
+from rowsmith.queries.streams_async import AsyncStream
+
+# isinstance() cannot tell pyright the row type of a connection; a query's rows do not depend on it.
+# pyright: reportUnknownArgumentType=false
 
 
 def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
@@ -19,12 +24,23 @@ def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
     Raises TypeError for what is no connection.
     """
     if isinstance(conn, Connection):
-        session = conn.__dict__.get(SESSION) or session_of(conn)  # pyright: ignore[reportUnknownArgumentType]
-        return execute(bound, conn, session, values)  # pyright: ignore[reportUnknownArgumentType]
+        return execute(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
     if isinstance(conn, AsyncConnection):
-        session = conn.__dict__.get(SESSION) or session_of(conn)  # pyright: ignore[reportUnknownArgumentType]
-        return execute_async(bound, conn, session, values)  # pyright: ignore[reportUnknownArgumentType]
-    raise TypeError(
+        return execute_async(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
+    raise _no_connection(bound, conn)
+
+
+def stream(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
+    """The rows of a query as a Stream, or with an AsyncConnection an AsyncStream. Raises as `run` does."""
+    if isinstance(conn, Connection):
+        return Stream[Any](bound, conn, session_of(conn), values)
+    if isinstance(conn, AsyncConnection):
+        return AsyncStream[Any](bound, conn, session_of(conn), values)
+    raise _no_connection(bound, conn)
+
+
+def _no_connection(bound: BoundQuery, conn: object) -> TypeError:
+    return TypeError(
         f"{bound.query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
-from rowsmith.queries.calls import run
+from rowsmith.queries.calls import run, stream
 from rowsmith.queries.conversions import Codec
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Kind, Query, QueryFunction
@@ -76,7 +76,13 @@ def bind(bound: BoundQuery, codecs: Mapping[str, Codec] | None = None) -> QueryF
     """
     query = bound.query
     values = _values(query, codecs or {})
-    function = _many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values)
+    function = _placed(_many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values, run), query)
+    if query.kind is Kind.MANY:
+        vars(function)["stream"] = _placed(_single(bound, values, stream), query)
+    return cast("QueryFunction", function)
+
+
+def _placed(function: FunctionType, query: Query) -> FunctionType:
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -87,12 +93,12 @@ def bind(bound: BoundQuery, codecs: Mapping[str, Codec] | None = None) -> QueryF
     function.__qualname__ = query.qualified_name
     function.__doc__ = query.doc or None
     vars(function).update(__signature__=query.signature, query=query, sql=query.sql)
-    return cast("QueryFunction", function)
+    return function
 
 
-def _single(bound: BoundQuery, values: _Values) -> FunctionType:
+def _single(bound: BoundQuery, values: _Values, do: Callable[[BoundQuery, Any, Sequence[Any]], Any]) -> FunctionType:
     def call(conn: Any, /, **parameters: Any) -> Any:
-        return run(bound, conn, values(parameters))
+        return do(bound, conn, values(parameters))
 
     return cast("FunctionType", call)
 

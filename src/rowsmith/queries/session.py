@@ -36,6 +36,8 @@ class Session(Generic[_W]):
         self.wire: _W = wire
         self.begin: bytes | None = None
         """The command that begins a transaction block, until it is sent: that is with the block's first statement."""
+        self.streams: set[bytes] = set()
+        """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
         self._statements: dict[BoundQuery, Statement] = {}
         self._numbers = count()
         self._adopt_adapters(conn)
@@ -61,6 +63,10 @@ class Session(Generic[_W]):
         """Keep a statement that was prepared under the name."""
         statement = self._statements[bound] = Statement(name, description, bound, self._link)
         return statement
+
+    def describe(self, bound: BoundQuery, name: bytes, description: PGresult) -> Statement:
+        """A statement that gives the query's rows and is not the query itself."""
+        return Statement(name, description, bound, self._link)
 
     def forget(self, bound: BoundQuery) -> None:
         """Drop a statement that the server does not have any more, or has in another form."""
