@@ -119,25 +119,25 @@ def _values(query: Query, codecs: Mapping[str, Codec]) -> _Values:
     It raises TypeError for a missing or an unknown one.
     """
     names = query.parameters
-    pick = _picker(names)
+    pick, count = _picker(names), len(names)
     writers = [(index, codecs[name].write) for index, name in enumerate(names) if name in codecs]
 
-    def values(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
-        if len(parameters) != len(names):
-            raise _mismatch(query, parameters, index)
-        try:
-            found = pick(parameters)
-        except KeyError:
-            raise _mismatch(query, parameters, index) from None
-        if not writers:
-            return found
-        written = list(found)
-        for place, write in writers:
-            if written[place] is not None:
-                written[place] = write(written[place])
-        return written
+    def plain(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        if len(parameters) == count:
+            try:
+                return pick(parameters)
+            except KeyError:
+                pass  # reported below, with all else that does not fit
+        raise _mismatch(query, parameters, index)
 
-    return values
+    def written(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        values = list(plain(parameters, index))
+        for place, write in writers:
+            if values[place] is not None:
+                values[place] = write(values[place])
+        return values
+
+    return written if writers else plain
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -42,19 +42,6 @@ class Session(Generic[_W]):
         self._numbers = count()
         self._adopt_adapters(conn)
 
-    def takes(self, conn: BaseConnection[Any]) -> bool:
-        """Whether a prepared statement can run on the connection now, and would do what psycopg's cursor does.
-
-        It cannot in a pipeline, where an answer comes later, nor where `prepare_threshold` forbids it, as behind a
-        transaction pooler. A connection that is not in autocommit mode begins its transaction by psycopg's own means.
-        """
-        status = (pgconn := self.pgconn).transaction_status
-        return (
-            (status == _IN_TRANSACTION or (status == _IDLE and conn._autocommit))
-            and pgconn.pipeline_status == _NO_PIPELINE
-            and conn._prepared.prepare_threshold is not None
-        )
-
     def name(self) -> bytes:
         """A name for a statement, as no other on the connection has."""
         return b"rowsmith_%d" % next(self._numbers)
@@ -98,6 +85,19 @@ class Session(Generic[_W]):
         ):
             statement = self._statements[bound] = statement.renewed(bound, self._link)
         return statement
+
+    def takes(self, conn: BaseConnection[Any]) -> bool:
+        """Whether a prepared statement can run on the connection now, and would do what psycopg's cursor does.
+
+        It cannot in a pipeline, where an answer comes later, nor where `prepare_threshold` forbids it, as behind a
+        transaction pooler. A connection that is not in autocommit mode begins its transaction by psycopg's own means.
+        """
+        status = (pgconn := self.pgconn).transaction_status
+        return (
+            (status == _IN_TRANSACTION or (status == _IDLE and conn._autocommit))
+            and pgconn.pipeline_status == _NO_PIPELINE
+            and conn._prepared.prepare_threshold is not None
+        )
 
     def _adopt_adapters(self, conn: BaseConnection[Any]) -> None:
         # The link shares these maps: psycopg then copies one, before it changes it, for the adapter registered next.
