@@ -7,6 +7,7 @@ rowsmith itself finds wrong: the configuration, the query files, the shape of a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import psycopg
@@ -57,6 +58,29 @@ class TransactionAbortedError(TransactionError):
     """
 
 
+class ConnectionLostError(TransactionError, psycopg.OperationalError):
+    """The connection was lost in a transaction block, and it is certain that nothing of it was committed."""
+
+
+class CommitUnknownError(TransactionError):
+    """The connection was lost while COMMIT ran, and whether the server committed could not be found out in time.
+
+    `transaction_id` is what `SELECT pg_xact_status(...)` takes, None where the transaction had none that was known.
+    """
+
+    def __init__(self, message: str, transaction_id: int | None) -> None:
+        super().__init__(message)
+        self.transaction_id = transaction_id
+
+
+class DeadlineExceededError(RowsmithError, TimeoutError):
+    """The time of a `with deadline(seconds):` was over."""
+
+
+class LockTimeoutError(RowsmithError, TimeoutError):
+    """An advisory lock was not got in time."""
+
+
 class ModuleError(RowsmithError):
     """The typed module cannot be made of the queries as they stand, or not written to its place."""
 
@@ -89,6 +113,17 @@ class PoolTimeoutError(RowsmithError, psycopg_pool.PoolTimeout):
     def __init__(self, message: str, category: Category) -> None:
         super().__init__(message)
         self.category = category
+
+
+class CircuitOpenError(RowsmithError, psycopg_pool.PoolTimeout):
+    """The database could not be reached several times in a row: until `retry_at` it is not asked again."""
+
+    def __init__(self, message: str, category: Category, retry_after: float) -> None:
+        super().__init__(message)
+        self.category = category
+        self.retry_after = retry_after
+        """Seconds from the error to the next attempt."""
+        self.retry_at = datetime.now(UTC) + timedelta(seconds=retry_after)
 
 
 HINTS = {
@@ -146,7 +181,7 @@ _BY_TEXT = (
 
 def category(error: BaseException) -> Category:
     """Why the database cannot be used, judged by an error of psycopg, its pool, or the operating system."""
-    if isinstance(error, PoolTimeoutError):
+    if isinstance(error, (PoolTimeoutError, CircuitOpenError)):
         return error.category
     if isinstance(error, (TimeoutError, psycopg.errors.ConnectionTimeout)):
         return Category.TIMEOUT
