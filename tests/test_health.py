@@ -182,7 +182,7 @@ def test_the_answer_as_json(empty_database_url: str, probe: Probe) -> None:
     with small(empty_database_url) as db:
         answer = probe(db)
     decoded = json.loads(json.dumps(answer.as_dict()))
-    assert set(decoded) == {"healthy", "latency_ms", "checked_at", "category", "error", "hint"}
+    assert set(decoded) == {"healthy", "latency_ms", "checked_at", "category", "error", "hint", "circuit"}
     assert decoded["healthy"] is True
     assert datetime.fromisoformat(decoded["checked_at"]) == answer.checked_at
     assert decoded["latency_ms"] == round(answer.latency_ms, 2)
@@ -194,6 +194,7 @@ def test_the_answer_as_json(empty_database_url: str, probe: Probe) -> None:
         "category": "timeout",
         "error": "timeout expired at once",
         "hint": HINTS[Category.TIMEOUT],
+        "circuit": "closed",
     }
 
 
@@ -315,7 +316,7 @@ def test_what_a_server_says_at_the_door(probe: Probe, sqlstate: str, message: st
 def test_a_server_that_hangs_up(probe: Probe, empty_database_url: str) -> None:
     with Proxy(empty_database_url) as proxy:
         proxy.refuse = True
-        assert unhealthy(probe, proxy.url).category is Category.UNKNOWN
+        assert unhealthy(probe, proxy.url).category is Category.REFUSED
 
 
 @contextmanager

@@ -33,6 +33,13 @@ NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not read he
 UNREADABLE = f"cannot be read as a PostgreSQL URL. {ENCODE}"
 BAD_PORT = f"has a port that is not a number from 1 to 65535. {ENCODE}"
 
+KEEPALIVES = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
 # The table of the documentation: variable, field, default.
 TABLE: list[tuple[str, str, Any]] = [
     ("DB_MIN_CONNECTIONS", "min_connections", 2),
@@ -47,6 +54,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("DB_CONNECT_RETRIES", "connect_retries", 3),
     ("DB_BREAKER_FAILURES", "breaker_failures", 5),
     ("DB_BREAKER_RESET", "breaker_reset", 10000),
+    ("DB_LEAK_THRESHOLD", "leak_threshold", 60000),
     ("DB_PGBOUNCER", "pgbouncer", False),
     ("DB_APPLICATION_NAME", "application_name", "rowsmith"),
     ("APP_ENV", "app_env", "development"),
@@ -68,6 +76,7 @@ BOUNDS = {
     "DB_CONNECT_RETRIES": (0, COUNT),
     "DB_BREAKER_FAILURES": (1, COUNT),
     "DB_BREAKER_RESET": (1, DURATION),
+    "DB_LEAK_THRESHOLD": (0, LIMIT),
 }
 DEFAULTS = {name: default for name, _, default in TABLE}
 
@@ -422,7 +431,7 @@ def test_unknown_keyword(keyword: str) -> None:
     ],
 )
 def test_url_forms(url: str, expected: dict[str, str]) -> None:
-    ours = {"application_name": "rowsmith", "connect_timeout": "30", "client_encoding": "UTF8"}
+    ours = {**KEEPALIVES, "application_name": "rowsmith", "connect_timeout": "30", "client_encoding": "UTF8"}
     for role, values in (
         ("runtime", {"database_url": url}),
         ("migration", {"database_url": URL, "migration_database_url": url}),
@@ -611,7 +620,7 @@ def test_migration_url_falls_back_to_the_runtime_one() -> None:
 
 
 SERVER = {"user": "ada", "password": "s3cret", "host": "db.example", "port": "5433", "dbname": "app"}
-CLIENT = {"application_name": "rowsmith", "connect_timeout": "30", "client_encoding": "UTF8"}
+CLIENT = {**KEEPALIVES, "application_name": "rowsmith", "connect_timeout": "30", "client_encoding": "UTF8"}
 SESSION = "-c statement_timeout=60000 -c lock_timeout=0 -c idle_in_transaction_session_timeout=60000"
 
 
@@ -650,6 +659,7 @@ def test_conninfo_lets_the_url_win() -> None:
     query = "application_name=mine&connect_timeout=7&options=-c%20statement_timeout%3D5s%20-c%20a.b%3Dx%5C%20"
     parameters = conninfo_to_dict(Settings(database_url=f"{URL}?{query}&client_encoding=latin1").conninfo())
     assert parameters == SERVER | {
+        **KEEPALIVES,
         "application_name": "mine",
         "connect_timeout": "7",
         "client_encoding": "UTF8",

@@ -33,6 +33,7 @@ WORDS = {
     "__anext__": "__next__",
     "aat_end": "at_end",
     "alock": "lock",
+    "arecover": "recover",
     "asynccontextmanager": "contextmanager",
     "asleep": "sleep",
     "auninterrupted": "uninterrupted",

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import random
 from time import monotonic, perf_counter
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 
+from rowsmith.concurrency import asleep
+from rowsmith.deadlines import CURRENT, exceeded
+from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
-from rowsmith.queries.protocol import command
+from rowsmith.queries.protocol import command, command_tag
 from rowsmith.queries.session import session_of
+from rowsmith.queries.wire import arecover
 
 _T = TypeVar("_T")
+_PATIENCE_SECONDS = 4.0
+_PAUSE_SECONDS = 0.5
+# What DISCARD ALL does (manual, "DISCARD"), without the statements that are prepared, and as one command.
+_RESET = (
+    b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    b"DISCARD SEQUENCES; DISCARD TEMP"
+)
 
 
 class AsyncPooledConnection(AsyncConnection[TupleRow]):
     """A psycopg connection of a rowsmith pool. It is in autocommit mode: transaction blocks say BEGIN themselves."""
 
     events: ConnectionEvents
-    deadline: float | None = None
-    """The time, on the monotonic clock, by which any statement must have answered."""
+    generation: int
+    """The pool's generation that it is of."""
+    opened_at: float
+    used_at: float
+    """When an answer last came over it, as far as the pool knows; both on the monotonic clock, in seconds."""
+    made_with: tuple[Any, Any, int | None]
+    """The cursors that it makes and the prepare_threshold, as they are put back by `clean`."""
     in_block: bool = False
     """Whether a transaction block is open here."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Connect, and tell `events` (one of the keyword arguments) how that went."""
+        """Connect, and tell `events` (one of the keyword arguments) how that went.
+
+        A `patient` attempt (another one) goes on, twice a second or so, while the server cannot be reached and somebody
+        wants it: psycopg_pool's own pauses double, and would go on when the server is back.
+        """
         events: ConnectionEvents = kwargs.pop("events")
-        start = perf_counter()
-        try:
-            conn = await cls._resolved(conninfo, **kwargs)
-        except psycopg.Error as error:
-            events.failed(error)
-            raise
-        conn.events = events
+        patient: bool = kwargs.pop("patient", False)
+        patience = monotonic() + (_PATIENCE_SECONDS if patient else 0)
+        while True:
+            start, generation = perf_counter(), events.generation
+            try:
+                conn = await cls._resolved(conninfo, **kwargs)
+                break
+            except psycopg.Error as error:
+                events.failed(error)
+                wanted = patient and (events.wanted() or events.breaker.failures > 0)
+                if events.ended or not is_passing(error) or not (wanted or monotonic() < patience):
+                    raise
+            await asleep(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
+        conn.events, conn.generation = events, generation
+        conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
+        conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
 
@@ -75,14 +105,46 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         return await self._wait_async(gen, interval, timeout)
 
     async def _wait_async(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
-        if timeout is None and self.deadline is not None:
-            timeout = max(self.deadline - monotonic(), 0)
-        try:
+        end = CURRENT.get()
+        if timeout is not None or end is None:
             return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, max(end - monotonic(), 0))
         except psycopg.OperationalError as error:
-            if self.deadline is not None and monotonic() >= self.deadline:
-                raise TimeoutError("the server did not answer in time") from error
-            raise
+            if monotonic() < end:
+                raise
+            late = exceeded()
+            await arecover(self, late)
+            raise late from error
+
+    async def clean(self, *, server: bool) -> None:
+        """Bring the session back to how it began, for the next who gets the connection. Outside a transaction.
+
+        On the server that takes a round trip, which is made where something ran that may have left traces, and only
+        if `server` says that there is a session of one's own. Raises psycopg.Error.
+        """
+        self.row_factory = tuple_row
+        self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
+        self._notice_handlers.clear()
+        self._notify_handlers.clear()
+        if not self.autocommit:
+            await self.set_autocommit(True)
+        if (self.isolation_level, self.read_only, self.deferrable) != (None, None, None):
+            await self.set_isolation_level(None)
+            await self.set_read_only(None)
+            await self.set_deferrable(None)
+        session = session_of(self)
+        if server and (session.touched or session.streams):
+            deallocate = [b"DEALLOCATE " + name for name in session.streams]
+            async with self.lock:
+                result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
+            command_tag(self.pgconn, result)
+            session.touched, session.streams = False, set()
+
+    def _start_query(self) -> PQGen[None]:
+        # Where every cursor of psycopg begins a statement: what it does to the session is not known here.
+        session_of(self).touched = True
+        return super()._start_query()
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
         # psycopg's own way to give up prepared statements; with no name it takes those of the session as well.

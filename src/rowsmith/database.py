@@ -7,6 +7,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
+from time import monotonic
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -21,6 +23,7 @@ from rowsmith.health import HealthCheck, failed, utc_now
 from rowsmith.logs import set_level
 from rowsmith.pool import Pool
 from rowsmith.pool_async import CLOSED, AsyncPool
+from rowsmith.resilience import CircuitBreaker, CircuitState
 from rowsmith.settings import Settings
 from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions
 
@@ -93,7 +96,8 @@ class Database:
             settings = Settings(database_url=settings)
         self.settings = Settings() if settings is None else settings
         self._name = str(self.settings.describe()["database"] or self.settings.application_name)
-        self._pool = Pool(self.settings, self._name)
+        self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
+        self._pool = Pool(self.settings, self._name, self._breaker)
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
         self._closed = False
@@ -132,7 +136,7 @@ class Database:
 
     def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """Probe the database with a SELECT 1. Takes `timeout` seconds at most, and never raises."""
-        return self._pool.check_health(timeout)
+        return replace(self._pool.check_health(timeout), circuit=self._breaker.state)
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """As `check_health`, over the event loop's own pool."""
@@ -140,10 +144,12 @@ class Database:
             pool = self._apool()
         except psycopg_pool.PoolClosed as error:
             return failed(utc_now(), 0.0, error)
-        return await pool.check_health(timeout)
+        return replace(await pool.check_health(timeout), circuit=self._breaker.state)
 
     def statistics(self) -> dict[str, int]:
         """The pools' figures, added up: psycopg_pool's own (see its manual), and `connections_in_use`.
+
+        Of the circuit breaker `circuit_open` (0 or 1) and `circuit_failures`, those in a row.
 
         `pool_size`, `pool_available`, `requests_num`, `requests_waiting`, `connections_num` and so on; times in ms.
         """
@@ -151,7 +157,8 @@ class Database:
         total.update(self._pool.statistics())
         for pool in self._apools.values():
             total.update(pool.statistics())
-        return dict(total)
+        circuit = {"circuit_open": self._breaker.state is not CircuitState.CLOSED}
+        return {**total, **circuit, "circuit_failures": self._breaker.failures}
 
     def close(self) -> None:
         """Close the threads' pool. A connection that is out is closed when its block ends."""
@@ -193,7 +200,7 @@ class Database:
             for ended in [other for other in self._apools if other.is_closed()]:
                 del self._apools[ended]  # its sockets close with the last reference; nothing can await them any more
             if loop not in self._apools:
-                self._apools[loop] = AsyncPool(self.settings, self._name)
+                self._apools[loop] = AsyncPool(self.settings, self._name, self._breaker)
             return self._apools[loop]
 
 

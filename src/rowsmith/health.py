@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rowsmith.errors import HINTS, Category, category
+from rowsmith.resilience import CircuitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class HealthCheck:
     """What psycopg or the server said, one line; no password is in it."""
     hint: str | None = None
     """What a person can do about it."""
+    circuit: CircuitState = CircuitState.CLOSED
+    """The circuit breaker's state after the probe. A probe asks the database whatever that is."""
 
     def as_dict(self) -> dict[str, object]:
         """The fields as JSON takes them, the time in ISO 8601."""
@@ -33,6 +36,7 @@ class HealthCheck:
             "category": self.category,
             "error": self.error,
             "hint": self.hint,
+            "circuit": self.circuit,
         }
 
 

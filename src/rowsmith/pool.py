@@ -11,29 +11,35 @@ from time import monotonic, perf_counter
 
 import psycopg
 import psycopg_pool
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 from rowsmith.concurrency import at_end, lock, sleep, uninterrupted, within
 from rowsmith.connections import PooledConnection
-from rowsmith.errors import Category, PoolTimeoutError, is_passing
-from rowsmith.events import ConnectionEvents, explain
+from rowsmith.deadlines import remaining, until
+from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_passing
+from rowsmith.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
 from rowsmith.health import HealthCheck, failed, passed, utc_now
+from rowsmith.loans import Loans
+from rowsmith.queries.protocol import command_tag
 from rowsmith.queries.session import session_of
-from rowsmith.queries.streams import close_streams
-from rowsmith.resilience import backoff
+from rowsmith.resilience import CircuitBreaker, CircuitState, backoff
 from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
 _RECONNECT_SECONDS = 4
+_FRESH_SECONDS = 1.0
+_CHECK_SECONDS = 2.0
 CLOSED = "this Database was closed; make a new one to go on"
 
 
 class Pool:
     """Connections of one database, at most `settings.max_connections` of them."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, breaker: CircuitBreaker) -> None:
         self.settings = settings
-        self.events = ConnectionEvents(name)
+        self.events = ConnectionEvents(name, breaker)
+        self.events.wanted = lambda: bool(self._pool._waiting)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._conninfo = settings.conninfo()
         self._kwargs = {
             "autocommit": True,
@@ -44,7 +50,7 @@ class Pool:
         self._pool = ConnectionPool(
             self._conninfo,
             connection_class=PooledConnection,
-            kwargs=self._kwargs,
+            kwargs={**self._kwargs, "patient": True},
             min_size=settings.min_connections,
             max_size=settings.max_connections,
             timeout=settings.pool_timeout / 1000,
@@ -59,7 +65,9 @@ class Pool:
         self._attempt = 0
         self._failure: psycopg.Error | None = None
         self._forget_end: Callable[[], None] | None = None
-        self._taken: set[PooledConnection] = set()
+        self._loans = Loans(settings.leak_threshold / 1000)
+        self._refusal = CLOSED
+        self._suspect_at = -1.0
 
     def open(self) -> None:
         """Open the pool, once, however many ask for it at the same time.
@@ -85,41 +93,128 @@ class Pool:
                 self._failure = _copied(error)
                 raise
             self._forget_end = at_end(self._end)
-            self._pool.open()
+            with until(None):  # the pool's workers begin here, and a deadline is not theirs
+                self._pool.open()
             self._opened = True
             if self._closed:  # meanwhile
                 self.close()
                 raise psycopg_pool.PoolClosed(CLOSED)
 
     def take(self, timeout: float | None = None) -> PooledConnection:
-        """A connection out of the pool, waited for `timeout` seconds at most (None: `pool_timeout`).
+        """A connection out of the pool that answers, waited for `timeout` seconds at most (None: `pool_timeout`).
 
-        It has to go back with `give`. Raises PoolTimeoutError, PoolClosed, and what `open` raises.
+        It has to go back with `give`. Raises PoolTimeoutError, CircuitOpenError, DeadlineExceededError, PoolClosed, and
+        what `open` raises.
         """
         if self._closed:
-            raise psycopg_pool.PoolClosed(CLOSED)
+            raise psycopg_pool.PoolClosed(self._refusal)
+        start, left = monotonic(), remaining()
+        self._admit()
         self.open()
-        start = monotonic()
-        try:
-            conn = self._getconn(timeout)
-        except psycopg_pool.PoolTimeout as error:
-            raise self._timeout(monotonic() - start) from error
-        self._taken.add(conn)
+        limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
+        end = start + (limit if left is None else min(limit, left))
+        with self._loans.asked_for(self.settings.max_connections):
+            conn = self._usable_connection(end)
+        self._loans.add(conn)
         return conn
 
-    def _getconn(self, timeout: float | None) -> PooledConnection:
+    def _admit(self) -> None:
+        """Fail at once while the circuit is open. The one that may try when its time is over tries by itself."""
+        breaker = self.events.breaker
+        if not breaker.failures or breaker.state is CircuitState.CLOSED:
+            return
+        if wait := breaker.admit():
+            failure = self.events.last_failure
+            reason = failure.category if failure else Category.UNKNOWN
+            raise CircuitOpenError(
+                f"{self._where()} could not be reached {breaker.failures} times in a row"
+                f"{f' ({reason}): {failure.message}' if failure else ''}. The next attempt is made in {wait:.1f} s",
+                reason,
+                wait,
+            )
+        conn = within(remaining() or self.settings.connection_timeout / 1000, self._connect, _close)
+        conn.close()
+
+    def _usable_connection(self, end: float) -> PooledConnection:
+        while True:
+            conn = self._getconn(end - monotonic())
+            usable = False
+            try:
+                usable = self._usable(conn, end)
+            finally:
+                if not usable:
+                    conn.close()
+                    self._pool.putconn(conn)
+            if usable:
+                return conn
+
+    def _usable(self, conn: PooledConnection, end: float) -> bool:
+        """Whether a connection is young enough and answers. One that has just been used is not asked.
+
+        The first that does not answer takes those with it that are as old: the pool is drained, once.
+        """
+        now = monotonic()
+        age = now - conn.opened_at
+        if conn.generation != self.events.generation or age > self.settings.max_lifetime / 1000:
+            return False
+        if now - conn.used_at < _FRESH_SECONDS and conn.used_at > self._suspect_at:
+            return not conn.closed
+        try:
+            with until(min(end, now + _CHECK_SECONDS)):
+                _ask(conn)
+        except (psycopg.Error, TimeoutError):
+            self._drain(conn.generation)
+            return False
+        conn.used_at = monotonic()
+        return True
+
+    def _drain(self, generation: int) -> None:
+        """Replace every connection of a generation; those that are out, when they come back."""
+        if generation == self.events.generation:
+            self.events.generation += 1
+            self._pool.drain()
+
+    def _getconn(self, timeout: float) -> PooledConnection:
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
-        if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            return self._pool.getconn(timeout)
-        return uninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
+        start = monotonic()
+        try:
+            if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                return self._pool.getconn(timeout)
+            return uninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
+        except psycopg_pool.PoolTimeout as error:
+            remaining()
+            raise self._timeout(monotonic() - start) from error
 
-    def give(self, conn: PooledConnection) -> None:
-        """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""
-        self._taken.discard(conn)
-        if session_of(conn).streams and not conn.closed:
-            _tidy(conn)
-        self._pool.putconn(conn)
+    def give(self, conn: PooledConnection, error: BaseException | None = None) -> None:
+        """Put a connection back, clean. One that is still in a transaction is rolled back, a broken one replaced.
+
+        `error` is what ended its use: it may say that the other connections are of no use either.
+        """
+        self._loans.end(conn)
+        try:
+            if self._closed or conn.closed or conn.generation != self.events.generation:
+                self._suspect_at = monotonic() if conn.broken else self._suspect_at
+                conn.close()
+            else:
+                self._tidy(conn)
+        finally:
+            if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
+                self._drain(conn.generation)
+            self._pool.putconn(conn)
+
+    def _tidy(self, conn: PooledConnection) -> None:
+        conn.used_at = monotonic()
+        try:
+            if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                logger.warning("a connection came back in a transaction, which is rolled back")
+                conn.rollback()
+            if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+                with until(conn.used_at + _CHECK_SECONDS):
+                    conn.clean(server=not self.settings.pgbouncer)
+        except (psycopg.Error, TimeoutError) as error:
+            logger.warning("a connection could not be put back as it was, and is closed: %s", error)
+            conn.close()
 
     @contextmanager
     def connection(self) -> Generator[PooledConnection]:
@@ -127,12 +222,14 @@ class Pool:
         conn = self.take()
         try:
             yield conn
-        finally:
-            self.give(conn)
+        except BaseException as error:
+            self.give(conn, error)
+            raise
+        self.give(conn)
 
     def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
-        self._closed = True
+        self._closed = self.events.ended = True
         if self._forget_end is not None:
             self._forget_end()
         self._pool.close(timeout)
@@ -142,13 +239,13 @@ class Pool:
         try:
             self.close()
         finally:
-            in_use = {conn.pgconn for conn in self._taken}
+            in_use = {conn.pgconn for conn in self._loans}
             for pgconn in set(self.events.connections) - in_use:
                 pgconn.finish()
 
     def statistics(self) -> dict[str, int]:
         """psycopg_pool's figures (see its manual), and `connections_in_use`."""
-        return {**self._pool.get_stats(), "connections_in_use": len(self._taken)}
+        return {**self._pool.get_stats(), "connections_in_use": len(self._loans)}
 
     def check_health(self, timeout: float) -> HealthCheck:
         """Probe the database with a SELECT 1, in `timeout` seconds at most. Never raises an Exception."""
@@ -166,7 +263,8 @@ class Pool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = self.take(deadline - monotonic())
+            conn = self._getconn(deadline - monotonic())
+            self._loans.add(conn)
             try:
                 _select_1(conn, deadline)
             except psycopg.OperationalError:
@@ -207,7 +305,7 @@ class Pool:
             message += f"none can be made ({failure.category}): {failure.message}"
             return PoolTimeoutError(message, failure.category)
         message += (
-            f"{len(self._taken)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
+            f"{len(self._loans)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
@@ -222,25 +320,17 @@ def _copied(error: psycopg.Error) -> psycopg.Error:
 
 
 def _select_1(conn: PooledConnection, deadline: float) -> None:
-    conn.deadline = deadline
-    try:
-        conn.execute("SELECT 1", prepare=False)
-    finally:
-        conn.deadline = None
+    with until(deadline):
+        _ask(conn)
     if conn.info.get_parameters().get("target_session_attrs") in ("read-only", "standby", "prefer-standby"):
         return
-    # The server reports both unasked, at the start of a session and when they change (protocol, ParameterStatus).
-    for parameter in ("in_hot_standby", "default_transaction_read_only"):
-        if conn.info.parameter_status(parameter) == "on":
-            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
+    if parameter := read_only_parameter(conn.pgconn):
+        raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
 
 
-def _tidy(conn: PooledConnection) -> None:
-    try:
-        conn.rollback()
-        close_streams(conn)
-    except psycopg.Error:
-        conn.close()
+def _ask(conn: PooledConnection) -> None:
+    with conn.lock:
+        command_tag(conn.pgconn, session_of(conn).wire.command(conn, b"SELECT 1"))
 
 
 def _close(conn: PooledConnection) -> None:

@@ -10,29 +10,35 @@ from time import monotonic, perf_counter
 
 import psycopg
 import psycopg_pool
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from rowsmith.concurrency import aat_end, alock, asleep, auninterrupted, awithin
 from rowsmith.connections_async import AsyncPooledConnection
-from rowsmith.errors import Category, PoolTimeoutError, is_passing
-from rowsmith.events import ConnectionEvents, explain
+from rowsmith.deadlines import remaining, until
+from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_passing
+from rowsmith.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
 from rowsmith.health import HealthCheck, failed, passed, utc_now
+from rowsmith.loans import Loans
+from rowsmith.queries.protocol import command_tag
 from rowsmith.queries.session import session_of
-from rowsmith.queries.streams_async import close_streams_async
-from rowsmith.resilience import backoff
+from rowsmith.resilience import CircuitBreaker, CircuitState, backoff
 from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
 _RECONNECT_SECONDS = 4
+_FRESH_SECONDS = 1.0
+_CHECK_SECONDS = 2.0
 CLOSED = "this Database was closed; make a new one to go on"
 
 
 class AsyncPool:
     """Connections of one database, at most `settings.max_connections` of them."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, breaker: CircuitBreaker) -> None:
         self.settings = settings
-        self.events = ConnectionEvents(name)
+        self.events = ConnectionEvents(name, breaker)
+        self.events.wanted = lambda: bool(self._pool._waiting)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         self._conninfo = settings.conninfo()
         self._kwargs = {
             "autocommit": True,
@@ -43,7 +49,7 @@ class AsyncPool:
         self._pool = AsyncConnectionPool(
             self._conninfo,
             connection_class=AsyncPooledConnection,
-            kwargs=self._kwargs,
+            kwargs={**self._kwargs, "patient": True},
             min_size=settings.min_connections,
             max_size=settings.max_connections,
             timeout=settings.pool_timeout / 1000,
@@ -58,7 +64,9 @@ class AsyncPool:
         self._attempt = 0
         self._failure: psycopg.Error | None = None
         self._forget_end: Callable[[], None] | None = None
-        self._taken: set[AsyncPooledConnection] = set()
+        self._loans = Loans(settings.leak_threshold / 1000)
+        self._refusal = CLOSED
+        self._suspect_at = -1.0
 
     async def open(self) -> None:
         """Open the pool, once, however many ask for it at the same time.
@@ -84,41 +92,128 @@ class AsyncPool:
                 self._failure = _copied(error)
                 raise
             self._forget_end = aat_end(self._end)
-            await self._pool.open()
+            with until(None):  # the pool's workers begin here, and a deadline is not theirs
+                await self._pool.open()
             self._opened = True
             if self._closed:  # meanwhile
                 await self.close()
                 raise psycopg_pool.PoolClosed(CLOSED)
 
     async def take(self, timeout: float | None = None) -> AsyncPooledConnection:
-        """A connection out of the pool, waited for `timeout` seconds at most (None: `pool_timeout`).
+        """A connection out of the pool that answers, waited for `timeout` seconds at most (None: `pool_timeout`).
 
-        It has to go back with `give`. Raises PoolTimeoutError, PoolClosed, and what `open` raises.
+        It has to go back with `give`. Raises PoolTimeoutError, CircuitOpenError, DeadlineExceededError, PoolClosed, and
+        what `open` raises.
         """
         if self._closed:
-            raise psycopg_pool.PoolClosed(CLOSED)
+            raise psycopg_pool.PoolClosed(self._refusal)
+        start, left = monotonic(), remaining()
+        await self._admit()
         await self.open()
-        start = monotonic()
-        try:
-            conn = await self._getconn(timeout)
-        except psycopg_pool.PoolTimeout as error:
-            raise self._timeout(monotonic() - start) from error
-        self._taken.add(conn)
+        limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
+        end = start + (limit if left is None else min(limit, left))
+        with self._loans.asked_for(self.settings.max_connections):
+            conn = await self._usable_connection(end)
+        self._loans.add(conn)
         return conn
 
-    async def _getconn(self, timeout: float | None) -> AsyncPooledConnection:
+    async def _admit(self) -> None:
+        """Fail at once while the circuit is open. The one that may try when its time is over tries by itself."""
+        breaker = self.events.breaker
+        if not breaker.failures or breaker.state is CircuitState.CLOSED:
+            return
+        if wait := breaker.admit():
+            failure = self.events.last_failure
+            reason = failure.category if failure else Category.UNKNOWN
+            raise CircuitOpenError(
+                f"{self._where()} could not be reached {breaker.failures} times in a row"
+                f"{f' ({reason}): {failure.message}' if failure else ''}. The next attempt is made in {wait:.1f} s",
+                reason,
+                wait,
+            )
+        conn = await awithin(remaining() or self.settings.connection_timeout / 1000, self._connect, _close)
+        await conn.close()
+
+    async def _usable_connection(self, end: float) -> AsyncPooledConnection:
+        while True:
+            conn = await self._getconn(end - monotonic())
+            usable = False
+            try:
+                usable = await self._usable(conn, end)
+            finally:
+                if not usable:
+                    await conn.close()
+                    await self._pool.putconn(conn)
+            if usable:
+                return conn
+
+    async def _usable(self, conn: AsyncPooledConnection, end: float) -> bool:
+        """Whether a connection is young enough and answers. One that has just been used is not asked.
+
+        The first that does not answer takes those with it that are as old: the pool is drained, once.
+        """
+        now = monotonic()
+        age = now - conn.opened_at
+        if conn.generation != self.events.generation or age > self.settings.max_lifetime / 1000:
+            return False
+        if now - conn.used_at < _FRESH_SECONDS and conn.used_at > self._suspect_at:
+            return not conn.closed
+        try:
+            with until(min(end, now + _CHECK_SECONDS)):
+                await _ask(conn)
+        except (psycopg.Error, TimeoutError):
+            await self._drain(conn.generation)
+            return False
+        conn.used_at = monotonic()
+        return True
+
+    async def _drain(self, generation: int) -> None:
+        """Replace every connection of a generation; those that are out, when they come back."""
+        if generation == self.events.generation:
+            self.events.generation += 1
+            await self._pool.drain()
+
+    async def _getconn(self, timeout: float) -> AsyncPooledConnection:
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
-        if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            return await self._pool.getconn(timeout)
-        return await auninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
+        start = monotonic()
+        try:
+            if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                return await self._pool.getconn(timeout)
+            return await auninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
+        except psycopg_pool.PoolTimeout as error:
+            remaining()
+            raise self._timeout(monotonic() - start) from error
 
-    async def give(self, conn: AsyncPooledConnection) -> None:
-        """Put a connection back. One that is still in a transaction is rolled back, a broken one replaced."""
-        self._taken.discard(conn)
-        if session_of(conn).streams and not conn.closed:
-            await _tidy_async(conn)
-        await self._pool.putconn(conn)
+    async def give(self, conn: AsyncPooledConnection, error: BaseException | None = None) -> None:
+        """Put a connection back, clean. One that is still in a transaction is rolled back, a broken one replaced.
+
+        `error` is what ended its use: it may say that the other connections are of no use either.
+        """
+        self._loans.end(conn)
+        try:
+            if self._closed or conn.closed or conn.generation != self.events.generation:
+                self._suspect_at = monotonic() if conn.broken else self._suspect_at
+                await conn.close()
+            else:
+                await self._tidy(conn)
+        finally:
+            if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
+                await self._drain(conn.generation)
+            await self._pool.putconn(conn)
+
+    async def _tidy(self, conn: AsyncPooledConnection) -> None:
+        conn.used_at = monotonic()
+        try:
+            if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                logger.warning("a connection came back in a transaction, which is rolled back")
+                await conn.rollback()
+            if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+                with until(conn.used_at + _CHECK_SECONDS):
+                    await conn.clean(server=not self.settings.pgbouncer)
+        except (psycopg.Error, TimeoutError) as error:
+            logger.warning("a connection could not be put back as it was, and is closed: %s", error)
+            await conn.close()
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncPooledConnection]:
@@ -126,12 +221,14 @@ class AsyncPool:
         conn = await self.take()
         try:
             yield conn
-        finally:
-            await self.give(conn)
+        except BaseException as error:
+            await self.give(conn, error)
+            raise
+        await self.give(conn)
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
-        self._closed = True
+        self._closed = self.events.ended = True
         if self._forget_end is not None:
             self._forget_end()
         await self._pool.close(timeout)
@@ -141,13 +238,13 @@ class AsyncPool:
         try:
             await self.close()
         finally:
-            in_use = {conn.pgconn for conn in self._taken}
+            in_use = {conn.pgconn for conn in self._loans}
             for pgconn in set(self.events.connections) - in_use:
                 pgconn.finish()
 
     def statistics(self) -> dict[str, int]:
         """psycopg_pool's figures (see its manual), and `connections_in_use`."""
-        return {**self._pool.get_stats(), "connections_in_use": len(self._taken)}
+        return {**self._pool.get_stats(), "connections_in_use": len(self._loans)}
 
     async def check_health(self, timeout: float) -> HealthCheck:
         """Probe the database with a SELECT 1, in `timeout` seconds at most. Never raises an Exception."""
@@ -165,7 +262,8 @@ class AsyncPool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = await self.take(deadline - monotonic())
+            conn = await self._getconn(deadline - monotonic())
+            self._loans.add(conn)
             try:
                 await _select_1(conn, deadline)
             except psycopg.OperationalError:
@@ -206,7 +304,7 @@ class AsyncPool:
             message += f"none can be made ({failure.category}): {failure.message}"
             return PoolTimeoutError(message, failure.category)
         message += (
-            f"{len(self._taken)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
+            f"{len(self._loans)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
@@ -221,25 +319,17 @@ def _copied(error: psycopg.Error) -> psycopg.Error:
 
 
 async def _select_1(conn: AsyncPooledConnection, deadline: float) -> None:
-    conn.deadline = deadline
-    try:
-        await conn.execute("SELECT 1", prepare=False)
-    finally:
-        conn.deadline = None
+    with until(deadline):
+        await _ask(conn)
     if conn.info.get_parameters().get("target_session_attrs") in ("read-only", "standby", "prefer-standby"):
         return
-    # The server reports both unasked, at the start of a session and when they change (protocol, ParameterStatus).
-    for parameter in ("in_hot_standby", "default_transaction_read_only"):
-        if conn.info.parameter_status(parameter) == "on":
-            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
+    if parameter := read_only_parameter(conn.pgconn):
+        raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
 
 
-async def _tidy_async(conn: AsyncPooledConnection) -> None:
-    try:
-        await conn.rollback()
-        await close_streams_async(conn)
-    except psycopg.Error:
-        await conn.close()
+async def _ask(conn: AsyncPooledConnection) -> None:
+    async with conn.lock:
+        command_tag(conn.pgconn, await session_of(conn).wire.command(conn, b"SELECT 1"))
 
 
 async def _close(conn: AsyncPooledConnection) -> None:

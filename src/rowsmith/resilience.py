@@ -60,12 +60,12 @@ class CircuitBreaker:
         In the half-open state the first to ask is the probe. The others wait for its outcome, or, where none comes, for
         as long as the circuit would have been open.
         """
-        if self._opened_at is None:
-            return 0.0
         with self._lock:
+            if self._opened_at is None:
+                return 0.0
             now = self._clock()
             since = self._opened_at if self._probe_at is None else self._probe_at
-            if self._opened_at is None or since is None or now >= since + self._reset:
+            if now >= since + self._reset:
                 self._probe_at = now
                 return 0.0
             return since + self._reset - now

@@ -160,6 +160,14 @@ def _url(value: object, info: ValidationInfo) -> SecretStr:
     return SecretStr(str(url).strip())
 
 
+# A peer that is gone without a word is noticed after a minute (libpq, "Parameter Key Words"); the last is in ms.
+_KEEPALIVE = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
 _Url = Annotated[SecretStr, BeforeValidator(_url)]
 _Count = Annotated[int, _whole_number(0)]
 _PositiveCount = Annotated[int, _whole_number(1)]
@@ -214,6 +222,9 @@ class Settings(BaseSettings):
     connect_retries: _Count = Field(3, description="Further attempts after a failed one; 0: none.")
     breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
     breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker lets one try, in ms.")
+    leak_threshold: _Limit = Field(
+        60_000, description="Time after which a connection that is out is logged, in ms; 0: never."
+    )
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(
@@ -259,8 +270,9 @@ class Settings(BaseSettings):
     def conninfo(self, role: Role = "runtime") -> str:
         """The libpq connection string for psycopg, with the password in it.
 
-        What the URL says itself wins: its `application_name`, its `connect_timeout`, and its `options`, which
-        come after ours (the server takes the last `-c`). Only `client_encoding` is always UTF8, as query files are.
+        What the URL says itself wins: its `application_name`, its `connect_timeout`, its keepalives, and its `options`,
+        which come after ours (the server takes the last `-c`). Only `client_encoding` is always UTF8, as query files
+        are.
         connect_timeout is in whole seconds, rounded up, and at least 2, the least that libpq takes.
 
         The runtime role gets the three timeouts of a session; the migration role gets `lock_timeout` alone, where
@@ -270,6 +282,7 @@ class Settings(BaseSettings):
         url = self._parameters(role)
         parameters = {
             "application_name": self.application_name,
+            **_KEEPALIVE,
             "connect_timeout": str(max(2, math.ceil(self.connection_timeout / 1000))),
             **url,
             "client_encoding": "UTF8",

@@ -14,12 +14,16 @@ from typing import Any, Self
 from psycopg.pq import ConnStatus
 from psycopg.pq.abc import PGconn
 
+from rowsmith.deadlines import exceeded, remaining
+
 _Wake = Callable[["Arrival"], object]
 _HEARTBEAT_SECONDS = 0.5
 
 
 class Arrival:
     """Something to read at a connection's socket. It is awaited inside a `with` of it, by one task at a time.
+
+    Raises DeadlineExceededError where the task's deadline comes first.
 
     It is a future as far as a task asks (`_asyncio_future_blocking` and the methods of asyncio.Future that a task
     calls: Lib/asyncio/tasks.py), for any number of waits.
@@ -33,13 +37,17 @@ class Arrival:
         self._socket = -1
         self._wake: _Wake | None = None
         self._context: Context | None = None
-        self._cancelled: asyncio.CancelledError | None = None
+        self._error: BaseException | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
+        left = remaining()
         self._loop = asyncio.get_running_loop()
         self._socket = self._pgconn.socket
         self._loop.add_reader(self._socket, self._arrived)
+        if left is not None:
+            self._timer = self._loop.call_later(left, self._expire)
         if self._heartbeat is None:
             self._heartbeat = self._loop.call_later(_HEARTBEAT_SECONDS, self._beat)
         return self
@@ -47,18 +55,26 @@ class Arrival:
     def __exit__(self, *_: object) -> None:
         # Before anything closes the socket: the next one may get its number, and the loop would take it for this one.
         self._loop.remove_reader(self._socket)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
         yield self
-        if self._cancelled is not None:
-            cancelled, self._cancelled = self._cancelled, None
-            raise cancelled
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def _arrived(self) -> None:
         wake, self._wake = self._wake, None
         if wake is not None and self._context is not None:
             self._context.run(wake, self)
+
+    def _expire(self) -> None:
+        if self._wake is not None:
+            self._error = exceeded()
+            self._arrived()
 
     def _beat(self) -> None:
         """A socket that another task closes is never ready: look after it from time to time."""
@@ -85,6 +101,6 @@ class Arrival:
         wake, self._wake = self._wake, None
         if wake is None:
             return False  # it has arrived, and the task is about to run
-        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self._loop.call_soon(wake, self, context=self._context)
         return True

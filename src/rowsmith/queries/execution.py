@@ -14,7 +14,7 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.protocol import command, error_of, is_outdated, prepare, try_to_prepare
+from rowsmith.queries.protocol import command, error_of, is_outdated, is_plain, prepare, try_to_prepare
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
@@ -52,6 +52,8 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
                     result = session.wire.begin_and_execute(conn, begin, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
+                    if bound.touches or (status == _COMMAND_OK and not is_plain(result)):
+                        session.touched = True
                     given = statement.read(result)
                     break
                 error = error_of(session.pgconn, result)
@@ -64,7 +66,7 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
         finally:
             lock.release()
         if given is _ELSEWHERE:
-            given = _by_cursor(bound, conn, values)
+            given = _by_cursor(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
         raise
@@ -102,8 +104,8 @@ def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -
     return session.add(bound, name, description)
 
 
-def _by_cursor(bound: BoundQuery, conn: Connection[Any], values: Sequence[Any]) -> Any:
-    query = bound.query
+def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
+    query, touched = bound.query, session.touched
     with RawCursor(conn, row_factory=tuple_row) as cursor:
         if conn.pgconn.pipeline_status == PipelineStatus.OFF:
             _send(query, cursor, values)
@@ -112,6 +114,8 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], values: Sequence[Any]) 
                 _send(query, cursor, values)
         if query.kind is Kind.SCRIPT:
             return None
+        if not bound.touches and cursor.pgresult is not None and is_plain(cursor.pgresult):
+            session.touched = touched  # which a cursor sets, whatever it runs
         if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
             return cursor.rowcount
         return read(bound, cursor.pgresult, conn)

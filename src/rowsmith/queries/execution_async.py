@@ -13,7 +13,7 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.protocol import command, error_of, is_outdated, prepare, try_to_prepare
+from rowsmith.queries.protocol import command, error_of, is_outdated, is_plain, prepare, try_to_prepare
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
@@ -53,6 +53,8 @@ async def execute_async(
                     result = await session.wire.begin_and_execute(conn, begin, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
+                    if bound.touches or (status == _COMMAND_OK and not is_plain(result)):
+                        session.touched = True
                     given = statement.read(result)
                     break
                 error = error_of(session.pgconn, result)
@@ -65,7 +67,7 @@ async def execute_async(
         finally:
             lock.release()
         if given is _ELSEWHERE:
-            given = await _by_cursor_async(bound, conn, values)
+            given = await _by_cursor_async(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
         raise
@@ -105,8 +107,10 @@ async def _prepare_async(
     return session.add(bound, name, description)
 
 
-async def _by_cursor_async(bound: BoundQuery, conn: AsyncConnection[Any], values: Sequence[Any]) -> Any:
-    query = bound.query
+async def _by_cursor_async(
+    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
+) -> Any:
+    query, touched = bound.query, session.touched
     async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
         if conn.pgconn.pipeline_status == PipelineStatus.OFF:
             await _send_async(query, cursor, values)
@@ -115,6 +119,8 @@ async def _by_cursor_async(bound: BoundQuery, conn: AsyncConnection[Any], values
                 await _send_async(query, cursor, values)
         if query.kind is Kind.SCRIPT:
             return None
+        if not bound.touches and cursor.pgresult is not None and is_plain(cursor.pgresult):
+            session.touched = touched  # which a cursor sets, whatever it runs
         if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
             return cursor.rowcount
         return read(bound, cursor.pgresult, conn)

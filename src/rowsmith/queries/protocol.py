@@ -97,6 +97,13 @@ def command_tag(pgconn: PGconn, result: PGresult) -> str:
     return (_checked(pgconn, [result]).command_status or b"").decode()
 
 
+def is_plain(result: PGresult) -> bool:
+    """Whether a command read or changed rows, and nothing else: by its tag (protocol, CommandComplete)."""
+    if result.status == ExecStatus.TUPLES_OK:
+        return True
+    return (result.command_status or b"")[:6] in (b"INSERT", b"UPDATE", b"DELETE", b"MERGE ")
+
+
 def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:
     """psycopg's error for a result that is none of a statement that went well."""
     if result.status == ExecStatus.FATAL_ERROR:

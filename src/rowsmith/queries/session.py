@@ -36,6 +36,8 @@ class Session(Generic[_W]):
         self.wire: _W = wire
         self.begin: bytes | None = None
         """The command that begins a transaction block, until it is sent: that is with the block's first statement."""
+        self.touched = False
+        """Whether anything ran that may have left traces in the session: settings, locks, temporary tables."""
         self.streams: set[bytes] = set()
         """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
         self._statements: dict[BoundQuery, Statement] = {}

@@ -13,6 +13,7 @@ from psycopg.types.string import TextBinaryLoader
 
 from rowsmith.queries.conversions import Context
 from rowsmith.queries.dumpers import Dumper, dump_function, is_stock
+from rowsmith.queries.lexer import TokenKind, tokenize
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import Rows
@@ -30,6 +31,13 @@ class BoundQuery:
         self.preparable: bool | None = (described or None) if single else False
         """Whether it is run as a prepared statement: one whose parameters have types that PostgreSQL knows without
         their values. None: not asked yet."""
+        self.touches = any(token.kind is TokenKind.NAME and _touches(token.text) for token in tokenize(query.sql))
+        """Whether it calls a function that changes the session; one that hides in another function is not seen."""
+
+
+def _touches(name: str) -> bool:
+    name = name.strip('"').lower()
+    return name == "set_config" or (name.startswith(("pg_advisory", "pg_try_advisory")) and "_xact_" not in name)
 
 
 class Link:

@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from rowsmith.queries.failure import report
 from rowsmith.queries.protocol import command_tag, error_of, prepare
-from rowsmith.queries.session import Session, session_of
+from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement
 from rowsmith.queries.wire import AsyncWire
 
@@ -64,23 +64,20 @@ class AsyncStream(Generic[_T]):
         statement, self._fetching = self._fetching, None
         session = self._session
         if statement is not None and session.pgconn.transaction_status in _OPEN:
-            async with self._conn.lock:
-                result = await session.wire.command(
-                    self._conn, b"CLOSE %b; DEALLOCATE %b" % (statement.name, statement.name)
-                )
-            command_tag(session.pgconn, result)
+            await _command_async(self._conn, session, b"CLOSE %b; DEALLOCATE %b" % ((statement.name,) * 2))
             session.streams.discard(statement.name)
 
     async def _open(self) -> Statement:
         conn, session, pgconn = self._conn, self._session, self._session.pgconn
         if pgconn.pipeline_status != PipelineStatus.OFF:
             raise psycopg.NotSupportedError("a stream waits for its rows, and cannot be read in a pipeline")
-        name = session.name()
+        name, touched = session.name(), session.touched
         alone = conn.autocommit and session.begin is None and pgconn.transaction_status == TransactionStatus.IDLE
         declare = b"DECLARE %b NO SCROLL CURSOR %b FOR " % (name, b"WITH HOLD" if alone else b"")
         async with AsyncRawCursor(conn) as cursor:
             await cursor.execute(declare + self._bound.query.statement, self._values, prepare=False)
         session.streams.add(name)
+        session.touched = touched or self._bound.touches
         async with conn.lock:
             description = await conn.wait(prepare(pgconn, name, b"FETCH FORWARD %d FROM %b" % (_BATCH, name)))
         return session.describe(self._bound, name, description)
@@ -92,14 +89,6 @@ class AsyncStream(Generic[_T]):
             raise error_of(self._session.pgconn, result)
         rows: list[_T] = statement.read(result)
         return rows
-
-
-async def close_streams_async(conn: AsyncConnection[Any]) -> None:
-    """Close what streams that were left early still hold on a connection, outside a transaction."""
-    session = session_of(conn)
-    if session.streams:
-        names, session.streams = session.streams, set()
-        await _command_async(conn, session, b"; ".join([b"CLOSE ALL", *(b"DEALLOCATE " + name for name in names)]))
 
 
 async def _command_async(conn: AsyncConnection[Any], session: Session[AsyncWire], text: bytes) -> None:

@@ -6,6 +6,7 @@ that a cursor keeps. What is rare, an answer in several parts or an interruption
 
 from __future__ import annotations
 
+import math
 import select
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from psycopg.abc import Buffer
 from psycopg.pq import PGnotify, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from rowsmith.deadlines import CURRENT, remaining
+from rowsmith.errors import DeadlineExceededError
 from rowsmith.queries.arrival import Arrival
 from rowsmith.queries.protocol import decisive, drain, keep, rest, send_begin
 from rowsmith.queries.statement import Statement
@@ -22,6 +25,8 @@ from rowsmith.queries.statement import Statement
 # As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
 _INTERVAL_MS = 100
 _CANCEL_SECONDS = 5.0
+# After a deadline nobody waits any longer; a server that can be reached cancels in a few milliseconds.
+_LATE_CANCEL_SECONDS = 0.2
 _ACTIVE = TransactionStatus.ACTIVE
 
 
@@ -40,7 +45,8 @@ class Wire:
 
     def execute(self, conn: Connection[Any], statement: Statement, values: Sequence[Buffer | None]) -> PGresult:
         """Run a prepared statement."""
-        pgconn, poll = self._pgconn, self._poll
+        pgconn, end = self._pgconn, CURRENT.get()
+        poll = self._poll if end is None else self._poll_until
         try:
             pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
             if pgconn.flush():  # more than the socket takes at once
@@ -54,8 +60,8 @@ class Wire:
             result = pgconn.get_result()
             if result is None or pgconn.is_busy() or pgconn.get_result() is not None:
                 return conn.wait(rest(pgconn, result))
-        except BaseException:
-            _recover(conn)
+        except BaseException as error:
+            recover(conn, error)
             raise
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
@@ -72,8 +78,8 @@ class Wire:
                 conn.wait(generators.send(pgconn))
             results = self._receive(3)
             pgconn.exit_pipeline_mode()
-        except BaseException:
-            _recover(conn)
+        except BaseException as error:
+            recover(conn, error)
             raise
         return decisive(results[:-1])
 
@@ -83,8 +89,8 @@ class Wire:
             self._pgconn.send_query(text)
             self._pgconn.flush()
             return decisive(self._receive(1))
-        except BaseException:
-            _recover(conn)
+        except BaseException as error:
+            recover(conn, error)
             raise
 
     def _receive(self, parts: int) -> list[PGresult]:
@@ -93,12 +99,16 @@ class Wire:
         results: list[PGresult] = []
         while parts:
             while pgconn.is_busy():
-                if self._poll(_INTERVAL_MS):
+                if self._poll_until(_INTERVAL_MS):
                     pgconn.consume_input()
             parts -= keep(results, pgconn.get_result())
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
         return results
+
+    def _poll_until(self, interval: int) -> list[tuple[int, int]]:
+        left = remaining()
+        return self._poll(interval if left is None else min(interval, math.ceil(left * 1000)))
 
 
 class AsyncWire:
@@ -129,8 +139,8 @@ class AsyncWire:
             result = pgconn.get_result()
             if result is None or pgconn.is_busy() or pgconn.get_result() is not None:
                 return await conn.wait(rest(pgconn, result))
-        except BaseException:
-            await _arecover(conn)
+        except BaseException as error:
+            await arecover(conn, error)
             raise
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
@@ -147,8 +157,8 @@ class AsyncWire:
                 await conn.wait(generators.send(pgconn))
             results = await self._receive(3)
             pgconn.exit_pipeline_mode()
-        except BaseException:
-            await _arecover(conn)
+        except BaseException as error:
+            await arecover(conn, error)
             raise
         return decisive(results[:-1])
 
@@ -158,8 +168,8 @@ class AsyncWire:
             self._pgconn.send_query(text)
             self._pgconn.flush()
             return decisive(await self._receive(1))
-        except BaseException:
-            await _arecover(conn)
+        except BaseException as error:
+            await arecover(conn, error)
             raise
 
     async def _receive(self, parts: int) -> list[PGresult]:
@@ -184,25 +194,31 @@ def _consume_notifies(pgconn: PGconn, first: PGnotify) -> None:
         notify = pgconn.notifies()
 
 
-def _recover(conn: Connection[Any]) -> None:
-    """Cancel what is running and read its answer, as psycopg does where its own wait is interrupted."""
+def recover(conn: Connection[Any], cause: BaseException) -> None:
+    """Cancel what is running and read its answer, as psycopg does where its own wait is interrupted.
+
+    Where that cannot be done the connection is closed: what the server would answer next is not known.
+    """
     if conn.pgconn.transaction_status != _ACTIVE:
         return
+    seconds = _LATE_CANCEL_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
     try:
-        conn.cancel_safe(timeout=_CANCEL_SECONDS)
-        conn.wait(drain(conn.pgconn), timeout=_CANCEL_SECONDS)
+        conn.cancel_safe(timeout=seconds)
+        conn.wait(drain(conn.pgconn), timeout=seconds)
     except BaseException as error:
-        conn.pgconn.finish()  # interrupted again: what the server would answer next is not known
+        conn.pgconn.finish()
         if not isinstance(error, Exception):
             raise
 
 
-async def _arecover(conn: AsyncConnection[Any]) -> None:
+async def arecover(conn: AsyncConnection[Any], cause: BaseException) -> None:
+    """As `recover`."""
     if conn.pgconn.transaction_status != _ACTIVE:
         return
+    seconds = _LATE_CANCEL_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
     try:
-        await conn.cancel_safe(timeout=_CANCEL_SECONDS)
-        await conn.wait(drain(conn.pgconn), timeout=_CANCEL_SECONDS)
+        await conn.cancel_safe(timeout=seconds)
+        await conn.wait(drain(conn.pgconn), timeout=seconds)
     except BaseException as error:
         conn.pgconn.finish()
         if not isinstance(error, Exception):

@@ -1,0 +1,117 @@
+"""The connections that are out of a pool: who has them, since when, and from where in the program."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from types import CodeType, FrameType
+from typing import Any
+
+from psycopg import BaseConnection
+
+from rowsmith.errors import Category, PoolTimeoutError
+from rowsmith.transactions import Owner, current_owner
+
+logger = logging.getLogger("rowsmith.pool")
+
+_HERE = str(Path(__file__).parent)
+_FRAMES = 5
+
+
+_Stack = Sequence[tuple[CodeType, int]]
+
+
+@dataclass(slots=True)
+class _Loan:
+    owner: Owner
+    since: float = field(default_factory=monotonic)
+    stack: _Stack = ()
+    reported: bool = False
+
+    def place(self) -> str:
+        """The stack, as a traceback has it."""
+        return "\n".join(f'  File "{code.co_filename}", line {line}, in {code.co_name}' for code, line in self.stack)
+
+
+class Loans:
+    """Counts connections out and in. Each step is one of a dictionary, which is safe under threads.
+
+    `threshold` is the time, in seconds, after which one that is out is logged, with the stack that took it; 0: never.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._loans: dict[BaseConnection[Any], _Loan] = {}
+        self._waiting: list[Owner] = []
+
+    def __len__(self) -> int:
+        return len(self._loans)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._loans))
+
+    @contextmanager
+    def asked_for(self, most: int) -> Generator[None]:
+        """While one more connection is waited for; `most` are there in all.
+
+        Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
+        """
+        owner = current_owner()
+        self._report()
+        self._waiting.append(owner)
+        try:
+            owners = [loan.owner for loan in list(self._loans.values())]
+            if owner in owners and len(owners) >= most and all(each in self._waiting for each in owners):
+                raise PoolTimeoutError(
+                    f"deadlock: all {most} connections are in use, by those who wait for another one, this one among "
+                    "them. A block takes a second connection inside its first: use the first, or raise "
+                    "DB_MAX_CONNECTIONS",
+                    Category.POOL_EXHAUSTED,
+                )
+            yield
+        finally:
+            self._waiting.remove(owner)
+
+    def add(self, conn: BaseConnection[Any]) -> None:
+        """A connection goes out."""
+        self._loans[conn] = _Loan(current_owner(), stack=_stack())
+
+    def end(self, conn: BaseConnection[Any]) -> None:
+        """A connection comes back."""
+        self._report()
+        self._loans.pop(conn, None)
+
+    def _report(self) -> None:
+        """Log what has been out for too long; the oldest come first."""
+        if not self._threshold:
+            return
+        now = monotonic()
+        for conn, loan in list(self._loans.items()):
+            if now - loan.since < self._threshold:
+                return
+            if not loan.reported:
+                loan.reported = True
+                logger.warning(
+                    "a connection (server process %d) has been in use for %.1f s. It was taken here:\n%s",
+                    conn.pgconn.backend_pid if not conn.closed else 0,
+                    now - loan.since,
+                    "\n".join(
+                        f'  File "{code.co_filename}", line {line}, in {code.co_name}' for code, line in loan.stack
+                    ),
+                )
+
+
+def _stack() -> _Stack:
+    """Where the program took a connection: its innermost frames outside this package, without holding on to them."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
+    found: list[tuple[CodeType, int]] = []
+    while frame is not None and len(found) < _FRAMES:
+        if not frame.f_code.co_filename.startswith(_HERE):
+            found.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return found
