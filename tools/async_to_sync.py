@@ -27,6 +27,7 @@ WORDS = {
     "AsyncStream": "Stream",
     "AsyncTransactionBlock": "TransactionBlock",
     "AsyncWire": "Wire",
+    "AsyncWork": "Work",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",

@@ -2,6 +2,7 @@
 
 from rowsmith import errors
 from rowsmith.database import Database, check_health, connection, transaction
+from rowsmith.deadlines import deadline
 from rowsmith.health import HealthCheck
 from rowsmith.queries.namespace import load_queries
 from rowsmith.settings import Settings
@@ -12,6 +13,7 @@ __all__ = [
     "Settings",
     "check_health",
     "connection",
+    "deadline",
     "errors",
     "load_queries",
     "transaction",

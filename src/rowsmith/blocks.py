@@ -12,11 +12,11 @@ from psycopg import Connection
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
+from rowsmith.commits import commit
 from rowsmith.connections import PooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool import Pool
-from rowsmith.queries.protocol import command_tag
-from rowsmith.queries.session import session_of
+from rowsmith.queries.session import Trace, session_of
 from rowsmith.transactions import (
     COMMIT,
     PLAIN,
@@ -42,6 +42,16 @@ class TransactionBlock:
         self._database = database
         self._pool = pool
         self._options = options
+
+    @property
+    def entered(self) -> bool:
+        """Whether it has had a connection."""
+        return hasattr(self, "_conn")
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has lost its connection. What a lost COMMIT did is told by an error of its own."""
+        return self.entered and self._conn.closed
 
     def __enter__(self) -> Connection[TupleRow]:
         outer = find_open(self._database)
@@ -74,10 +84,12 @@ class TransactionBlock:
                 self._end()
             else:
                 self._undo(self._depth)
-        finally:
-            self._leave()
+        except BaseException as error:
+            self._leave(error)
+            raise
+        self._leave(exc)
 
-    def _leave(self) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         """Count the block out; the last one gives the connection back."""
         transaction = self._transaction
         transaction.depth = self._depth - 1
@@ -85,7 +97,8 @@ class TransactionBlock:
         if transaction.blocks == 0:
             end_open(transaction)
             self._conn.in_block = False
-            self._pool.give(self._conn)
+            session_of(self._conn).trace = None
+            self._pool.give(self._conn, error)
 
     def _begin_nested(self) -> None:
         try:
@@ -97,13 +110,14 @@ class TransactionBlock:
                 if self._transaction.doomed:
                     self._end_doomed(type(error))
             finally:
-                self._leave()
+                self._leave(error)
             raise
 
     def _begin(self) -> PooledConnection:
         """Take a connection. BEGIN goes to the server together with the first statement."""
         conn = self._pool.take()
-        session_of(conn).begin = self._options.begin
+        session = session_of(conn)
+        session.begin, session.trace = self._options.begin, Trace()
         conn.in_block = True
         return conn
 
@@ -131,7 +145,7 @@ class TransactionBlock:
             self._undo(self._depth)
             raise
         end = self._ending(self._depth, failed=False)
-        status = _run(self._conn, *end.commands)
+        status = self._finish(end)
         if end.close:
             self._conn.close()
         if end.error is not None:
@@ -151,6 +165,13 @@ class TransactionBlock:
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
 
+    def _finish(self, end: Ending) -> str | None:
+        """Carry out how the block ends; the tag of the last command."""
+        trace = session_of(self._conn).trace
+        if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
+            return commit(self._conn, self._pool, trace)
+        return _run(self._conn, *end.commands)
+
     def _ending(self, depth: int, *, failed: bool) -> Ending:
         session = session_of(self._conn)
         begun, session.begin = session.begin is None, None
@@ -167,17 +188,13 @@ class TransactionBlock:
 def _run(conn: PooledConnection, *commands: bytes) -> str | None:
     """Run commands that have no parameters; the command tag of the last one.
 
-    A cursor does more, and takes three times as long, but looks after a pipeline, and after what psycopg itself has
-    prepared, which it gives up after a rollback.
+    By a cursor, which looks after a pipeline, and after what psycopg itself has prepared, given up after a rollback.
     """
-    tag: str | None = None
+    session = session_of(conn)
+    touched, tag = session.touched, None
     for text in commands:
-        if text == COMMIT and conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            with conn.lock:
-                result = session_of(conn).wire.command(conn, text)
-            tag = command_tag(conn.pgconn, result)
-        else:
-            tag = (conn.execute(text, prepare=False)).statusmessage
+        tag = (conn.execute(text, prepare=False)).statusmessage
+    session.touched = touched  # which a cursor sets, whatever it runs
     return tag
 
 

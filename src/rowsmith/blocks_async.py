@@ -11,11 +11,11 @@ from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
+from rowsmith.commits_async import commit_async
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool_async import AsyncPool
-from rowsmith.queries.protocol import command_tag
-from rowsmith.queries.session import session_of
+from rowsmith.queries.session import Trace, session_of
 from rowsmith.transactions import (
     COMMIT,
     PLAIN,
@@ -41,6 +41,16 @@ class AsyncTransactionBlock:
         self._database = database
         self._pool = pool
         self._options = options
+
+    @property
+    def entered(self) -> bool:
+        """Whether it has had a connection."""
+        return hasattr(self, "_conn")
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has lost its connection. What a lost COMMIT did is told by an error of its own."""
+        return self.entered and self._conn.closed
 
     async def __aenter__(self) -> AsyncConnection[TupleRow]:
         outer = find_open(self._database)
@@ -73,10 +83,12 @@ class AsyncTransactionBlock:
                 await self._end()
             else:
                 await self._undo(self._depth)
-        finally:
-            await self._leave()
+        except BaseException as error:
+            await self._leave(error)
+            raise
+        await self._leave(exc)
 
-    async def _leave(self) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         """Count the block out; the last one gives the connection back."""
         transaction = self._transaction
         transaction.depth = self._depth - 1
@@ -84,7 +96,8 @@ class AsyncTransactionBlock:
         if transaction.blocks == 0:
             end_open(transaction)
             self._conn.in_block = False
-            await self._pool.give(self._conn)
+            session_of(self._conn).trace = None
+            await self._pool.give(self._conn, error)
 
     async def _begin_nested(self) -> None:
         try:
@@ -96,13 +109,14 @@ class AsyncTransactionBlock:
                 if self._transaction.doomed:
                     await self._end_doomed(type(error))
             finally:
-                await self._leave()
+                await self._leave(error)
             raise
 
     async def _begin(self) -> AsyncPooledConnection:
         """Take a connection. BEGIN goes to the server together with the first statement."""
         conn = await self._pool.take()
-        session_of(conn).begin = self._options.begin
+        session = session_of(conn)
+        session.begin, session.trace = self._options.begin, Trace()
         conn.in_block = True
         return conn
 
@@ -130,7 +144,7 @@ class AsyncTransactionBlock:
             await self._undo(self._depth)
             raise
         end = self._ending(self._depth, failed=False)
-        status = await _run(self._conn, *end.commands)
+        status = await self._finish(end)
         if end.close:
             await self._conn.close()
         if end.error is not None:
@@ -150,6 +164,13 @@ class AsyncTransactionBlock:
         except psycopg.Error as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
 
+    async def _finish(self, end: Ending) -> str | None:
+        """Carry out how the block ends; the tag of the last command."""
+        trace = session_of(self._conn).trace
+        if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
+            return await commit_async(self._conn, self._pool, trace)
+        return await _run(self._conn, *end.commands)
+
     def _ending(self, depth: int, *, failed: bool) -> Ending:
         session = session_of(self._conn)
         begun, session.begin = session.begin is None, None
@@ -166,17 +187,13 @@ class AsyncTransactionBlock:
 async def _run(conn: AsyncPooledConnection, *commands: bytes) -> str | None:
     """Run commands that have no parameters; the command tag of the last one.
 
-    A cursor does more, and takes three times as long, but looks after a pipeline, and after what psycopg itself has
-    prepared, which it gives up after a rollback.
+    By a cursor, which looks after a pipeline, and after what psycopg itself has prepared, given up after a rollback.
     """
-    tag: str | None = None
+    session = session_of(conn)
+    touched, tag = session.touched, None
     for text in commands:
-        if text == COMMIT and conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            async with conn.lock:
-                result = await session_of(conn).wire.command(conn, text)
-            tag = command_tag(conn.pgconn, result)
-        else:
-            tag = (await conn.execute(text, prepare=False)).statusmessage
+        tag = (await conn.execute(text, prepare=False)).statusmessage
+    session.touched = touched  # which a cursor sets, whatever it runs
     return tag
 
 

@@ -9,10 +9,28 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from weakref import WeakMethod
 
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import TupleRow
+
 _T = TypeVar("_T")
+_R_co = TypeVar("_R_co", covariant=True)
+
+
+class Work(Protocol[_R_co]):
+    """A function of a connection in a transaction."""
+
+    def __call__(self, conn: Connection[TupleRow], /) -> _R_co: ...
+
+
+class AsyncWork(Protocol[_R_co]):
+    """A coroutine function of a connection in a transaction."""
+
+    def __call__(self, conn: AsyncConnection[TupleRow], /) -> Awaitable[_R_co]: ...
+
+
 _waiting: set[asyncio.Task[None]] = set()
 
 alock = asyncio.Lock

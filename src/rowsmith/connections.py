@@ -16,7 +16,7 @@ from rowsmith.concurrency import sleep
 from rowsmith.deadlines import CURRENT, exceeded
 from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
-from rowsmith.queries.protocol import command, command_tag
+from rowsmith.queries.protocol import begin, command_tag
 from rowsmith.queries.session import session_of
 from rowsmith.queries.wire import recover
 
@@ -101,8 +101,8 @@ class PooledConnection(Connection[TupleRow]):
         """
         session = session_of(self)
         if session.begin is not None:
-            begin, session.begin = session.begin, None
-            self._wait(command(self.pgconn, begin), interval, timeout)
+            how, session.begin = session.begin, None
+            self._wait(begin(self.pgconn, how), interval, timeout)
         return self._wait(gen, interval, timeout)
 
     def _wait(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:

@@ -15,7 +15,7 @@ from rowsmith.concurrency import asleep
 from rowsmith.deadlines import CURRENT, exceeded
 from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
-from rowsmith.queries.protocol import command, command_tag
+from rowsmith.queries.protocol import begin, command_tag
 from rowsmith.queries.session import session_of
 from rowsmith.queries.wire import arecover
 
@@ -100,8 +100,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         """
         session = session_of(self)
         if session.begin is not None:
-            begin, session.begin = session.begin, None
-            await self._wait_async(command(self.pgconn, begin), interval, timeout)
+            how, session.begin = session.begin, None
+            await self._wait_async(begin(self.pgconn, how), interval, timeout)
         return await self._wait_async(gen, interval, timeout)
 
     async def _wait_async(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:

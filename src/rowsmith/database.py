@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
@@ -18,20 +18,24 @@ from psycopg.rows import TupleRow
 
 from rowsmith.blocks import TransactionBlock
 from rowsmith.blocks_async import AsyncTransactionBlock
+from rowsmith.concurrency import AsyncWork, Work
 from rowsmith.errors import TransactionError
 from rowsmith.health import HealthCheck, failed, utc_now
 from rowsmith.logs import set_level
 from rowsmith.pool import Pool
 from rowsmith.pool_async import CLOSED, AsyncPool
 from rowsmith.resilience import CircuitBreaker, CircuitState
+from rowsmith.runs import run
+from rowsmith.runs_async import run_async
 from rowsmith.settings import Settings
-from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions
+from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions, checked_settings
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
 
 _S = TypeVar("_S")
 _A = TypeVar("_A")
+_T = TypeVar("_T")
 
 
 class Block(Generic[_S, _A]):
@@ -108,24 +112,70 @@ class Database:
         return f"<Database {place['database']} at {place['host'] or 'the default host'}>"
 
     def transaction(
-        self, *, isolation: IsolationLevel | None = None, read_only: bool = False, deferrable: bool = False
+        self,
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
         """A block in one transaction: `with db.transaction() as conn:`, or `async with`.
 
         It commits at its normal end, and rolls back when any exception leaves it, KeyboardInterrupt and
         CancelledError too. A block inside a block of the same thread or task is a savepoint of it. The options are
         PostgreSQL's (manual, "SET TRANSACTION"), for the outermost block; left out, the server's defaults hold.
+        `settings` are configuration parameters that hold in this transaction only: `{"app.tenant": "42"}`.
 
-        Raises, at its end: TransactionAbortedError where an SQL error was caught inside, TransactionError where the
-        transaction was ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred
-        constraint.
+        BEGIN is sent with the first statement. A connection that is lost while COMMIT runs is no error where the server
+        did commit, which is found out.
+
+        Raises, at its end: ConnectionLostError where nothing was committed, CommitUnknownError where that cannot be
+        told, TransactionAbortedError where an SQL error was caught inside, TransactionError where the transaction was
+        ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred constraint.
         """
-        plain = isolation is None and not read_only and not deferrable
-        options = PLAIN if plain else TransactionOptions(isolation, read_only, deferrable)
+        options = _options(isolation, read_only, deferrable, settings)
         return Block(
             lambda: TransactionBlock(self, self._pool, options),
             lambda: AsyncTransactionBlock(self, self._apool(), options),
         )
+
+    def run(
+        self,
+        work: Work[_T],
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        attempts: int = 5,
+        timeout: float | None = 30.0,
+    ) -> _T:
+        """What `work(conn)` gives, run in a transaction that is run again as a whole where that is safe.
+
+        That is after a serialization failure or a deadlock, and where the connection was lost and nothing is committed
+        for certain; pauses grow, with jitter. `work` may so run several times: what it does outside the database it
+        does as often. `attempts` is how often at most, `timeout` the seconds for all of them (None: no limit). Inside
+        an open transaction it is a savepoint of that, and not run again.
+
+        Raises what the last attempt raised, CommitUnknownError among it, after which nothing is run again.
+        """
+        options = _options(isolation, read_only, deferrable, settings)
+        return run(self, self._pool, work, options, attempts=attempts, timeout=timeout)
+
+    async def arun(
+        self,
+        work: AsyncWork[_T],
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        attempts: int = 5,
+        timeout: float | None = 30.0,
+    ) -> _T:
+        """As `run`, for a coroutine function, over the event loop's own pool."""
+        options = _options(isolation, read_only, deferrable, settings)
+        return await run_async(self, self._apool(), work, options, attempts=attempts, timeout=timeout)
 
     def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
         """A connection in autocommit mode, for the length of the block: each statement is a transaction of its own.
@@ -204,6 +254,14 @@ class Database:
             return self._apools[loop]
 
 
+def _options(
+    isolation: IsolationLevel | None, read_only: bool, deferrable: bool, settings: Mapping[str, str] | None
+) -> TransactionOptions:
+    if isolation is None and not read_only and not deferrable and not settings:
+        return PLAIN
+    return TransactionOptions(isolation, read_only, deferrable, checked_settings(settings))
+
+
 class _Default:
     """The database of this process, made from the environment when it is first asked for."""
 
@@ -238,10 +296,16 @@ def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
 
 
 def transaction(
-    *, isolation: IsolationLevel | None = None, read_only: bool = False, deferrable: bool = False
+    *,
+    isolation: IsolationLevel | None = None,
+    read_only: bool = False,
+    deferrable: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
     """`Database.transaction` of the default database. Raises SettingsError where the environment is wrong."""
-    return _default.get().transaction(isolation=isolation, read_only=read_only, deferrable=deferrable)
+    return _default.get().transaction(
+        isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings
+    )
 
 
 def check_health(*, timeout: float = PROBE_SECONDS) -> HealthCheck:

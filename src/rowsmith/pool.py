@@ -132,8 +132,8 @@ class Pool:
                 reason,
                 wait,
             )
-        conn = within(remaining() or self.settings.connection_timeout / 1000, self._connect, _close)
-        conn.close()
+        with self.direct_connection():
+            pass
 
     def _usable_connection(self, end: float) -> PooledConnection:
         while True:
@@ -227,6 +227,17 @@ class Pool:
             raise
         self.give(conn)
 
+    @contextmanager
+    def direct_connection(self) -> Generator[PooledConnection]:
+        """A new connection beside the pool, for the length of a block. Raises psycopg.Error and TimeoutError."""
+        left = remaining()
+        limit = self.settings.connection_timeout / 1000
+        conn = within(limit if left is None else min(left, limit), self._connect, _close)
+        try:
+            yield conn
+        finally:
+            conn.close()
+
     def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
         self._closed = self.events.ended = True
@@ -274,11 +285,12 @@ class Pool:
                 return
             finally:
                 self.give(conn)
-        conn = within(deadline - monotonic(), self._connect, _close)
-        try:
+        with until(deadline):
+            self._probe_directly(deadline)
+
+    def _probe_directly(self, deadline: float) -> None:
+        with self.direct_connection() as conn:
             _select_1(conn, deadline)
-        finally:
-            conn.close()
 
     def _first_connection(self) -> PooledConnection:
         pauses = backoff(self.settings.connect_retries, random.random)

@@ -131,8 +131,8 @@ class AsyncPool:
                 reason,
                 wait,
             )
-        conn = await awithin(remaining() or self.settings.connection_timeout / 1000, self._connect, _close)
-        await conn.close()
+        async with self.direct_connection():
+            pass
 
     async def _usable_connection(self, end: float) -> AsyncPooledConnection:
         while True:
@@ -226,6 +226,17 @@ class AsyncPool:
             raise
         await self.give(conn)
 
+    @asynccontextmanager
+    async def direct_connection(self) -> AsyncGenerator[AsyncPooledConnection]:
+        """A new connection beside the pool, for the length of a block. Raises psycopg.Error and TimeoutError."""
+        left = remaining()
+        limit = self.settings.connection_timeout / 1000
+        conn = await awithin(limit if left is None else min(left, limit), self._connect, _close)
+        try:
+            yield conn
+        finally:
+            await conn.close()
+
     async def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""
         self._closed = self.events.ended = True
@@ -273,11 +284,12 @@ class AsyncPool:
                 return
             finally:
                 await self.give(conn)
-        conn = await awithin(deadline - monotonic(), self._connect, _close)
-        try:
+        with until(deadline):
+            await self._probe_directly(deadline)
+
+    async def _probe_directly(self, deadline: float) -> None:
+        async with self.direct_connection() as conn:
             await _select_1(conn, deadline)
-        finally:
-            await conn.close()
 
     async def _first_connection(self) -> AsyncPooledConnection:
         pauses = backoff(self.settings.connect_retries, random.random)

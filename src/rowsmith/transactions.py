@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,15 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from rowsmith.errors import TransactionAbortedError, TransactionError
+from rowsmith.errors import (
+    CommitUnknownError,
+    ConnectionLostError,
+    TransactionAbortedError,
+    TransactionError,
+    category,
+    is_passing,
+)
+from rowsmith.queries.protocol import Begin
 
 IsolationLevel = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 _LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
@@ -32,6 +41,8 @@ class TransactionOptions:
     isolation: IsolationLevel | None = None
     read_only: bool = False
     deferrable: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
+    """Names and values that hold in the transaction only."""
 
     def __post_init__(self) -> None:
         if self.isolation is not None and self.isolation not in _LEVELS:
@@ -40,8 +51,8 @@ class TransactionOptions:
             raise ValueError("deferrable=True has a meaning only with isolation='serializable' and read_only=True")
 
     @cached_property
-    def begin(self) -> bytes:
-        """The command that begins the transaction."""
+    def begin(self) -> Begin:
+        """How the transaction begins."""
         words = ["BEGIN"]
         if self.isolation is not None:
             words.append(f"ISOLATION LEVEL {self.isolation.upper()}")
@@ -49,7 +60,7 @@ class TransactionOptions:
             words.append("READ ONLY")
         if self.deferrable:
             words.append("DEFERRABLE")
-        return " ".join(words).encode()
+        return Begin(" ".join(words).encode(), tuple(word.encode() for pair in self.settings for word in pair))
 
 
 PLAIN = TransactionOptions()
@@ -89,7 +100,7 @@ def ending(depth: int, status: TransactionStatus, *, failed: bool, begun: bool =
     if status is TransactionStatus.IDLE:
         return Ending(error=_ended_inside())
     return Ending(
-        error=psycopg.OperationalError("the connection was lost inside a transaction block: nothing was committed")
+        error=ConnectionLostError("the connection was lost inside a transaction block: nothing was committed")
     )
 
 
@@ -105,6 +116,40 @@ def disorder() -> TransactionError:
         "a transaction block ended before one inside it, such as that of a generator that was left half-way: the whole "
         "transaction is rolled back. End blocks in the reverse order of their beginning"
     )
+
+
+def checked_settings(settings: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """The settings of a transaction. Raises TypeError for a value that is no text: PostgreSQL knows no other."""
+    pairs = tuple((settings or {}).items())
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"settings: {name!r} is {value!r}. Names and values are texts, as in {{'app.tenant': '42'}}"
+            )
+        if "\0" in name + value:
+            raise ValueError(f"settings: {name!r} holds a NUL character, which PostgreSQL's texts cannot")
+    return pairs
+
+
+_RETRIED = {"40001", "40P01"}
+"""serialization_failure, deadlock_detected: the whole transaction may succeed when it runs again (manual,
+"Serialization Failure Handling")."""
+
+
+def retry_reason(error: Exception, *, entered: bool, lost: bool) -> str | None:
+    """Why a transaction that ended with an error may be run again as a whole; None where it may not.
+
+    `entered`: whether it had a connection; `lost`: whether it lost that before it sent COMMIT.
+    """
+    if isinstance(error, CommitUnknownError):
+        return None
+    if isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED:
+        return str(error.sqlstate)
+    if isinstance(error, ConnectionLostError) or (lost and isinstance(error, psycopg.OperationalError)):
+        return "a lost connection"
+    if not entered and is_passing(error):
+        return f"a failed connection ({category(error)})"
+    return None
 
 
 def _undo(depth: int) -> tuple[bytes, ...]:

@@ -10,11 +10,22 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, RawCursor
+from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.protocol import command, error_of, is_outdated, is_plain, prepare, try_to_prepare
+from rowsmith.queries.protocol import (
+    Begin,
+    command,
+    error_of,
+    is_outdated,
+    is_plain,
+    prepare,
+    transaction_id,
+    try_to_prepare,
+)
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
@@ -44,16 +55,15 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
             while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
                 data := statement.dump(values)
             ) is not None:
-                begin = session.begin
-                if begin is None:
+                begin, trace = session.begin, session.trace
+                if begin is None and (trace is None or trace.transaction_id is not None or not bound.writes):
                     result = session.wire.execute(conn, statement, data)
                 else:
-                    session.begin = None
-                    result = session.wire.begin_and_execute(conn, begin, statement, data)
+                    result = _in_transaction(bound, conn, session, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                    if bound.touches or (status == _COMMAND_OK and not is_plain(result)):
-                        session.touched = True
+                    if trace is not None or bound.touches or status == _COMMAND_OK:
+                        session.note(bound, result)
                     given = statement.read(result)
                     break
                 error = error_of(session.pgconn, result)
@@ -75,7 +85,23 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
     return given
 
 
-def _undone(conn: Connection[Any], session: Session[Wire], begin: bytes | None) -> bool:
+def _in_transaction(
+    bound: BoundQuery,
+    conn: Connection[Any],
+    session: Session[Wire],
+    statement: Statement,
+    data: Sequence[Buffer | None],
+) -> PGresult:
+    """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
+    begin, session.begin, trace = session.begin, None, session.trace
+    traced = trace is not None and bound.writes and trace.transaction_id is None
+    result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
+    if trace is not None and asked is not None:
+        trace.transaction_id = transaction_id(asked)
+    return result
+
+
+def _undone(conn: Connection[Any], session: Session[Wire], begin: Begin | None) -> bool:
     """Whether a statement that failed has left nothing behind; `begin` is the command that was sent together with it.
 
     Outside a transaction that is so, and in one that had only just begun, which begins anew.

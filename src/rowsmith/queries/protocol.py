@@ -6,16 +6,18 @@ One generator serves threads and tasks: it yields where it has to wait for the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors, generators
 from psycopg.abc import Buffer, PQGen
-from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from rowsmith.queries.statement import Statement
 
 _SAVEPOINT = b"rowsmith_prepare"
+TRANSACTION_ID = b"SELECT pg_current_xact_id_if_assigned()"
 
 
 def command(pgconn: PGconn, text: bytes) -> PQGen[PGresult]:
@@ -47,12 +49,61 @@ def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
             yield from command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
 
 
-def send_begin(pgconn: PGconn, begin: bytes, statement: Statement, values: Sequence[Buffer | None]) -> None:
-    """Send the beginning of a transaction and a prepared statement to run in it, as a pipeline."""
+class Begin(NamedTuple):
+    """How a transaction begins: the command, and settings that hold in it, as names and values by turns."""
+
+    text: bytes
+    settings: tuple[bytes, ...] = ()
+
+    def set_config(self) -> bytes:
+        """The statement that sets them, values as parameters (manual, "System Administration Functions")."""
+        calls = (b"set_config($%d, $%d, true)" % (place, place + 1) for place in range(1, len(self.settings), 2))
+        return b"SELECT " + b", ".join(calls)
+
+
+def begin(pgconn: PGconn, how: Begin) -> PQGen[None]:
+    """Begin a transaction. Raises psycopg.Error."""
+    yield from command(pgconn, how.text)
+    if how.settings:
+        pgconn.send_query_params(how.set_config(), how.settings)
+        _checked(pgconn, (yield from generators.execute(pgconn)))
+
+
+def send_in_transaction(
+    pgconn: PGconn, how: Begin | None, statement: Statement, values: Sequence[Buffer | None], *, traced: bool
+) -> int:
+    """Send a prepared statement, as a pipeline with what begins its transaction and, if `traced`, what asks for the
+    transaction's id afterwards. The number of answers that come: those, and the end of the pipeline.
+    """
+    parts = 2
     pgconn.enter_pipeline_mode()
-    pgconn.send_query_params(begin, None)
+    if how is not None:
+        pgconn.send_query_params(how.text, None)
+        parts += 1
+        if how.settings:
+            pgconn.send_query_params(how.set_config(), how.settings)
+            parts += 1
     pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
+    if traced:
+        pgconn.send_query_params(TRANSACTION_ID, None)
+        parts += 1
     pgconn.pipeline_sync()
+    return parts
+
+
+def send_traced_commit(pgconn: PGconn) -> None:
+    """Send COMMIT behind a question for the transaction's id, whose answer comes first. Three answers come."""
+    pgconn.enter_pipeline_mode()
+    pgconn.send_query_params(TRANSACTION_ID, None)
+    pgconn.send_flush_request()
+    pgconn.send_query_params(b"COMMIT", None)
+    pgconn.pipeline_sync()
+
+
+def transaction_id(result: PGresult) -> int | None:
+    """The answer to TRANSACTION_ID: None where nothing was written yet."""
+    value = result.get_value(0, 0) if result.status == ExecStatus.TUPLES_OK else None
+    return None if value is None else int(value)
 
 
 def keep(results: list[PGresult], result: PGresult | None) -> bool:
@@ -61,6 +112,26 @@ def keep(results: list[PGresult], result: PGresult | None) -> bool:
         return True
     results.append(result)
     return result.status == ExecStatus.PIPELINE_SYNC
+
+
+def go_on(pgconn: PGconn, results: Sequence[PGresult]) -> bool:
+    """Read what has arrived. False where the connection ended with an error of the server's that was read before.
+
+    Raises psycopg.OperationalError where it ended without one.
+    """
+    try:
+        pgconn.consume_input()
+    except psycopg.OperationalError:
+        if not any(result.status == ExecStatus.FATAL_ERROR for result in results):
+            raise
+        return False
+    return True
+
+
+def leave_pipeline(pgconn: PGconn) -> None:
+    """Leave the pipeline mode, where there still is a connection."""
+    if pgconn.status == ConnStatus.OK:
+        pgconn.exit_pipeline_mode()
 
 
 def drain(pgconn: PGconn) -> PQGen[None]:
@@ -85,11 +156,12 @@ def rest(pgconn: PGconn, first: PGresult | None) -> PQGen[PGresult]:
 
 
 def decisive(results: Sequence[PGresult]) -> PGresult:
-    """The first error among the results, else the last of them."""
+    """The first error among the results, else the last of them; the end of a pipeline is none."""
     failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
-    if not results:
+    answers = [result for result in results if result.status != ExecStatus.PIPELINE_SYNC]
+    if not answers:
         raise psycopg.InternalError("got no result from the query")
-    return failed[0] if failed else results[-1]
+    return failed[0] if failed else answers[-1]
 
 
 def command_tag(pgconn: PGconn, result: PGresult) -> str:
@@ -102,6 +174,11 @@ def is_plain(result: PGresult) -> bool:
     if result.status == ExecStatus.TUPLES_OK:
         return True
     return (result.command_status or b"")[:6] in (b"INSERT", b"UPDATE", b"DELETE", b"MERGE ")
+
+
+def wrote(result: PGresult) -> bool:
+    """Whether the tag of a statement that went well is another one than SELECT."""
+    return (result.command_status or b"")[:6] != b"SELECT"
 
 
 def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:

@@ -14,6 +14,7 @@ from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from rowsmith.queries.protocol import Begin, is_plain, wrote
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.queries.wire import AsyncWire, Wire
 
@@ -28,14 +29,27 @@ _IDLE, _IN_TRANSACTION, _NO_PIPELINE = (
 _AUTO = PyFormat.AUTO
 
 
+class Trace:
+    """Whether a transaction has written, and under which id, to find out what became of it if its COMMIT is lost."""
+
+    __slots__ = ("transaction_id", "wrote")
+
+    def __init__(self) -> None:
+        self.wrote = False
+        """Whether a statement ran that is no SELECT. A SELECT may call a function that writes."""
+        self.transaction_id: int | None = None
+
+
 class Session(Generic[_W]):
     """The statements that a connection has prepared, and its wire."""
 
     def __init__(self, conn: BaseConnection[Any], wire: _W) -> None:
         self.pgconn = conn.pgconn
         self.wire: _W = wire
-        self.begin: bytes | None = None
-        """The command that begins a transaction block, until it is sent: that is with the block's first statement."""
+        self.begin: Begin | None = None
+        """What begins a transaction block, until it is sent: that is with the block's first statement."""
+        self.trace: Trace | None = None
+        """What is known of the transaction of a block, None outside one."""
         self.touched = False
         """Whether anything ran that may have left traces in the session: settings, locks, temporary tables."""
         self.streams: set[bytes] = set()
@@ -43,6 +57,13 @@ class Session(Generic[_W]):
         self._statements: dict[BoundQuery, Statement] = {}
         self._numbers = count()
         self._adopt_adapters(conn)
+
+    def note(self, bound: BoundQuery, result: PGresult) -> None:
+        """Note what a statement that went well may have left: traces in the session, rows of the transaction."""
+        if bound.touches or not is_plain(result):
+            self.touched = True
+        if self.trace is not None and (bound.writes or wrote(result)):
+            self.trace.wrote = bound.writes = True
 
     def name(self) -> bytes:
         """A name for a statement, as no other on the connection has."""
@@ -121,6 +142,6 @@ def session_of(conn: Connection[Any] | AsyncConnection[Any]) -> Session[Any]:
     """The session of a connection, which begins when it is first asked for."""
     attributes = conn.__dict__
     if SESSION not in attributes:
-        wire = Wire if isinstance(conn, Connection) else AsyncWire
-        attributes[SESSION] = Session[Any](conn, wire(conn.pgconn))
+        wire = Wire(conn) if isinstance(conn, Connection) else AsyncWire(conn)
+        attributes[SESSION] = Session[Any](conn, wire)
     return cast("Session[Any]", attributes[SESSION])

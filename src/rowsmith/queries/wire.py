@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import select
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,17 @@ from psycopg.pq.abc import PGconn, PGresult
 from rowsmith.deadlines import CURRENT, remaining
 from rowsmith.errors import DeadlineExceededError
 from rowsmith.queries.arrival import Arrival
-from rowsmith.queries.protocol import decisive, drain, keep, rest, send_begin
+from rowsmith.queries.protocol import (
+    Begin,
+    decisive,
+    drain,
+    go_on,
+    keep,
+    leave_pipeline,
+    rest,
+    send_in_transaction,
+    send_traced_commit,
+)
 from rowsmith.queries.statement import Statement
 
 # As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
@@ -37,10 +48,10 @@ class Wire:
     cancelled on the server, and the connection is then as good as before, or closed.
     """
 
-    def __init__(self, pgconn: PGconn) -> None:
-        self._pgconn = pgconn
+    def __init__(self, conn: Connection[Any]) -> None:
+        self._pgconn = conn.pgconn
         poll = select.poll()
-        poll.register(pgconn.socket, select.POLLIN)
+        poll.register(conn.pgconn.socket, select.POLLIN)
         self._poll = poll.poll
 
     def execute(self, conn: Connection[Any], statement: Statement, values: Sequence[Buffer | None]) -> PGresult:
@@ -67,21 +78,43 @@ class Wire:
             _consume_notifies(pgconn, notify)
         return result
 
-    def begin_and_execute(
-        self, conn: Connection[Any], begin: bytes, statement: Statement, values: Sequence[Buffer | None]
-    ) -> PGresult:
-        """Begin a transaction and run a prepared statement in it, in one round trip."""
+    def execute_in_transaction(
+        self,
+        conn: Connection[Any],
+        how: Begin | None,
+        statement: Statement,
+        values: Sequence[Buffer | None],
+        *,
+        traced: bool,
+    ) -> tuple[PGresult, PGresult | None]:
+        """Run a prepared statement in one round trip with what begins its transaction, and what asks for its id.
+
+        Gives its result, and that of the question (None where it was not asked, or not answered for an error).
+        """
         pgconn = self._pgconn
         try:
-            send_begin(pgconn, begin, statement, values)
+            parts = send_in_transaction(pgconn, how, statement, values, traced=traced)
             if pgconn.flush():
                 conn.wait(generators.send(pgconn))
-            results = self._receive(3)
-            pgconn.exit_pipeline_mode()
+            results = self._receive(parts)
+            leave_pipeline(pgconn)
         except BaseException as error:
             recover(conn, error)
             raise
-        return decisive(results[:-1])
+        asked = results.pop(-2) if traced and len(results) == parts else None
+        return decisive(results), asked
+
+    def traced_commit(self, conn: Connection[Any], answers: list[PGresult]) -> None:
+        """Commit, with a question for the transaction's id before; the answers are kept as they come."""
+        pgconn = self._pgconn
+        try:
+            send_traced_commit(pgconn)
+            pgconn.flush()
+            self._receive(3, answers)
+            leave_pipeline(pgconn)
+        except BaseException as error:
+            recover(conn, error)
+            raise
 
     def command(self, conn: Connection[Any], text: bytes) -> PGresult:
         """Run a command without parameters."""
@@ -93,14 +126,14 @@ class Wire:
             recover(conn, error)
             raise
 
-    def _receive(self, parts: int) -> list[PGresult]:
+    def _receive(self, parts: int, into: list[PGresult] | None = None) -> list[PGresult]:
         """The results of so many commands; the end of a pipeline is one of them."""
         pgconn = self._pgconn
-        results: list[PGresult] = []
+        results: list[PGresult] = [] if into is None else into
         while parts:
             while pgconn.is_busy():
-                if self._poll_until(_INTERVAL_MS):
-                    pgconn.consume_input()
+                if self._poll_until(_INTERVAL_MS) and not go_on(pgconn, results):
+                    return results
             parts -= keep(results, pgconn.get_result())
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
@@ -117,9 +150,10 @@ class AsyncWire:
     What interrupts a task is its cancellation.
     """
 
-    def __init__(self, pgconn: PGconn) -> None:
-        self._pgconn = pgconn
-        self._arrival = Arrival(pgconn)
+    def __init__(self, conn: AsyncConnection[Any]) -> None:
+        self._pgconn = conn.pgconn
+        self._arrival = Arrival(conn.pgconn)
+        weakref.finalize(conn, self._arrival.close).atexit = False
 
     async def execute(
         self, conn: AsyncConnection[Any], statement: Statement, values: Sequence[Buffer | None]
@@ -130,12 +164,11 @@ class AsyncWire:
             pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
             if pgconn.flush():
                 return decisive(await conn.wait(generators.execute(pgconn)))
-            with arrival:
+            await arrival
+            pgconn.consume_input()
+            while pgconn.is_busy():
                 await arrival
                 pgconn.consume_input()
-                while pgconn.is_busy():
-                    await arrival
-                    pgconn.consume_input()
             result = pgconn.get_result()
             if result is None or pgconn.is_busy() or pgconn.get_result() is not None:
                 return await conn.wait(rest(pgconn, result))
@@ -146,21 +179,43 @@ class AsyncWire:
             _consume_notifies(pgconn, notify)
         return result
 
-    async def begin_and_execute(
-        self, conn: AsyncConnection[Any], begin: bytes, statement: Statement, values: Sequence[Buffer | None]
-    ) -> PGresult:
-        """Begin a transaction and run a prepared statement in it, in one round trip."""
+    async def execute_in_transaction(
+        self,
+        conn: AsyncConnection[Any],
+        how: Begin | None,
+        statement: Statement,
+        values: Sequence[Buffer | None],
+        *,
+        traced: bool,
+    ) -> tuple[PGresult, PGresult | None]:
+        """Run a prepared statement in one round trip with what begins its transaction, and what asks for its id.
+
+        Gives its result, and that of the question (None where it was not asked, or not answered for an error).
+        """
         pgconn = self._pgconn
         try:
-            send_begin(pgconn, begin, statement, values)
+            parts = send_in_transaction(pgconn, how, statement, values, traced=traced)
             if pgconn.flush():
                 await conn.wait(generators.send(pgconn))
-            results = await self._receive(3)
-            pgconn.exit_pipeline_mode()
+            results = await self._receive(parts)
+            leave_pipeline(pgconn)
         except BaseException as error:
             await arecover(conn, error)
             raise
-        return decisive(results[:-1])
+        asked = results.pop(-2) if traced and len(results) == parts else None
+        return decisive(results), asked
+
+    async def traced_commit(self, conn: AsyncConnection[Any], answers: list[PGresult]) -> None:
+        """Commit, with a question for the transaction's id before; the answers are kept as they come."""
+        pgconn = self._pgconn
+        try:
+            send_traced_commit(pgconn)
+            pgconn.flush()
+            await self._receive(3, answers)
+            leave_pipeline(pgconn)
+        except BaseException as error:
+            await arecover(conn, error)
+            raise
 
     async def command(self, conn: AsyncConnection[Any], text: bytes) -> PGresult:
         """Run a command without parameters."""
@@ -172,15 +227,15 @@ class AsyncWire:
             await arecover(conn, error)
             raise
 
-    async def _receive(self, parts: int) -> list[PGresult]:
+    async def _receive(self, parts: int, into: list[PGresult] | None = None) -> list[PGresult]:
         pgconn = self._pgconn
-        results: list[PGresult] = []
-        with self._arrival:
-            while parts:
-                while pgconn.is_busy():
-                    await self._arrival
-                    pgconn.consume_input()
-                parts -= keep(results, pgconn.get_result())
+        results: list[PGresult] = [] if into is None else into
+        while parts:
+            while pgconn.is_busy():
+                await self._arrival
+                if not go_on(pgconn, results):
+                    return results
+            parts -= keep(results, pgconn.get_result())
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
         return results
