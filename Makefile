@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test soak bench lint format clean
 
 # The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,19 +24,33 @@ demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL 
 test: .venv/installed  ## the whole test suite, on an embedded PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+soak: .venv/installed  ## the bank of tests/faults under random faults, five minutes in each isolation level
+	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/faults/test_bank.py -s
+
+.venv-bench/installed: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-bench/bin/python -m pip install --quiet --editable ".[all]" --requirement benchmarks/requirements.txt
+	@touch $@
+
+bench: .venv-bench/installed  ## rowsmith beside its peers: a table and a chart, in about six minutes
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
 lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and the queries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/async_to_sync.py --check
 	$(BIN)/rowsmith check
+	$(BIN)/python -m benchmarks.generate --check
 	$(BIN)/mypy
 	$(BIN)/pyright
 
 format: .venv/installed  ## format the code, and regenerate the twins and the typed module
 	$(BIN)/python tools/async_to_sync.py
 	$(BIN)/rowsmith generate
+	$(BIN)/python -m benchmarks.generate
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove the virtual environment and the caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

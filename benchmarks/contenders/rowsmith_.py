@@ -1,0 +1,128 @@
+"""rowsmith, with the typed modules that it generates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import psycopg
+
+import rowsmith
+from benchmarks import data, dataclass_queries, pydantic_queries
+from benchmarks.contenders.contender import POOL, Contender, LeftOutError, drained
+from rowsmith import Database, Settings
+
+
+def _database(url: str) -> Database:
+    return Database(
+        Settings(
+            database_url=url,
+            min_connections=POOL,
+            max_connections=POOL,
+            app_env="production",  # no line in the log for each query, as with the others
+            _env_file=None,
+        )
+    )
+
+
+class _Rowsmith(Contender):
+    queries: ClassVar[Any]
+
+    def open(self) -> None:
+        self._conn = psycopg.connect(self.url, autocommit=True)
+        self._db = _database(self.url)
+        self._events = data.events()
+
+    def close(self) -> None:
+        self._conn.close()
+        self._db.close()
+
+    def look_up(self, key: UUID) -> Any:
+        return self.queries.get_user(self._conn, id=key)
+
+    def read(self, most: int) -> Any:
+        return self.queries.list_users(self._conn, most=most)
+
+    def create(self, email: str, name: str) -> Any:
+        return self.queries.create_user(self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH)
+
+    def transact(self, key: UUID) -> Any:
+        queries = self.queries
+        with self._db.transaction() as conn:
+            before = queries.get_user(conn, id=key)
+            queries.record_event(conn, user_id=key, event_type="page_view", event_name="Page 1")
+            return before, queries.get_user(conn, id=key)
+
+    def look_up_pooled(self, key: UUID) -> Any:
+        with self._db.connection() as conn:
+            return self.queries.get_user(conn, id=key)
+
+    def stream(self) -> tuple[int, Any]:
+        with self._db.transaction() as conn:
+            return drained(self.queries.list_users_tenfold.stream(conn))
+
+
+class RowsmithDataclass(_Rowsmith):
+    """A generated module of dataclasses; `Database` for the pool; `copy_rows` for the bulk insert."""
+
+    name = "rowsmith, dataclass"
+    imports = "import rowsmith"
+    queries = dataclass_queries.queries
+
+    def load(self) -> int:
+        copy_rows: Callable[..., int] | None = getattr(rowsmith, "copy_rows", None)
+        if copy_rows is None:
+            raise LeftOutError("not available yet")
+        return copy_rows(self._conn, "analytics_events", self._events, columns=data.EVENT_FIELDS)
+
+
+class RowsmithPydantic(_Rowsmith):
+    """The same of pydantic models."""
+
+    name = "rowsmith, pydantic"
+    queries = pydantic_queries.queries
+
+
+class RowsmithAsync(Contender):
+    """The module of dataclasses, on an AsyncConnection."""
+
+    name = "rowsmith async, dataclass"
+    asynchronous = True
+
+    async def open(self) -> None:
+        self._conn = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+        self._db = _database(self.url)
+
+    async def close(self) -> None:
+        await self._conn.close()
+        await self._db.aclose()
+
+    async def look_up(self, key: UUID) -> Any:
+        return await dataclass_queries.queries.get_user(self._conn, id=key)
+
+    async def read(self, most: int) -> Any:
+        return await dataclass_queries.queries.list_users(self._conn, most=most)
+
+    async def create(self, email: str, name: str) -> Any:
+        return await dataclass_queries.queries.create_user(
+            self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH
+        )
+
+    async def transact(self, key: UUID) -> Any:
+        queries = dataclass_queries.queries
+        async with self._db.transaction() as conn:
+            before = await queries.get_user(conn, id=key)
+            await queries.record_event(conn, user_id=key, event_type="page_view", event_name="Page 1")
+            return before, await queries.get_user(conn, id=key)
+
+    async def look_up_pooled(self, key: UUID) -> Any:
+        async with self._db.connection() as conn:
+            return await dataclass_queries.queries.get_user(conn, id=key)
+
+    async def stream(self) -> tuple[int, Any]:
+        count, last = 0, None
+        async with self._db.transaction() as conn:
+            async for user in dataclass_queries.queries.list_users_tenfold.stream(conn):
+                count, last = count + 1, user
+        return count, last

@@ -1,0 +1,59 @@
+"""Write the typed modules of rowsmith's contenders: one of dataclasses, one of pydantic models, of the same queries.
+
+`rowsmith generate` writes one module of a project; this is the same, for two.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import get_args
+
+from rowsmith.compiler import findings
+from rowsmith.compiler.check import Report
+from rowsmith.compiler.generation import preventing, staleness
+from rowsmith.compiler.project import Models, Project, QueryFolder
+from rowsmith.compiler.render import render, write_module
+from rowsmith.compiler.workbench import Workbench
+
+FOLDER = Path(__file__).parent
+PROJECT = Project(
+    root=FOLDER.parent,
+    query_folders=(QueryFolder(FOLDER / "sql"),),
+    migrations=(FOLDER.parent / "migrations",),
+    output=None,
+    models="dataclass",
+    types={},
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0; 1 where a query is wrong or, with --check, a module is stale."""
+    with Workbench() as workbench:
+        report = workbench.examiner(PROJECT.migrations).examine(PROJECT)
+    faults = [findings.render(finding) for finding in preventing(report)]
+    for models in get_args(Models) if not faults else ():
+        output = FOLDER / f"{models}_queries.py"
+        text = _module(report, output, models)
+        if "--check" not in arguments:
+            write_module(output, text)
+        elif staleness(output, text):
+            faults.append(f"{output.name} is stale: run `python -m benchmarks.generate`")
+    sys.stderr.writelines(f"{fault}\n" for fault in faults)
+    return 1 if faults else 0
+
+
+def _module(report: Report, output: Path, models: Models) -> str:
+    return render(
+        report.descriptions,
+        report.types,
+        output=output,
+        folders={"": FOLDER / "sql"},
+        root=PROJECT.root,
+        models=models,
+        first_party=frozenset({"rowsmith"}),  # it is, to this repository's linter
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

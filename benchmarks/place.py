@@ -1,0 +1,44 @@
+"""Where the benchmark runs: an embedded server of its own, with blueprint's schema and the data of `data`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from benchmarks import data
+from rowsmith import Settings, migrations
+from rowsmith.programs import find_binaries
+from rowsmith.scratch import create_database
+from rowsmith.server import temporary_server
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_OPTIONS = {
+    "max_connections": "200",  # every contender keeps a pool
+    "timezone": "UTC",
+    "shared_buffers": "512MB",  # so that every page stays in memory
+    "autovacuum": "off",  # it would take one of the cores now and then; workloads that write clean up behind themselves
+    "jit": "off",
+}
+
+
+@contextmanager
+def place() -> Generator[str]:
+    """The URL of the filled database, on a server that is gone at the end of the block."""
+    with temporary_server(find_binaries(), options=_OPTIONS) as server:
+        url = create_database(server.url(), "benchmark")
+        migrations.apply(Settings(database_url=url, migration_database_url=url, _env_file=None), [_MIGRATIONS])
+        with psycopg.connect(url, autocommit=True) as conn:
+            _fill(conn)
+        yield url
+
+
+def _fill(conn: psycopg.Connection) -> None:
+    names = SQL(", ").join(map(Identifier, [*data.USER_FIELDS, "password_hash"]))
+    with conn.cursor() as cursor, cursor.copy(SQL("COPY users ({}) FROM STDIN").format(names)) as copy:
+        for user in data.users():
+            copy.write_row((*user, data.PASSWORD_HASH))
+    conn.execute("VACUUM (ANALYZE) users")

@@ -1,0 +1,40 @@
+-- The queries under test, over blueprint's schema.
+
+-- name: get_user(id)^
+-- record_class: User
+-- One user by key.
+SELECT id, email, name, language, email_verified, is_active, created_at
+FROM users
+WHERE id = :id;
+
+-- name: list_users(most)
+-- record_class: User
+-- The first users, by key.
+SELECT id, email, name, language, email_verified, is_active, created_at
+FROM users
+ORDER BY id
+LIMIT :most;
+
+-- name: create_user(email, name, password_hash)<!
+-- record_class: User
+-- A new user, with the columns that the server fills in.
+INSERT INTO users (email, name, password_hash)
+VALUES (:email, :name, :password_hash)
+RETURNING id, email, name, language, email_verified, is_active, created_at;
+
+-- name: record_event(user_id, event_type, event_name)!
+-- The statement that writes, in the transaction of three.
+INSERT INTO analytics_events (user_id, event_type, event_name)
+VALUES (:user_id, :event_type, :event_name);
+
+-- name: list_users_tenfold()
+-- record_class: User
+-- Every user ten times over: a million rows, to be streamed.
+SELECT id, email, name, language, email_verified, is_active, created_at
+FROM users
+CROSS JOIN generate_series(1, 10) AS copy;
+
+-- name: record_events(user_id, event_type, event_name, occurred_at)*!
+-- The bulk insert of those who have no COPY.
+INSERT INTO analytics_events (user_id, event_type, event_name, occurred_at)
+VALUES (:user_id, :event_type, :event_name, :occurred_at);

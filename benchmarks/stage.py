@@ -1,0 +1,71 @@
+"""The stage: every contender that takes part, connected, and one event loop for those that are asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from benchmarks.contenders.aiosql_ import Aiosql
+from benchmarks.contenders.asyncpg_ import Asyncpg
+from benchmarks.contenders.contender import Contender
+from benchmarks.contenders.floor import Floor
+from benchmarks.contenders.psycopg_ import PsycopgAsync, PsycopgDataclass, PsycopgPydantic, PsycopgTuples
+from benchmarks.contenders.rowsmith_ import RowsmithAsync, RowsmithDataclass, RowsmithPydantic
+from benchmarks.contenders.sqlalchemy_ import SqlalchemyCore, SqlalchemyOrm
+from benchmarks.contenders.sqlspec_ import Sqlspec
+
+CONTENDERS: Sequence[type[Contender]] = (
+    Floor,
+    RowsmithDataclass,
+    RowsmithPydantic,
+    PsycopgTuples,
+    PsycopgDataclass,
+    PsycopgPydantic,
+    Aiosql,
+    SqlalchemyCore,
+    SqlalchemyOrm,
+    Sqlspec,
+    RowsmithAsync,
+    PsycopgAsync,
+    Asyncpg,
+)
+"""In the order of the tables."""
+
+
+class Stage:
+    """The contenders on one database, and a connection of the benchmark's own. A context manager."""
+
+    def __init__(self, url: str, contenders: Sequence[type[Contender]] = CONTENDERS) -> None:
+        self.url = url
+        self.contenders = [contender(url) for contender in contenders]
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self.conn: psycopg.Connection[TupleRow] = psycopg.connect(self.url, autocommit=True)
+        for contender in self.contenders:
+            self.call(contender, contender.open)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for contender in self.contenders:
+            with suppress(Exception):  # the server goes in a moment, and takes with it what is left
+                self.call(contender, contender.close)
+        self.conn.close()
+        self._loop.close()
+
+    def call(self, contender: Contender, method: Callable[..., Any], *arguments: Any) -> Any:
+        """What the contender's method gives, awaited where it is a coroutine function."""
+        result = method(*arguments)
+        return self.wait(result) if contender.asynchronous else result
+
+    def wait(self, awaitable: Awaitable[Any]) -> Any:
+        """The result of an awaitable, on the stage's event loop."""
+        return self._loop.run_until_complete(awaitable)

@@ -1,0 +1,28 @@
+"""The statements of `sql/` as text, for the contenders that do not read query files: `$1` here, `%s` for psycopg.
+
+Keys of `STATEMENTS` are the names of the queries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.dataclass_queries import queries
+
+_NAMES = ("get_user", "list_users", "create_user", "record_event", "record_events", "list_users_tenfold")
+
+
+def _text(name: str) -> str:
+    query: Any = getattr(queries, name)
+    return str(query.sql)
+
+
+def percent(statement: str) -> str:
+    """With `%s` for each parameter. They stand in the text in the order of their numbers, each once."""
+    for number in range(9, 0, -1):
+        statement = statement.replace(f"${number}", "%s")
+    return statement
+
+
+STATEMENTS = {name: _text(name) for name in _NAMES}
+EVENTS_COPY = b"COPY analytics_events (user_id, event_type, event_name, occurred_at) FROM STDIN"

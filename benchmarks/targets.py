@@ -1,0 +1,79 @@
+"""What rowsmith has promised, as ratios of client CPU time measured in one run, and whether it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.figures import Outcome, Spread
+
+FLOOR = "floor: libpq, no decoding"
+DATACLASS, PYDANTIC, ASYNC = "rowsmith, dataclass", "rowsmith, pydantic", "rowsmith async, dataclass"
+STREAMING = (DATACLASS, PYDANTIC)
+STREAM_MEGABYTES = 64
+
+
+@dataclass(frozen=True)
+class Target:
+    """A contender's client CPU per operation is at most `limit` times that of another."""
+
+    workload: str
+    contender: str
+    limit: float
+    base: str
+
+
+TARGETS = (
+    Target("lookup", DATACLASS, 1.45, FLOOR),
+    Target("lookup", DATACLASS, 0.45, "aiosql, dataclass"),
+    Target("lookup", DATACLASS, 0.6, "asyncpg, dataclass"),
+    Target("lookup", PYDANTIC, 1.6, FLOOR),
+    Target("lookup", PYDANTIC, 0.5, "psycopg, pydantic"),
+    Target("lookup", ASYNC, 0.65, "asyncpg, dataclass"),
+    Target("read-1000", DATACLASS, 1.35, "psycopg, tuples"),
+    Target("read-1000", PYDANTIC, 0.5, "psycopg, pydantic"),
+    Target("transaction", DATACLASS, 0.5, "psycopg, dataclass"),
+    Target("bulk", DATACLASS, 1.15, "psycopg, dataclass"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target and what became of it."""
+
+    what: str
+    limit: str
+    measured: Spread | None
+    """None where rowsmith does not do that yet."""
+    unit: str
+    met: bool
+
+
+def verdicts(outcomes: Mapping[str, Outcome], titles: Mapping[str, str]) -> list[Verdict]:
+    """On the targets of the workloads that were measured; `titles` are theirs, by name."""
+    found = [_verdict(target, outcomes[target.workload], titles) for target in TARGETS if target.workload in outcomes]
+    if "stream" in outcomes:
+        found += [_memory(contender, outcomes["stream"], titles) for contender in STREAMING]
+    return found
+
+
+def _verdict(target: Target, outcome: Outcome, titles: Mapping[str, str]) -> Verdict:
+    ratio = outcome.ratio(target.contender, target.base) if target.contender in outcome.rounds else None
+    return Verdict(
+        what=f"{titles[target.workload]}: {target.contender} / {target.base}",
+        limit=f"{target.limit:.2f}",
+        measured=ratio,
+        unit="",
+        met=ratio is not None and ratio.median <= target.limit,
+    )
+
+
+def _memory(contender: str, outcome: Outcome, titles: Mapping[str, str]) -> Verdict:
+    memory = outcome.spread(contender, "memory") if contender in outcome.rounds else None
+    return Verdict(
+        what=f"{titles['stream']}: {contender}, memory above the start",
+        limit=f"under {STREAM_MEGABYTES} MB",
+        measured=memory,
+        unit=" MB",
+        met=memory is not None and memory.high < STREAM_MEGABYTES,
+    )
