@@ -146,12 +146,6 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         session_of(self).touched = True
         return super()._start_query()
 
-    def _deallocate(self, name: bytes | None) -> PQGen[None]:
-        # psycopg's own way to give up prepared statements; with no name it takes those of the session as well.
-        if name is None:
-            session_of(self).forget_all()
-        return super()._deallocate(name)
-
     def _check_outside_block(self, what: str) -> None:
         if self.in_block:
             raise psycopg.ProgrammingError(

@@ -29,7 +29,7 @@ from rowsmith.queries.protocol import (
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.queries.wire import Wire
+from rowsmith.queries.wire import Wire, recover
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
@@ -48,10 +48,9 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
     ResultShapeError where the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
-    given, again, lock = _ELSEWHERE, False, conn.lock
+    given, again = _ELSEWHERE, False
     try:
-        lock.acquire()
-        try:
+        with conn.lock:
             while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
                 data := statement.dump(values)
             ) is not None:
@@ -63,22 +62,18 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
                     if trace is not None or bound.touches or status == _COMMAND_OK:
-                        session.note(bound, result)
+                        session.note(bound, result, conn)
                     given = statement.read(result)
                     break
-                error = error_of(session.pgconn, result)
-                if not is_outdated(error):
-                    raise error
-                session.forget(bound)
-                if again or not _undone(conn, session, begin):
-                    raise error
+                _renew(bound, conn, session, statement, error_of(session.pgconn, result), begin, again=again)
                 again = True
-        finally:
-            lock.release()
         if given is _ELSEWHERE:
             given = _by_cursor(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
+        raise
+    except BaseException as interruption:
+        recover(conn, interruption)  # where it came in the midst of psycopg's own code
         raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
@@ -99,6 +94,29 @@ def _in_transaction(
     if trace is not None and asked is not None:
         trace.transaction_id = transaction_id(asked)
     return result
+
+
+def _renew(
+    bound: BoundQuery,
+    conn: Connection[Any],
+    session: Session[Wire],
+    statement: Statement,
+    *,
+    error: psycopg.Error,
+    begin: Begin | None,
+    again: bool,
+) -> None:
+    """Give a statement up, to be prepared anew and run again. Raises the error where that would not help.
+
+    It does not help `again`, nor in a transaction that the error has ended.
+    """
+    session.forget(bound, error)
+    if again or not is_outdated(error) or not _undone(conn, session, begin):
+        raise error
+    if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # then the server still has it
+        begin, session.begin = session.begin, None
+        conn.wait(command(session.pgconn, b"DEALLOCATE " + statement.name))
+        session.begin = begin
 
 
 def _undone(conn: Connection[Any], session: Session[Wire], begin: Begin | None) -> bool:

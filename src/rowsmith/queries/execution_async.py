@@ -28,7 +28,7 @@ from rowsmith.queries.protocol import (
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.queries.wire import AsyncWire
+from rowsmith.queries.wire import AsyncWire, arecover
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
@@ -49,10 +49,9 @@ async def execute_async(
     ResultShapeError where the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
-    given, again, lock = _ELSEWHERE, False, conn.lock
+    given, again = _ELSEWHERE, False
     try:
-        await lock.acquire()
-        try:
+        async with conn.lock:
             while (
                 statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)
             ) is not None and (data := statement.dump(values)) is not None:
@@ -64,22 +63,20 @@ async def execute_async(
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
                     if trace is not None or bound.touches or status == _COMMAND_OK:
-                        session.note(bound, result)
+                        session.note(bound, result, conn)
                     given = statement.read(result)
                     break
-                error = error_of(session.pgconn, result)
-                if not is_outdated(error):
-                    raise error
-                session.forget(bound)
-                if again or not await _undone_async(conn, session, begin):
-                    raise error
+                await _renew_async(
+                    bound, conn, session, statement, error_of(session.pgconn, result), begin, again=again
+                )
                 again = True
-        finally:
-            lock.release()
         if given is _ELSEWHERE:
             given = await _by_cursor_async(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
+        raise
+    except BaseException as interruption:
+        await arecover(conn, interruption)  # where it came in the midst of psycopg's own code
         raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
@@ -100,6 +97,29 @@ async def _in_transaction_async(
     if trace is not None and asked is not None:
         trace.transaction_id = transaction_id(asked)
     return result
+
+
+async def _renew_async(
+    bound: BoundQuery,
+    conn: AsyncConnection[Any],
+    session: Session[AsyncWire],
+    statement: Statement,
+    *,
+    error: psycopg.Error,
+    begin: Begin | None,
+    again: bool,
+) -> None:
+    """Give a statement up, to be prepared anew and run again. Raises the error where that would not help.
+
+    It does not help `again`, nor in a transaction that the error has ended.
+    """
+    session.forget(bound, error)
+    if again or not is_outdated(error) or not await _undone_async(conn, session, begin):
+        raise error
+    if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # then the server still has it
+        begin, session.begin = session.begin, None
+        await conn.wait(command(session.pgconn, b"DEALLOCATE " + statement.name))
+        session.begin = begin
 
 
 async def _undone_async(conn: AsyncConnection[Any], session: Session[AsyncWire], begin: Begin | None) -> bool:

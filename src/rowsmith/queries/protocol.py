@@ -17,6 +17,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from rowsmith.queries.statement import Statement
 
 _SAVEPOINT = b"rowsmith_prepare"
+_OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
 TRANSACTION_ID = b"SELECT pg_current_xact_id_if_assigned()"
 
 
@@ -194,14 +195,16 @@ def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:
 
 
 def is_outdated(error: psycopg.Error) -> bool:
-    """Whether the server does not have a prepared statement any more, or cannot run it as it was described.
+    """Whether an error may come from how a statement was prepared, while the same text, prepared now, runs.
 
-    Both are found before anything of the statement runs. 0A000 has other meanings too; the one in question comes from
-    RevalidateCachedQuery (PostgreSQL's plancache.c).
+    The server does not have it any more (26000), or analyses it anew because a table or a type has changed, and does
+    not get by with the types that its parameters have (class 42, XX000), or gives another result (0A000, which has
+    other meanings too; this one comes from RevalidateCachedQuery of PostgreSQL's plancache.c). All of that is before
+    anything of the statement runs, unless a function that it calls says the same of its own statements.
     """
-    if isinstance(error, errors.InvalidSqlStatementName):
-        return True
-    return isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
+    if isinstance(error, errors.FeatureNotSupported):
+        return error.diag.source_function == "RevalidateCachedQuery"
+    return error.sqlstate in _OUTDATED
 
 
 def _checked(pgconn: PGconn, results: Sequence[PGresult]) -> PGresult:

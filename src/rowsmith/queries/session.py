@@ -9,12 +9,14 @@ import weakref
 from itertools import count
 from typing import Any, Generic, TypeVar, cast, overload
 
+import psycopg
 from psycopg import AsyncConnection, BaseConnection, Connection
+from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.protocol import Begin, is_plain, wrote
+from rowsmith.queries.protocol import Begin, is_outdated, is_plain, wrote
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.queries.wire import AsyncWire, Wire
 
@@ -58,10 +60,13 @@ class Session(Generic[_W]):
         self._numbers = count()
         self._adopt_adapters(conn)
 
-    def note(self, bound: BoundQuery, result: PGresult) -> None:
+    def note(self, bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> None:
         """Note what a statement that went well may have left: traces in the session, rows of the transaction."""
         if bound.touches or not is_plain(result):
             self.touched = True
+            if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
+                self.forget_all()
+                conn._prepared.clear()  # what psycopg has prepared is gone as well
         if self.trace is not None and (bound.writes or wrote(result)):
             self.trace.wrote = bound.writes = True
 
@@ -78,9 +83,12 @@ class Session(Generic[_W]):
         """A statement that gives the query's rows and is not the query itself."""
         return Statement(name, description, bound, self._link)
 
-    def forget(self, bound: BoundQuery) -> None:
-        """Drop a statement that the server does not have any more, or has in another form."""
-        self._statements.pop(bound, None)
+    def forget(self, bound: BoundQuery, error: psycopg.Error) -> None:
+        """Drop what the server does not have any more, or has in another form, by the error that it gave."""
+        if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+            self.forget_all()  # where one is gone, something has given up all
+        elif is_outdated(error):
+            self._statements.pop(bound, None)
 
     def forget_all(self) -> None:
         """Drop every statement: the server was told to."""
@@ -143,5 +151,24 @@ def session_of(conn: Connection[Any] | AsyncConnection[Any]) -> Session[Any]:
     attributes = conn.__dict__
     if SESSION not in attributes:
         wire = Wire(conn) if isinstance(conn, Connection) else AsyncWire(conn)
-        attributes[SESSION] = Session[Any](conn, wire)
+        session = Session[Any](conn, wire)
+        if attributes.setdefault(SESSION, session) is session:  # and not that of another thread
+            _watch_deallocation(conn, session)
     return cast("Session[Any]", attributes[SESSION])
+
+
+def _watch_deallocation(conn: BaseConnection[Any], session: Session[Any]) -> None:
+    """Hear of it when psycopg gives up all prepared statements of a connection, which takes those of the session too.
+
+    It does that after a rollback or a DROP, if it had prepared any; there is nothing else that tells.
+    """
+    reference, heard = weakref.ref(conn), weakref.ref(session)
+
+    def deallocate(name: bytes | None) -> PQGen[None]:
+        conn, session = reference(), heard()
+        if name is None and session is not None:
+            session.forget_all()
+        if conn is not None:
+            yield from type(conn)._deallocate(conn, name)
+
+    conn.__dict__["_deallocate"] = deallocate
