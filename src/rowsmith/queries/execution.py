@@ -65,7 +65,9 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
                         session.note(bound, result, conn)
                     given = statement.read(result)
                     break
-                _renew(bound, conn, session, statement, error_of(session.pgconn, result), begin, again=again)
+                _renew(
+                    bound, conn, session, statement, error=error_of(session.pgconn, result), begin=begin, again=again
+                )
                 again = True
         if given is _ELSEWHERE:
             given = _by_cursor(bound, conn, session, values)

@@ -67,7 +67,7 @@ async def execute_async(
                     given = statement.read(result)
                     break
                 await _renew_async(
-                    bound, conn, session, statement, error_of(session.pgconn, result), begin, again=again
+                    bound, conn, session, statement, error=error_of(session.pgconn, result), begin=begin, again=again
                 )
                 again = True
         if given is _ELSEWHERE:
