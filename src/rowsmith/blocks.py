@@ -169,7 +169,7 @@ class TransactionBlock:
         """Carry out how the block ends; the tag of the last command."""
         trace = session_of(self._conn).trace
         if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            return commit(self._conn, self._pool, trace)
+            return commit(self._conn, self._pool, trace, read_only=self._options.read_only)
         return _run(self._conn, *end.commands)
 
     def _ending(self, depth: int, *, failed: bool) -> Ending:

@@ -168,7 +168,7 @@ class AsyncTransactionBlock:
         """Carry out how the block ends; the tag of the last command."""
         trace = session_of(self._conn).trace
         if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            return await commit_async(self._conn, self._pool, trace)
+            return await commit_async(self._conn, self._pool, trace, read_only=self._options.read_only)
         return await _run(self._conn, *end.commands)
 
     def _ending(self, depth: int, *, failed: bool) -> Ending:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from time import monotonic
 
 import psycopg
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowsmith.concurrency import sleep
@@ -21,8 +23,9 @@ from rowsmith.connections import PooledConnection
 from rowsmith.deadlines import CURRENT, until
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool import Pool
-from rowsmith.queries.protocol import TRANSACTION_ID, command_tag, decisive, transaction_id
+from rowsmith.queries.protocol import TRANSACTION_ID, Mark, command_tag, decisive, mark
 from rowsmith.queries.session import Trace, session_of
+from rowsmith.transactions import COMMIT
 
 logger = logging.getLogger("rowsmith.transactions")
 
@@ -33,35 +36,45 @@ _PATIENCE_SECONDS = 0.5
 _PAUSE_SECONDS = 0.05
 
 
-def commit(conn: PooledConnection, pool: Pool, trace: Trace) -> str:
+def commit(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool) -> str:
     """Commit; the command tag, ROLLBACK where the server had aborted the transaction.
 
     Where the connection is lost meanwhile, it is found out what became of the transaction: one that was committed
-    returns normally. Raises ConnectionLostError where it was not, CommitUnknownError where that cannot be told, and
-    psycopg.Error for what the server says to COMMIT.
+    returns normally, and so does one that wrote nothing. Raises ConnectionLostError where it was not committed,
+    CommitUnknownError where that cannot be told, and psycopg.Error for what the server says to COMMIT.
     """
-    seconds = pool.settings.pool_timeout / 1000
     deadline = CURRENT.get()
-    end = monotonic() + seconds if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)
-    with until(end):
-        if trace.transaction_id is None and (trace.wrote or session_of(conn).touched):
-            trace.transaction_id = _ask(conn)
+    with until(None if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)):
+        if not trace.identified and not read_only and (trace.wrote or session_of(conn).touched):
+            trace.mark = _ask(conn)
         answers: list[PGresult] = []
         try:
-            _send(conn, trace, answers)
+            _send(conn, trace, answers, read_only=read_only)
+            _learn(trace, answers)
             return command_tag(conn.pgconn, decisive(answers))
         except (psycopg.OperationalError, TimeoutError) as error:
-            if not conn.closed:
+            # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
+            if not conn.closed and not isinstance(error, TimeoutError):
                 raise
-            if trace.transaction_id is None and answers:
-                trace.transaction_id = transaction_id(answers[0])
-                if trace.transaction_id is None:
-                    return "COMMIT"  # of nothing: without an id nothing was written
-            _resolve(pool, trace.transaction_id, error, end)
-            return "COMMIT"
+            _learn(trace, answers)
+            if not read_only and (trace.mark is None or trace.identified):
+                _resolve(pool, trace.mark, error)
+            return COMMIT.decode()
 
 
-def _ask(conn: PooledConnection) -> int | None:
+def _learn(trace: Trace, answers: Sequence[PGresult]) -> None:
+    """What came back together with a COMMIT. Raises ConnectionLostError where it was not reached."""
+    if trace.mark is not None or not answers:
+        return
+    if answers[0].status == ExecStatus.FATAL_ERROR:
+        raise ConnectionLostError("the session was ended before COMMIT: nothing was committed")
+    trace.mark = mark(answers[0])
+    if trace.identified:
+        for bound in trace.selects:
+            bound.writes = True  # one of them does, and from now on the id is asked for with it
+
+
+def _ask(conn: PooledConnection) -> Mark | None:
     try:
         with conn.lock:
             result = session_of(conn).wire.command(conn, TRANSACTION_ID)
@@ -70,24 +83,31 @@ def _ask(conn: PooledConnection) -> int | None:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error
-    return transaction_id(result)
+    return mark(result)
 
 
-def _send(conn: PooledConnection, trace: Trace, answers: list[PGresult]) -> None:
+def _send(conn: PooledConnection, trace: Trace, answers: list[PGresult], *, read_only: bool) -> None:
     with conn.lock:
         wire = session_of(conn).wire
-        if trace.transaction_id is None and not trace.wrote:
+        if trace.mark is None and not read_only:
             wire.traced_commit(conn, answers)
         else:
-            answers.append(wire.command(conn, b"COMMIT"))
+            answers.append(wire.command(conn, COMMIT))
 
 
-def _resolve(pool: Pool, xid: int | None, error: Exception, end: float) -> None:
-    """Return where the transaction was committed. Raises ConnectionLostError or CommitUnknownError."""
-    status = None if xid is None else _status(pool, xid, end)
+def _resolve(pool: Pool, trace: Mark | None, error: Exception) -> None:
+    """Return where the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
+    deadline = CURRENT.get()
+    seconds = pool.settings.pool_timeout / 1000
+    end = monotonic() + seconds if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)
+    with until(end):
+        status = None if trace is None else _status(pool, trace, end)
+    xid = None if trace is None else trace.transaction_id
     logger.warning("COMMIT resolved: %s (transaction %s)", status or "unknown", xid)
     if status == "committed":
         return
+    if status == "aborted" and isinstance(error, TimeoutError):
+        raise error
     if status == "aborted":
         raise ConnectionLostError(
             "the connection was lost while COMMIT ran, and the server rolled back: nothing was committed"
@@ -99,34 +119,58 @@ def _resolve(pool: Pool, xid: int | None, error: Exception, end: float) -> None:
     ) from error
 
 
-def _status(pool: Pool, xid: int, end: float) -> str | None:
-    """How the transaction ended; None where that cannot be told in time."""
+def _status(pool: Pool, trace: Mark, end: float) -> str | None:
+    """How the transaction ended, `committed` or `aborted`; None where that cannot be told in time."""
     patience = monotonic() + _PATIENCE_SECONDS
     while monotonic() < end:
         try:
             with pool.direct_connection() as conn:
-                status = _asked_status(conn, xid)
-                if status != "in progress":
-                    return status
-                if monotonic() > patience:
-                    _end_process(conn, xid)
-        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedFunction):
-            return None  # an id that the server has not given yet: it is another server, or one that was put back
-        except (psycopg.OperationalError, TimeoutError):
-            pass  # not there yet
+                status = _asked_status(conn, trace, end_it=monotonic() > patience)
+        except psycopg.errors.InsufficientPrivilege:
+            return None
+        except (psycopg.Error, TimeoutError):
+            status = "in progress"  # the server is not there yet
+        if status != "in progress":
+            return status
         sleep(_PAUSE_SECONDS * random.uniform(1, 4))  # noqa: S311 - a pause is no secret
     return None
 
 
-def _asked_status(conn: PooledConnection, xid: int) -> str | None:
-    row = (conn.execute("SELECT pg_xact_status(%s::text::xid8)", [str(xid)], prepare=False)).fetchone()
-    return None if row is None else row[0]
+def _asked_status(conn: PooledConnection, trace: Mark, *, end_it: bool) -> str | None:
+    """What became of the transaction, as far as the server can say it of that very one.
+
+    A server that crashes forgets the ids that it gave since its last flush, and gives them again; after a failover the
+    new primary may do the same. The checkpoint at the end of the recovery, the only one whose REDO point is its own
+    place, tells up to where they were known: below, the id is still that transaction's; above, nothing was left of it.
+    """
+    xid = str(trace.transaction_id)
+    facts = (conn.execute(_FACTS, {"xid": xid, "at": trace.at}, prepare=False)).fetchone()
+    timeline, crashed, first, known = facts or ("", True, False, False)
+    if timeline == trace.timeline and crashed and first and not known:
+        return "aborted"
+    own = timeline == trace.timeline and (not crashed or (first and known))
+    try:
+        row = (conn.execute("SELECT pg_xact_status(%s::text::xid8)", [xid], prepare=False)).fetchone()
+        status = row[0] if row else None
+    except psycopg.errors.InvalidParameterValue:  # an id that was not given yet, so that nothing is left of it
+        return "aborted" if timeline == trace.timeline else None
+    if status == "in progress" and own and end_it:
+        conn.execute(_END, {"xid": xid, "pid": trace.process}, prepare=False)
+    return status if own or status == "aborted" else None
 
 
-def _end_process(conn: PooledConnection, xid: int) -> None:
-    """End the server process that still works for the connection that is gone; either way its transaction ends."""
-    conn.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %s::text::xid",
-        [str(xid & 0xFFFFFFFF)],
-        prepare=False,
-    )
+_FACTS = """
+    SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+           pg_stat_get_bgwriter_stat_reset_time() > %(at)s::timestamptz,
+           redo_lsn = checkpoint_lsn
+               AND checkpoint_time >= date_trunc('second', pg_stat_get_bgwriter_stat_reset_time()),
+           %(xid)s::numeric < split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric
+    FROM pg_control_checkpoint()
+"""
+"""The timeline; whether the server crashed since (statistics begin anew with the recovery: manual, "The Cumulative
+Statistics System"); whether its last checkpoint is the one at the end of the recovery; whether that knows the id."""
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = %(pid)s AND backend_xid = (%(xid)s::text::numeric %% 4294967296)::text::xid
+"""
+"""Ends the server process that still works for the connection that is gone; either way its transaction ends."""

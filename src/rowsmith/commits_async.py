@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from time import monotonic
 
 import psycopg
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowsmith.concurrency import asleep
@@ -20,8 +22,9 @@ from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.deadlines import CURRENT, until
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool_async import AsyncPool
-from rowsmith.queries.protocol import TRANSACTION_ID, command_tag, decisive, transaction_id
+from rowsmith.queries.protocol import TRANSACTION_ID, Mark, command_tag, decisive, mark
 from rowsmith.queries.session import Trace, session_of
+from rowsmith.transactions import COMMIT
 
 logger = logging.getLogger("rowsmith.transactions")
 
@@ -32,35 +35,45 @@ _PATIENCE_SECONDS = 0.5
 _PAUSE_SECONDS = 0.05
 
 
-async def commit_async(conn: AsyncPooledConnection, pool: AsyncPool, trace: Trace) -> str:
+async def commit_async(conn: AsyncPooledConnection, pool: AsyncPool, trace: Trace, *, read_only: bool) -> str:
     """Commit; the command tag, ROLLBACK where the server had aborted the transaction.
 
     Where the connection is lost meanwhile, it is found out what became of the transaction: one that was committed
-    returns normally. Raises ConnectionLostError where it was not, CommitUnknownError where that cannot be told, and
-    psycopg.Error for what the server says to COMMIT.
+    returns normally, and so does one that wrote nothing. Raises ConnectionLostError where it was not committed,
+    CommitUnknownError where that cannot be told, and psycopg.Error for what the server says to COMMIT.
     """
-    seconds = pool.settings.pool_timeout / 1000
     deadline = CURRENT.get()
-    end = monotonic() + seconds if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)
-    with until(end):
-        if trace.transaction_id is None and (trace.wrote or session_of(conn).touched):
-            trace.transaction_id = await _ask_async(conn)
+    with until(None if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)):
+        if not trace.identified and not read_only and (trace.wrote or session_of(conn).touched):
+            trace.mark = await _ask_async(conn)
         answers: list[PGresult] = []
         try:
-            await _send_async(conn, trace, answers)
+            await _send_async(conn, trace, answers, read_only=read_only)
+            _learn(trace, answers)
             return command_tag(conn.pgconn, decisive(answers))
         except (psycopg.OperationalError, TimeoutError) as error:
-            if not conn.closed:
+            # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
+            if not conn.closed and not isinstance(error, TimeoutError):
                 raise
-            if trace.transaction_id is None and answers:
-                trace.transaction_id = transaction_id(answers[0])
-                if trace.transaction_id is None:
-                    return "COMMIT"  # of nothing: without an id nothing was written
-            await _resolve_async(pool, trace.transaction_id, error, end)
-            return "COMMIT"
+            _learn(trace, answers)
+            if not read_only and (trace.mark is None or trace.identified):
+                await _resolve_async(pool, trace.mark, error)
+            return COMMIT.decode()
 
 
-async def _ask_async(conn: AsyncPooledConnection) -> int | None:
+def _learn(trace: Trace, answers: Sequence[PGresult]) -> None:
+    """What came back together with a COMMIT. Raises ConnectionLostError where it was not reached."""
+    if trace.mark is not None or not answers:
+        return
+    if answers[0].status == ExecStatus.FATAL_ERROR:
+        raise ConnectionLostError("the session was ended before COMMIT: nothing was committed")
+    trace.mark = mark(answers[0])
+    if trace.identified:
+        for bound in trace.selects:
+            bound.writes = True  # one of them does, and from now on the id is asked for with it
+
+
+async def _ask_async(conn: AsyncPooledConnection) -> Mark | None:
     try:
         async with conn.lock:
             result = await session_of(conn).wire.command(conn, TRANSACTION_ID)
@@ -69,24 +82,31 @@ async def _ask_async(conn: AsyncPooledConnection) -> int | None:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error
-    return transaction_id(result)
+    return mark(result)
 
 
-async def _send_async(conn: AsyncPooledConnection, trace: Trace, answers: list[PGresult]) -> None:
+async def _send_async(conn: AsyncPooledConnection, trace: Trace, answers: list[PGresult], *, read_only: bool) -> None:
     async with conn.lock:
         wire = session_of(conn).wire
-        if trace.transaction_id is None and not trace.wrote:
+        if trace.mark is None and not read_only:
             await wire.traced_commit(conn, answers)
         else:
-            answers.append(await wire.command(conn, b"COMMIT"))
+            answers.append(await wire.command(conn, COMMIT))
 
 
-async def _resolve_async(pool: AsyncPool, xid: int | None, error: Exception, end: float) -> None:
-    """Return where the transaction was committed. Raises ConnectionLostError or CommitUnknownError."""
-    status = None if xid is None else await _status_async(pool, xid, end)
+async def _resolve_async(pool: AsyncPool, trace: Mark | None, error: Exception) -> None:
+    """Return where the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
+    deadline = CURRENT.get()
+    seconds = pool.settings.pool_timeout / 1000
+    end = monotonic() + seconds if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)
+    with until(end):
+        status = None if trace is None else await _status_async(pool, trace, end)
+    xid = None if trace is None else trace.transaction_id
     logger.warning("COMMIT resolved: %s (transaction %s)", status or "unknown", xid)
     if status == "committed":
         return
+    if status == "aborted" and isinstance(error, TimeoutError):
+        raise error
     if status == "aborted":
         raise ConnectionLostError(
             "the connection was lost while COMMIT ran, and the server rolled back: nothing was committed"
@@ -98,34 +118,58 @@ async def _resolve_async(pool: AsyncPool, xid: int | None, error: Exception, end
     ) from error
 
 
-async def _status_async(pool: AsyncPool, xid: int, end: float) -> str | None:
-    """How the transaction ended; None where that cannot be told in time."""
+async def _status_async(pool: AsyncPool, trace: Mark, end: float) -> str | None:
+    """How the transaction ended, `committed` or `aborted`; None where that cannot be told in time."""
     patience = monotonic() + _PATIENCE_SECONDS
     while monotonic() < end:
         try:
             async with pool.direct_connection() as conn:
-                status = await _asked_status_async(conn, xid)
-                if status != "in progress":
-                    return status
-                if monotonic() > patience:
-                    await _end_process_async(conn, xid)
-        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedFunction):
-            return None  # an id that the server has not given yet: it is another server, or one that was put back
-        except (psycopg.OperationalError, TimeoutError):
-            pass  # not there yet
+                status = await _asked_status_async(conn, trace, end_it=monotonic() > patience)
+        except psycopg.errors.InsufficientPrivilege:
+            return None
+        except (psycopg.Error, TimeoutError):
+            status = "in progress"  # the server is not there yet
+        if status != "in progress":
+            return status
         await asleep(_PAUSE_SECONDS * random.uniform(1, 4))  # noqa: S311 - a pause is no secret
     return None
 
 
-async def _asked_status_async(conn: AsyncPooledConnection, xid: int) -> str | None:
-    row = await (await conn.execute("SELECT pg_xact_status(%s::text::xid8)", [str(xid)], prepare=False)).fetchone()
-    return None if row is None else row[0]
+async def _asked_status_async(conn: AsyncPooledConnection, trace: Mark, *, end_it: bool) -> str | None:
+    """What became of the transaction, as far as the server can say it of that very one.
+
+    A server that crashes forgets the ids that it gave since its last flush, and gives them again; after a failover the
+    new primary may do the same. The checkpoint at the end of the recovery, the only one whose REDO point is its own
+    place, tells up to where they were known: below, the id is still that transaction's; above, nothing was left of it.
+    """
+    xid = str(trace.transaction_id)
+    facts = await (await conn.execute(_FACTS, {"xid": xid, "at": trace.at}, prepare=False)).fetchone()
+    timeline, crashed, first, known = facts or ("", True, False, False)
+    if timeline == trace.timeline and crashed and first and not known:
+        return "aborted"
+    own = timeline == trace.timeline and (not crashed or (first and known))
+    try:
+        row = await (await conn.execute("SELECT pg_xact_status(%s::text::xid8)", [xid], prepare=False)).fetchone()
+        status = row[0] if row else None
+    except psycopg.errors.InvalidParameterValue:  # an id that was not given yet, so that nothing is left of it
+        return "aborted" if timeline == trace.timeline else None
+    if status == "in progress" and own and end_it:
+        await conn.execute(_END, {"xid": xid, "pid": trace.process}, prepare=False)
+    return status if own or status == "aborted" else None
 
 
-async def _end_process_async(conn: AsyncPooledConnection, xid: int) -> None:
-    """End the server process that still works for the connection that is gone; either way its transaction ends."""
-    await conn.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = %s::text::xid",
-        [str(xid & 0xFFFFFFFF)],
-        prepare=False,
-    )
+_FACTS = """
+    SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+           pg_stat_get_bgwriter_stat_reset_time() > %(at)s::timestamptz,
+           redo_lsn = checkpoint_lsn
+               AND checkpoint_time >= date_trunc('second', pg_stat_get_bgwriter_stat_reset_time()),
+           %(xid)s::numeric < split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric
+    FROM pg_control_checkpoint()
+"""
+"""The timeline; whether the server crashed since (statistics begin anew with the recovery: manual, "The Cumulative
+Statistics System"); whether its last checkpoint is the one at the end of the recovery; whether that knows the id."""
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = %(pid)s AND backend_xid = (%(xid)s::text::numeric %% 4294967296)::text::xid
+"""
+"""Ends the server process that still works for the connection that is gone; either way its transaction ends."""

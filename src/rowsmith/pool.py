@@ -230,9 +230,7 @@ class Pool:
     @contextmanager
     def direct_connection(self) -> Generator[PooledConnection]:
         """A new connection beside the pool, for the length of a block. Raises psycopg.Error and TimeoutError."""
-        left = remaining()
-        limit = self.settings.connection_timeout / 1000
-        conn = within(limit if left is None else min(left, limit), self._connect, _close)
+        conn = self._connect_in_time()
         try:
             yield conn
         finally:
@@ -296,13 +294,23 @@ class Pool:
         pauses = backoff(self.settings.connect_retries, random.random)
         while True:
             try:
-                return self._connect()
+                return self._connect_in_time()
             except psycopg.Error as error:
                 pause = next(pauses, None)
                 if pause is None or not is_passing(error):
                     explain(error, self._where())
                     raise
                 sleep(pause)
+
+    def _connect_in_time(self) -> PooledConnection:
+        left = remaining()
+        if left is None:
+            return self._connect()
+        try:
+            return within(left, self._connect, _close)
+        except TimeoutError:
+            remaining()  # which raises DeadlineExceededError
+            raise
 
     def _connect(self) -> PooledConnection:
         return PooledConnection.connect(self._conninfo, **self._kwargs)

@@ -229,9 +229,7 @@ class AsyncPool:
     @asynccontextmanager
     async def direct_connection(self) -> AsyncGenerator[AsyncPooledConnection]:
         """A new connection beside the pool, for the length of a block. Raises psycopg.Error and TimeoutError."""
-        left = remaining()
-        limit = self.settings.connection_timeout / 1000
-        conn = await awithin(limit if left is None else min(left, limit), self._connect, _close)
+        conn = await self._connect_in_time()
         try:
             yield conn
         finally:
@@ -295,13 +293,23 @@ class AsyncPool:
         pauses = backoff(self.settings.connect_retries, random.random)
         while True:
             try:
-                return await self._connect()
+                return await self._connect_in_time()
             except psycopg.Error as error:
                 pause = next(pauses, None)
                 if pause is None or not is_passing(error):
                     explain(error, self._where())
                     raise
                 await asleep(pause)
+
+    async def _connect_in_time(self) -> AsyncPooledConnection:
+        left = remaining()
+        if left is None:
+            return await self._connect()
+        try:
+            return await awithin(left, self._connect, _close)
+        except TimeoutError:
+            remaining()  # which raises DeadlineExceededError
+            raise
 
     async def _connect(self) -> AsyncPooledConnection:
         return await AsyncPooledConnection.connect(self._conninfo, **self._kwargs)

@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 from rowsmith.errors import (
     CommitUnknownError,
     ConnectionLostError,
+    DeadlineExceededError,
     TransactionAbortedError,
     TransactionError,
     category,
@@ -141,7 +142,7 @@ def retry_reason(error: Exception, *, entered: bool, lost: bool) -> str | None:
 
     `entered`: whether it had a connection; `lost`: whether it lost that before it sent COMMIT.
     """
-    if isinstance(error, CommitUnknownError):
+    if isinstance(error, (CommitUnknownError, DeadlineExceededError)):
         return None
     if isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED:
         return str(error.sqlstate)

@@ -22,8 +22,8 @@ from rowsmith.queries.protocol import (
     error_of,
     is_outdated,
     is_plain,
+    mark,
     prepare,
-    transaction_id,
     try_to_prepare,
 )
 from rowsmith.queries.query import Kind, Query
@@ -55,7 +55,7 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
                 data := statement.dump(values)
             ) is not None:
                 begin, trace = session.begin, session.trace
-                if begin is None and (trace is None or trace.transaction_id is not None or not bound.writes):
+                if begin is None and (trace is None or not bound.writes or trace.identified):
                     result = session.wire.execute(conn, statement, data)
                 else:
                     result = _in_transaction(bound, conn, session, statement, data)
@@ -91,10 +91,10 @@ def _in_transaction(
 ) -> PGresult:
     """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
     begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and trace.transaction_id is None
+    traced = trace is not None and bound.writes and not trace.identified
     result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
     if trace is not None and asked is not None:
-        trace.transaction_id = transaction_id(asked)
+        trace.mark = mark(asked)
     return result
 
 

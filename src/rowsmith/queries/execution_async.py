@@ -21,8 +21,8 @@ from rowsmith.queries.protocol import (
     error_of,
     is_outdated,
     is_plain,
+    mark,
     prepare,
-    transaction_id,
     try_to_prepare,
 )
 from rowsmith.queries.query import Kind, Query
@@ -56,7 +56,7 @@ async def execute_async(
                 statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)
             ) is not None and (data := statement.dump(values)) is not None:
                 begin, trace = session.begin, session.trace
-                if begin is None and (trace is None or trace.transaction_id is not None or not bound.writes):
+                if begin is None and (trace is None or not bound.writes or trace.identified):
                     result = await session.wire.execute(conn, statement, data)
                 else:
                     result = await _in_transaction_async(bound, conn, session, statement, data)
@@ -92,10 +92,10 @@ async def _in_transaction_async(
 ) -> PGresult:
     """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
     begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and trace.transaction_id is None
+    traced = trace is not None and bound.writes and not trace.identified
     result, asked = await session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
     if trace is not None and asked is not None:
-        trace.transaction_id = transaction_id(asked)
+        trace.mark = mark(asked)
     return result
 
 

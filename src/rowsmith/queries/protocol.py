@@ -18,7 +18,10 @@ from rowsmith.queries.statement import Statement
 
 _SAVEPOINT = b"rowsmith_prepare"
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
-TRANSACTION_ID = b"SELECT pg_current_xact_id_if_assigned()"
+TRANSACTION_ID = (
+    b"SELECT pg_current_xact_id_if_assigned(), clock_timestamp(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+)
+"""A transaction's id, NULL where it has written nothing; the server's time; its timeline, which a failover changes."""
 
 
 def command(pgconn: PGconn, text: bytes) -> PQGen[PGresult]:
@@ -101,10 +104,22 @@ def send_traced_commit(pgconn: PGconn) -> None:
     pgconn.pipeline_sync()
 
 
-def transaction_id(result: PGresult) -> int | None:
-    """The answer to TRANSACTION_ID: None where nothing was written yet."""
-    value = result.get_value(0, 0) if result.status == ExecStatus.TUPLES_OK else None
-    return None if value is None else int(value)
+class Mark(NamedTuple):
+    """The answer to TRANSACTION_ID."""
+
+    transaction_id: int | None
+    at: str
+    timeline: str
+    process: int
+
+
+def mark(result: PGresult) -> Mark | None:
+    """What is answered; None where an error came before."""
+    if result.status != ExecStatus.TUPLES_OK:
+        return None
+    number, at, timeline, process = (result.get_value(0, column) for column in range(4))
+    xid = None if number is None else int(number)
+    return Mark(xid, (at or b"").decode(), (timeline or b"").decode(), int(process or 0))
 
 
 def keep(results: list[PGresult], result: PGresult | None) -> bool:

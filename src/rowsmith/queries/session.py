@@ -16,7 +16,7 @@ from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.protocol import Begin, is_outdated, is_plain, wrote
+from rowsmith.queries.protocol import Begin, Mark, is_outdated, is_plain, wrote
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.queries.wire import AsyncWire, Wire
 
@@ -32,14 +32,22 @@ _AUTO = PyFormat.AUTO
 
 
 class Trace:
-    """Whether a transaction has written, and under which id, to find out what became of it if its COMMIT is lost."""
+    """Whether a transaction has written, and its id, to find out what became of it where its COMMIT is lost."""
 
-    __slots__ = ("transaction_id", "wrote")
+    __slots__ = ("mark", "selects", "wrote")
 
     def __init__(self) -> None:
         self.wrote = False
-        """Whether a statement ran that is no SELECT. A SELECT may call a function that writes."""
-        self.transaction_id: int | None = None
+        """Whether a statement ran that is no SELECT."""
+        self.selects: set[BoundQuery] = set()
+        """The SELECTs that ran. They may call functions that write, which is known when the transaction has an id."""
+        self.mark: Mark | None = None
+        """As it was told last."""
+
+    @property
+    def identified(self) -> bool:
+        """Whether the id is known."""
+        return self.mark is not None and self.mark.transaction_id is not None
 
 
 class Session(Generic[_W]):
@@ -67,8 +75,11 @@ class Session(Generic[_W]):
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # what psycopg has prepared is gone as well
-        if self.trace is not None and (bound.writes or wrote(result)):
-            self.trace.wrote = bound.writes = True
+        if self.trace is not None:
+            if bound.writes or wrote(result):
+                self.trace.wrote = bound.writes = True
+            else:
+                self.trace.selects.add(bound)
 
     def name(self) -> bytes:
         """A name for a statement, as no other on the connection has."""
