@@ -35,6 +35,7 @@ WORDS = {
     "aat_end": "at_end",
     "alock": "lock",
     "arecover": "recover",
+    "aputconn": "putconn",
     "asynccontextmanager": "contextmanager",
     "asleep": "sleep",
     "auninterrupted": "uninterrupted",

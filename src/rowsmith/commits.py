@@ -52,7 +52,7 @@ def commit(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool)
             _send(conn, trace, answers, read_only=read_only)
             _learn(trace, answers)
             return command_tag(conn.pgconn, decisive(answers))
-        except (psycopg.OperationalError, TimeoutError) as error:
+        except (psycopg.Error, TimeoutError) as error:
             # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
             if not conn.closed and not isinstance(error, TimeoutError):
                 raise
@@ -79,7 +79,7 @@ def _ask(conn: PooledConnection) -> Mark | None:
         with conn.lock:
             result = session_of(conn).wire.command(conn, TRANSACTION_ID)
         command_tag(conn.pgconn, result)
-    except (psycopg.OperationalError, TimeoutError) as error:
+    except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error

@@ -51,7 +51,7 @@ async def commit_async(conn: AsyncPooledConnection, pool: AsyncPool, trace: Trac
             await _send_async(conn, trace, answers, read_only=read_only)
             _learn(trace, answers)
             return command_tag(conn.pgconn, decisive(answers))
-        except (psycopg.OperationalError, TimeoutError) as error:
+        except (psycopg.Error, TimeoutError) as error:
             # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
             if not conn.closed and not isinstance(error, TimeoutError):
                 raise
@@ -78,7 +78,7 @@ async def _ask_async(conn: AsyncPooledConnection) -> Mark | None:
         async with conn.lock:
             result = await session_of(conn).wire.command(conn, TRANSACTION_ID)
         command_tag(conn.pgconn, result)
-    except (psycopg.OperationalError, TimeoutError) as error:
+    except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error

@@ -9,13 +9,16 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakMethod
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound=AsyncConnection[Any])
+_S = TypeVar("_S", bound=Connection[Any])
 _R_co = TypeVar("_R_co", covariant=True)
 
 
@@ -109,6 +112,32 @@ def within(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T]
         if not future.done() or future.exception() is None:
             future.add_done_callback(too_late)
         raise
+
+
+async def aputconn(pool: AsyncConnectionPool[_C], conn: _C) -> None:
+    """Put a connection back into psycopg's pool.
+
+    That loses it where a task is cancelled while it waits in there, for the pool's lock or for a client. So where it
+    may have to wait it goes on by itself, and a cancellation that comes meanwhile is raised afterwards.
+    """
+    if not (pool._lock.locked() or pool._waiting):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        await pool.putconn(conn)
+        return
+    task = asyncio.ensure_future(pool.putconn(conn))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def putconn(pool: ConnectionPool[_S], conn: _S) -> None:
+    """Put a connection back into psycopg's pool: nothing cancels a thread."""
+    pool.putconn(conn)
 
 
 async def auninterrupted(call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:

@@ -57,6 +57,11 @@ class ConnectionEvents:
         failure = self.last_failure = ConnectFailure(category(error), " ".join(str(error).split()))
         logger.error("%s: connection failed (%s): %s", self._name, failure.category, failure.message)
 
+    def unanswered(self, error: Exception) -> None:
+        """A connection that was idle does not answer."""
+        failure = self.last_failure = ConnectFailure(category(error), "an idle connection does not answer")
+        logger.warning("%s: %s (%s); the pool is drained", self._name, failure.message, failure.category)
+
     def closed(self, pgconn: PGconn) -> None:
         """A connection is being closed from this side."""
         logger.info("%s: connection closed, server process %d", self._name, pgconn.backend_pid)

@@ -14,7 +14,7 @@ import psycopg_pool
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
-from rowsmith.concurrency import at_end, lock, sleep, uninterrupted, within
+from rowsmith.concurrency import at_end, lock, putconn, sleep, uninterrupted, within
 from rowsmith.connections import PooledConnection
 from rowsmith.deadlines import remaining, until
 from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_passing
@@ -114,7 +114,7 @@ class Pool:
         limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
         end = start + (limit if left is None else min(limit, left))
         with self._loans.asked_for(self.settings.max_connections):
-            conn = self._usable_connection(end)
+            conn = self._usable_connection(start, end)
         self._loans.add(conn)
         return conn
 
@@ -135,16 +135,16 @@ class Pool:
         with self.direct_connection():
             pass
 
-    def _usable_connection(self, end: float) -> PooledConnection:
+    def _usable_connection(self, start: float, end: float) -> PooledConnection:
         while True:
-            conn = self._getconn(end - monotonic())
+            conn = self._getconn(start, end)
             usable = False
             try:
                 usable = self._usable(conn, end)
             finally:
                 if not usable:
                     conn.close()
-                    self._pool.putconn(conn)
+                    putconn(self._pool, conn)
             if usable:
                 return conn
 
@@ -162,7 +162,8 @@ class Pool:
         try:
             with until(min(end, now + _CHECK_SECONDS)):
                 _ask(conn)
-        except (psycopg.Error, TimeoutError):
+        except (psycopg.Error, TimeoutError) as error:
+            self.events.unanswered(error)
             self._drain(conn.generation)
             return False
         conn.used_at = monotonic()
@@ -174,10 +175,10 @@ class Pool:
             self.events.generation += 1
             self._pool.drain()
 
-    def _getconn(self, timeout: float) -> PooledConnection:
+    def _getconn(self, start: float, end: float) -> PooledConnection:
+        timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
-        start = monotonic()
         try:
             if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 return self._pool.getconn(timeout)
@@ -201,7 +202,7 @@ class Pool:
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 self._drain(conn.generation)
-            self._pool.putconn(conn)
+            putconn(self._pool, conn)
 
     def _tidy(self, conn: PooledConnection) -> None:
         conn.used_at = monotonic()
@@ -272,7 +273,7 @@ class Pool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = self._getconn(deadline - monotonic())
+            conn = self._getconn(monotonic(), deadline)
             self._loans.add(conn)
             try:
                 _select_1(conn, deadline)

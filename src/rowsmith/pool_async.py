@@ -13,7 +13,7 @@ import psycopg_pool
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
-from rowsmith.concurrency import aat_end, alock, asleep, auninterrupted, awithin
+from rowsmith.concurrency import aat_end, alock, aputconn, asleep, auninterrupted, awithin
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.deadlines import remaining, until
 from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_passing
@@ -113,7 +113,7 @@ class AsyncPool:
         limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
         end = start + (limit if left is None else min(limit, left))
         with self._loans.asked_for(self.settings.max_connections):
-            conn = await self._usable_connection(end)
+            conn = await self._usable_connection(start, end)
         self._loans.add(conn)
         return conn
 
@@ -134,16 +134,16 @@ class AsyncPool:
         async with self.direct_connection():
             pass
 
-    async def _usable_connection(self, end: float) -> AsyncPooledConnection:
+    async def _usable_connection(self, start: float, end: float) -> AsyncPooledConnection:
         while True:
-            conn = await self._getconn(end - monotonic())
+            conn = await self._getconn(start, end)
             usable = False
             try:
                 usable = await self._usable(conn, end)
             finally:
                 if not usable:
                     await conn.close()
-                    await self._pool.putconn(conn)
+                    await aputconn(self._pool, conn)
             if usable:
                 return conn
 
@@ -161,7 +161,8 @@ class AsyncPool:
         try:
             with until(min(end, now + _CHECK_SECONDS)):
                 await _ask(conn)
-        except (psycopg.Error, TimeoutError):
+        except (psycopg.Error, TimeoutError) as error:
+            self.events.unanswered(error)
             await self._drain(conn.generation)
             return False
         conn.used_at = monotonic()
@@ -173,10 +174,10 @@ class AsyncPool:
             self.events.generation += 1
             await self._pool.drain()
 
-    async def _getconn(self, timeout: float) -> AsyncPooledConnection:
+    async def _getconn(self, start: float, end: float) -> AsyncPooledConnection:
+        timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
-        start = monotonic()
         try:
             if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 return await self._pool.getconn(timeout)
@@ -200,7 +201,7 @@ class AsyncPool:
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 await self._drain(conn.generation)
-            await self._pool.putconn(conn)
+            await aputconn(self._pool, conn)
 
     async def _tidy(self, conn: AsyncPooledConnection) -> None:
         conn.used_at = monotonic()
@@ -271,7 +272,7 @@ class AsyncPool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = await self._getconn(deadline - monotonic())
+            conn = await self._getconn(monotonic(), deadline)
             self._loans.add(conn)
             try:
                 await _select_1(conn, deadline)

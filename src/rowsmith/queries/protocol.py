@@ -18,7 +18,10 @@ from rowsmith.queries.statement import Statement
 
 _SAVEPOINT = b"rowsmith_prepare"
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
-TRANSACTION_ID = b"SELECT pg_current_xact_id_if_assigned(), clock_timestamp(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_backend_pid()"
+TRANSACTION_ID = b" ".join([
+    b"SELECT pg_current_xact_id_if_assigned(), clock_timestamp(),",
+    b"left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_backend_pid()",
+])  # fmt: skip
 """A transaction's id, NULL where it has written nothing; the server's time; its timeline, which a failover changes;
 the process."""
 
