@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WORDS = {
+    "AsyncAdvisoryLock": "AdvisoryLock",
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",
     "AsyncGenerator": "Generator",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
 import psycopg
 
-import rowsmith
 from benchmarks import data, dataclass_queries, pydantic_queries
-from benchmarks.contenders.contender import POOL, Contender, LeftOutError, drained
-from rowsmith import Database, Settings
+from benchmarks.contenders.contender import POOL, Contender, drained
+from rowsmith import Database, Settings, copy_rows
 
 
 def _database(url: str) -> Database:
@@ -71,9 +69,6 @@ class RowsmithDataclass(_Rowsmith):
     queries = dataclass_queries.queries
 
     def load(self) -> int:
-        copy_rows: Callable[..., int] | None = getattr(rowsmith, "copy_rows", None)
-        if copy_rows is None:
-            raise LeftOutError("not available yet")
         return copy_rows(self._conn, "analytics_events", self._events, columns=data.EVENT_FIELDS)
 
 

@@ -1,6 +1,7 @@
 """rowsmith: plain SQL files as typed functions over pooled psycopg connections."""
 
 from rowsmith import errors
+from rowsmith.copies.call import copy_rows
 from rowsmith.database import Database, check_health, connection, transaction
 from rowsmith.deadlines import deadline
 from rowsmith.health import HealthCheck
@@ -13,6 +14,7 @@ __all__ = [
     "Settings",
     "check_health",
     "connection",
+    "copy_rows",
     "deadline",
     "errors",
     "load_queries",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
@@ -16,10 +17,13 @@ import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
+from rowsmith.advisory_locks import AdvisoryLock, lock_key
+from rowsmith.advisory_locks_async import AsyncAdvisoryLock
 from rowsmith.blocks import TransactionBlock
 from rowsmith.blocks_async import AsyncTransactionBlock
 from rowsmith.concurrency import AsyncWork, Work
 from rowsmith.errors import TransactionError
+from rowsmith.forks import in_child, keep
 from rowsmith.health import HealthCheck, failed, utc_now
 from rowsmith.logs import set_level
 from rowsmith.pool import Pool
@@ -28,7 +32,8 @@ from rowsmith.resilience import CircuitBreaker, CircuitState
 from rowsmith.runs import run
 from rowsmith.runs_async import run_async
 from rowsmith.settings import Settings
-from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions, checked_settings
+from rowsmith.shutdown import shutdown_on_signals
+from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions, checked_settings, forget_open
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -102,10 +107,19 @@ class Database:
         self._name = str(self.settings.describe()["database"] or self.settings.application_name)
         self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
         self._pool = Pool(self.settings, self._name, self._breaker)
+        in_child(self._begin_anew)
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
-        self._closed = False
+        self._closed, self._refusal = False, CLOSED
         set_level(self.settings)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: pools of its own, and none of the parent's open transactions."""
+        keep(self._pool, self._apools)
+        forget_open()
+        self._apools, self._apools_lock = {}, threading.Lock()
+        self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
+        self._pool = Pool(self.settings, self._name, self._breaker)
 
     def __repr__(self) -> str:
         place = self.settings.describe()
@@ -184,6 +198,49 @@ class Database:
         """
         return Block(self._pool.connection, lambda: self._apool().connection())
 
+    def advisory_lock(
+        self, name: str | int, *, wait: float | None = None, shared: bool = False
+    ) -> Block[AdvisoryLock, AsyncAdvisoryLock]:
+        """An advisory lock for the length of the block: one holder at a time of all processes on this database.
+
+        It is held by a session of its own, a connection of the pool, and is free when that ends, however that happens.
+        `name` may be any text, or a 64-bit number that is the key itself. `wait` is how long to wait, in seconds (None:
+        until it is got; 0: not at all); `shared` lets other shared ones in.
+
+        Raises LockTimeoutError, and at the block's normal end ConnectionLostError where the lock was lost inside it.
+        With `pgbouncer` set it raises TransactionError: there is no session to hold it; use `SELECT
+        pg_advisory_xact_lock(...)` in a transaction.
+        """
+        key = lock_key(name)
+        return Block(
+            lambda: AdvisoryLock(self._pool, key, str(name), wait, shared=shared),
+            lambda: AsyncAdvisoryLock(self._apool(), key, str(name), wait, shared=shared),
+        )
+
+    def shutdown_on_signals(
+        self, grace: float = 10.0, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
+    ) -> Callable[[], None]:
+        """End in order when one of the signals comes; what is returned takes that back. For the main thread.
+
+        New work is refused with PoolClosed, work under way has `grace` seconds to end, what is left is cancelled on the
+        server, the pools are closed. Then the signal does what it did before: the handler that was there is called, or
+        the process ends by it. A second signal does not wait.
+        """
+        return shutdown_on_signals(self, grace, signals)
+
+    def refuse(self, reason: str) -> None:
+        """Give out no connections any more: who asks for one gets PoolClosed."""
+        self._closed, self._refusal = True, reason
+        self._pool.refuse(reason)
+        for pool in list(self._apools.values()):
+            pool.refuse(reason)
+
+    def cancel(self) -> None:
+        """Cancel every statement that is running on a connection of this database's pools."""
+        self._pool.cancel()
+        for pool in list(self._apools.values()):
+            pool.cancel()
+
     def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """Probe the database with a SELECT 1. Takes `timeout` seconds at most, and never raises."""
         return replace(self._pool.check_health(timeout), circuit=self._breaker.state)
@@ -246,7 +303,7 @@ class Database:
         loop = asyncio.get_running_loop()
         with self._apools_lock:
             if self._closed:
-                raise psycopg_pool.PoolClosed(CLOSED)
+                raise psycopg_pool.PoolClosed(self._refusal)
             for ended in [other for other in self._apools if other.is_closed()]:
                 del self._apools[ended]  # its sockets close with the last reference; nothing can await them any more
             if loop not in self._apools:

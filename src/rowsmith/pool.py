@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from time import monotonic, perf_counter
 
@@ -236,6 +236,16 @@ class Pool:
             yield conn
         finally:
             conn.close()
+
+    def refuse(self, reason: str) -> None:
+        """Give out no connections any more; `reason` is the message of the PoolClosed that is raised."""
+        self._closed, self._refusal = True, reason
+
+    def cancel(self) -> None:
+        """Cancel what is running on connections that are out."""
+        for conn in self._loans:
+            with suppress(psycopg.Error):
+                conn.cancel()
 
     def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""

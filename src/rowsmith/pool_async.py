@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from time import monotonic, perf_counter
 
@@ -235,6 +235,16 @@ class AsyncPool:
             yield conn
         finally:
             await conn.close()
+
+    def refuse(self, reason: str) -> None:
+        """Give out no connections any more; `reason` is the message of the PoolClosed that is raised."""
+        self._closed, self._refusal = True, reason
+
+    def cancel(self) -> None:
+        """Cancel what is running on connections that are out."""
+        for conn in self._loans:
+            with suppress(psycopg.Error):
+                conn.cancel()
 
     async def close(self, timeout: float = 5.0) -> None:
         """Close the pool for good. Connections that are out are closed when they come back."""

@@ -228,6 +228,11 @@ def end_open(transaction: OpenTransaction) -> None:
     _open.set(_still_open())
 
 
+def forget_open() -> None:
+    """In a forked child: what is open is the parent's."""
+    _open.set(())
+
+
 def _still_open() -> tuple[OpenTransaction, ...]:
     """Those of this context; a block may have been ended in another."""
     return tuple(transaction for transaction in _open.get() if not transaction.ended)

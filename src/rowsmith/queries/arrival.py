@@ -52,13 +52,14 @@ class Arrival:
         end = CURRENT.get()
         timer = None if end is None else loop.call_later(end - monotonic(), self._expire)
         self._asyncio_future_blocking = True
+        error: BaseException | None = None
         try:
             yield self
         finally:
+            error, self._error = self._error, None  # also where the task was cancelled a second time
             if timer is not None:
                 timer.cancel()
-        if self._error is not None:
-            error, self._error = self._error, None
+        if error is not None:
             raise error
 
     def close(self) -> None:

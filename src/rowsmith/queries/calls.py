@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection, Connection
 
 from rowsmith.queries.execution import execute
 from rowsmith.queries.execution_async import execute_async
+from rowsmith.queries.failure import report
 from rowsmith.queries.session import SESSION, session_of
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.queries.streams import Stream
@@ -24,10 +26,18 @@ def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
     Raises TypeError for what is no connection.
     """
     if isinstance(conn, Connection):
-        return execute(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
+        return execute(bound, conn, conn.__dict__.get(SESSION) or _session_of(bound, conn), values)
     if isinstance(conn, AsyncConnection):
         return execute_async(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
     raise _no_connection(bound, conn)
+
+
+def _session_of(bound: BoundQuery, conn: Connection[Any]) -> Any:
+    try:
+        return session_of(conn)
+    except psycopg.Error as error:  # it is closed
+        report(bound.query, error)
+        raise
 
 
 def stream(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from time import perf_counter
@@ -48,38 +49,43 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
     ResultShapeError where the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
-    given, again = _ELSEWHERE, False
     try:
         with conn.lock:
-            while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
-                data := statement.dump(values)
-            ) is not None:
-                begin, trace = session.begin, session.trace
-                if begin is None and (trace is None or not bound.writes or trace.identified):
-                    result = session.wire.execute(conn, statement, data)
-                else:
-                    result = _in_transaction(bound, conn, session, statement, data)
-                status = result.status
-                if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                    if trace is not None or bound.touches or status == _COMMAND_OK:
-                        session.note(bound, result, conn)
-                    given = statement.read(result)
-                    break
-                _renew(
-                    bound, conn, session, statement, error=error_of(session.pgconn, result), begin=begin, again=again
-                )
-                again = True
+            given = _prepared(bound, conn, session, values)
         if given is _ELSEWHERE:
             given = _by_cursor(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
         raise
-    except BaseException as interruption:
-        recover(conn, interruption)  # where it came in the midst of psycopg's own code
-        raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
     return given
+
+
+def _prepared(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
+    """What the query gives as a prepared statement; _ELSEWHERE, with nothing run, where it cannot be one now."""
+    again = False
+    try:
+        while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
+            data := statement.dump(values)
+        ) is not None:
+            begin, trace = session.begin, session.trace
+            if begin is None and (trace is None or not bound.writes or trace.identified):
+                result = session.wire.execute(conn, statement, data)
+            else:
+                result = _in_transaction(bound, conn, session, statement, data)
+            status = result.status
+            if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
+                if trace is not None or bound.touches or status == _COMMAND_OK:
+                    session.note(bound, result, conn)
+                return statement.read(result)
+            error = error_of(session.pgconn, result)
+            _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
+            again = True
+    except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+        recover(conn, interruption)  # where it came in the midst of psycopg's own code
+        raise
+    return _ELSEWHERE
 
 
 def _in_transaction(
@@ -137,27 +143,42 @@ def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -
     """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
     if bound.preparable is False or not session.takes(conn):
         return None
-    name, pgconn, text = session.name(), session.pgconn, bound.query.statement
+    name, pgconn = session.name(), session.pgconn
+    text = bound.query.encoded(conn.info.encoding)
     if bound.preparable:
-        return session.add(bound, name, conn.wait(prepare(pgconn, name, text)))
+        return _add(bound, conn, session, name, conn.wait(prepare(pgconn, name, text)))
     try:
         description = conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
-    bound.preparable = True
-    return session.add(bound, name, description)
+    return _add(bound, conn, session, name, description)
+
+
+def _add(
+    bound: BoundQuery, conn: Connection[Any], session: Session[Wire], name: bytes, description: PGresult
+) -> Statement:
+    try:
+        return session.add(bound, name, description)
+    except Exception:  # it has not the columns that the row class wants
+        conn.wait(command(session.pgconn, b"DEALLOCATE " + name))
+        raise
 
 
 def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
     query, touched = bound.query, session.touched
     with RawCursor(conn, row_factory=tuple_row) as cursor:
-        if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            _send(query, cursor, values)
-        else:
-            with conn.pipeline():  # the end of this inner block waits for the answer
+        try:
+            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                 _send(query, cursor, values)
+            else:
+                with conn.pipeline():  # the end of this inner block waits for the answer
+                    _send(query, cursor, values)
+        except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+            if not conn.lock.locked():  # nobody else is at work on the connection
+                recover(conn, interruption)
+            raise
         if query.kind is Kind.SCRIPT:
             return None
         if not bound.touches and cursor.pgresult is not None and is_plain(cursor.pgresult):
@@ -168,9 +189,10 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
 
 
 def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
+    text = query.encoded(cursor.connection.info.encoding)
     if query.kind is Kind.EXECUTEMANY:
-        cursor.executemany(query.statement, values)
+        cursor.executemany(text, values)
     elif query.kind is Kind.SCRIPT:
-        cursor.execute(query.statement)  # without values: only so may there be several statements
+        cursor.execute(text)  # without values: only so may there be several statements
     else:
-        cursor.execute(query.statement, values)
+        cursor.execute(text, values)

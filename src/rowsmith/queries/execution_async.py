@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from time import perf_counter
@@ -49,38 +50,45 @@ async def execute_async(
     ResultShapeError where the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
-    given, again = _ELSEWHERE, False
     try:
         async with conn.lock:
-            while (
-                statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)
-            ) is not None and (data := statement.dump(values)) is not None:
-                begin, trace = session.begin, session.trace
-                if begin is None and (trace is None or not bound.writes or trace.identified):
-                    result = await session.wire.execute(conn, statement, data)
-                else:
-                    result = await _in_transaction_async(bound, conn, session, statement, data)
-                status = result.status
-                if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                    if trace is not None or bound.touches or status == _COMMAND_OK:
-                        session.note(bound, result, conn)
-                    given = statement.read(result)
-                    break
-                await _renew_async(
-                    bound, conn, session, statement, error=error_of(session.pgconn, result), begin=begin, again=again
-                )
-                again = True
+            given = await _prepared_async(bound, conn, session, values)
         if given is _ELSEWHERE:
             given = await _by_cursor_async(bound, conn, session, values)
     except Exception as error:
         report(bound.query, error)
         raise
-    except BaseException as interruption:
-        await arecover(conn, interruption)  # where it came in the midst of psycopg's own code
-        raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
     return given
+
+
+async def _prepared_async(
+    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
+) -> Any:
+    """What the query gives as a prepared statement; _ELSEWHERE, with nothing run, where it cannot be one now."""
+    again = False
+    try:
+        while (statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)) is not None and (
+            data := statement.dump(values)
+        ) is not None:
+            begin, trace = session.begin, session.trace
+            if begin is None and (trace is None or not bound.writes or trace.identified):
+                result = await session.wire.execute(conn, statement, data)
+            else:
+                result = await _in_transaction_async(bound, conn, session, statement, data)
+            status = result.status
+            if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
+                if trace is not None or bound.touches or status == _COMMAND_OK:
+                    session.note(bound, result, conn)
+                return statement.read(result)
+            error = error_of(session.pgconn, result)
+            await _renew_async(bound, conn, session, statement, error=error, begin=begin, again=again)
+            again = True
+    except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+        await arecover(conn, interruption)  # where it came in the midst of psycopg's own code
+        raise
+    return _ELSEWHERE
 
 
 async def _in_transaction_async(
@@ -140,17 +148,27 @@ async def _prepare_async(
     """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
     if bound.preparable is False or not session.takes(conn):
         return None
-    name, pgconn, text = session.name(), session.pgconn, bound.query.statement
+    name, pgconn = session.name(), session.pgconn
+    text = bound.query.encoded(conn.info.encoding)
     if bound.preparable:
-        return session.add(bound, name, await conn.wait(prepare(pgconn, name, text)))
+        return await _add_async(bound, conn, session, name, await conn.wait(prepare(pgconn, name, text)))
     try:
         description = await conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
-    bound.preparable = True
-    return session.add(bound, name, description)
+    return await _add_async(bound, conn, session, name, description)
+
+
+async def _add_async(
+    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], name: bytes, description: PGresult
+) -> Statement:
+    try:
+        return session.add(bound, name, description)
+    except Exception:  # it has not the columns that the row class wants
+        await conn.wait(command(session.pgconn, b"DEALLOCATE " + name))
+        raise
 
 
 async def _by_cursor_async(
@@ -158,11 +176,16 @@ async def _by_cursor_async(
 ) -> Any:
     query, touched = bound.query, session.touched
     async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
-        if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-            await _send_async(query, cursor, values)
-        else:
-            async with conn.pipeline():  # the end of this inner block waits for the answer
+        try:
+            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                 await _send_async(query, cursor, values)
+            else:
+                async with conn.pipeline():  # the end of this inner block waits for the answer
+                    await _send_async(query, cursor, values)
+        except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+            if not conn.lock.locked():  # nobody else is at work on the connection
+                await arecover(conn, interruption)
+            raise
         if query.kind is Kind.SCRIPT:
             return None
         if not bound.touches and cursor.pgresult is not None and is_plain(cursor.pgresult):
@@ -173,9 +196,10 @@ async def _by_cursor_async(
 
 
 async def _send_async(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
+    text = query.encoded(cursor.connection.info.encoding)
     if query.kind is Kind.EXECUTEMANY:
-        await cursor.executemany(query.statement, values)
+        await cursor.executemany(text, values)
     elif query.kind is Kind.SCRIPT:
-        await cursor.execute(query.statement)  # without values: only so may there be several statements
+        await cursor.execute(text)  # without values: only so may there be several statements
     else:
-        await cursor.execute(query.statement, values)
+        await cursor.execute(text, values)

@@ -154,6 +154,7 @@ def leave_pipeline(pgconn: PGconn) -> None:
 
 def drain(pgconn: PGconn) -> PQGen[None]:
     """Read what is still to come of a statement, or of a pipeline, and leave it."""
+    yield from generators.send(pgconn)  # a large value may have been left half sent
     results = yield from generators.fetch_many(pgconn)
     while pgconn.pipeline_status != PipelineStatus.OFF:
         if results and results[-1].status == ExecStatus.PIPELINE_SYNC:
@@ -162,13 +163,13 @@ def drain(pgconn: PGconn) -> PQGen[None]:
             results = yield from generators.fetch_many(pgconn)
 
 
-def rest(pgconn: PGconn, first: PGresult | None) -> PQGen[PGresult]:
+def rest(pgconn: PGconn, *read: PGresult | None) -> PQGen[PGresult]:
     """What decides, of a first result and those that follow it: an error, also where the connection ended with it."""
-    results = [] if first is None else [first]
+    results = [result for result in read if result is not None]
     try:
         results += yield from generators.fetch_many(pgconn)
     except psycopg.DatabaseError:
-        if first is None or first.status != ExecStatus.FATAL_ERROR:
+        if not any(result.status == ExecStatus.FATAL_ERROR for result in results):
             raise
     return decisive(results)
 

@@ -65,6 +65,10 @@ class Query:
         """`sql` as bytes: the form in which psycopg takes a statement that is not a literal of the program."""
         return self.sql.encode()
 
+    def encoded(self, encoding: str) -> bytes:
+        """`statement`, for a connection of this encoding."""
+        return self.statement if encoding in ("utf-8", "ascii") else self.sql.encode(encoding)
+
     @property
     def signature(self) -> inspect.Signature:
         """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, sets, /)`."""

@@ -46,9 +46,11 @@ def _many(transformer: Transformer, constructor: Constructor) -> Callable[[PGres
 
     def read(result: PGresult) -> list[Any]:
         transformer.set_pgresult(result, set_loaders=False)
-        rows = make(transformer.load_rows(0, result.ntuples, tuple))
-        transformer.set_pgresult(None, set_loaders=False)  # it would keep the result until the next one
-        return rows
+        try:
+            values = transformer.load_rows(0, result.ntuples, tuple)
+        finally:
+            transformer.set_pgresult(None, set_loaders=False)  # it would keep the result until the next one
+        return make(values)
 
     return read
 
@@ -60,7 +62,11 @@ def _one(query: Query, transformer: Transformer, constructor: Constructor) -> Ca
     def read(result: PGresult) -> Any:
         if result.ntuples == 1:
             set_result(result, set_loaders=False)
-            return make(load_row(0, tuple))
+            try:
+                values = load_row(0, tuple)
+            finally:
+                set_result(None, set_loaders=False)  # it would keep the result until the next one
+            return make(values)
         return None if result.ntuples == 0 else misfit(result)
 
     if query.kind is Kind.VALUE:

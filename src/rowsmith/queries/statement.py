@@ -9,10 +9,12 @@ from psycopg import BaseConnection, postgres
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
+from psycopg.types.multirange import MultirangeInfo
+from psycopg.types.range import RangeInfo
 from psycopg.types.string import TextBinaryLoader
 
 from rowsmith.queries.conversions import Context
-from rowsmith.queries.dumpers import Dumper, dump_function, is_stock
+from rowsmith.queries.dumpers import Dumper, dump_function
 from rowsmith.queries.lexer import TokenKind, tokenize
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.results import column_names, reader
@@ -53,9 +55,11 @@ class Link:
 class Statement:
     """A prepared statement of one connection."""
 
-    __slots__ = ("_description", "dump", "encoding", "format", "formats", "name", "read", "settings", "zone")
+    __slots__ = ("_description", "_names", "dump", "encoding", "format", "formats", "name", "read", "settings", "zone")
 
-    def __init__(self, name: bytes, description: PGresult, bound: BoundQuery, link: Link) -> None:
+    def __init__(
+        self, name: bytes, description: PGresult, bound: BoundQuery, link: Link, names: tuple[str, ...] | None = None
+    ) -> None:
         self.name = name
         self._description = description
         dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
@@ -63,7 +67,9 @@ class Statement:
         self.dump = dump_function(dumpers)
         """The values as the server is to get them; None where one has to be dumped by psycopg's cursor."""
         transformer = Transformer(link)
-        names = column_names(description, transformer.encoding)
+        if names is None:
+            names = column_names(description, transformer.encoding)
+        self._names = names
         oids = [description.ftype(index) for index in range(description.nfields)]
         self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
         transformer.set_loader_types(oids, self.format)
@@ -80,7 +86,7 @@ class Statement:
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same one, with the connection's adapters and settings as they are now."""
-        return Statement(self.name, self._description, bound, link)
+        return Statement(self.name, self._description, bound, link, self._names)
 
 
 def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
@@ -104,19 +110,40 @@ _ZONED = _with_arrays("timestamptz", "tstzrange", "tstzmultirange")
 # text is the shortest number that means the same (0.1) and whose bytes are not (0.10000000149011612); record, whose
 # text does not tell the types of its columns.
 _SAME = _with_arrays(
-    "bool", "bpchar", "bytea", '"char"', "cidr", "date", "float8", "inet", "int2", "int4", "int8", "interval", "json",
+    "bool", "bpchar", "bytea", "cidr", "date", "float8", "inet", "int2", "int4", "int8", "interval", "json",
     "jsonb", "name", "numeric", "oid", "text", "time", "timetz", "timestamp", "timestamptz", "uuid", "varchar",
     "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
     "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
 )  # fmt: skip
 
 
+_STOCK = AdaptersMap(types=postgres.types)
+"""psycopg's adapters as they are before anybody registers one."""
+postgres.register_default_adapters(_STOCK)
+_PARTS = {
+    **{info.array_oid: info.oid for info in postgres.types if info.array_oid},
+    **{info.oid: info.subtype_oid for info in postgres.types if isinstance(info, RangeInfo)},
+    **{info.oid: info.range_oid for info in postgres.types if isinstance(info, MultirangeInfo)},
+}
+"""The type whose loader reads what is in an array, a range or a multirange."""
+
+
+def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
+    while oid is not None:
+        for each in (Format.TEXT, Format.BINARY):
+            loader = adapters.get_loader(oid, each)
+            if loader is None or loader is not _STOCK.get_loader(oid, each):
+                return False
+        oid = _PARTS.get(oid)
+    return True
+
+
 def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:
     """Binary, unless a column is one that only its text gives as psycopg gives it, or as a user wants it given."""
     for oid, enum in zip(oids, enums, strict=True):
         text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
-        if text is None and binary is None and enum:
+        if enum and text is None and binary in (None, TextBinaryLoader):
             adapters.register_loader(oid, TextBinaryLoader)
-        elif oid not in _SAME or not text or not binary or not (is_stock(text) and is_stock(binary)):
+        elif oid not in _SAME or not _is_stock(oid, adapters):
             return Format.TEXT
     return Format.BINARY

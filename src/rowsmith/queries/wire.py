@@ -68,9 +68,9 @@ class Wire:
             while pgconn.is_busy():
                 poll(_INTERVAL_MS)
                 pgconn.consume_input()
-            result = pgconn.get_result()
-            if result is None or pgconn.is_busy() or pgconn.get_result() is not None:
-                return conn.wait(rest(pgconn, result))
+            result, second = pgconn.get_result(), None
+            if result is None or pgconn.is_busy() or (second := pgconn.get_result()) is not None:
+                return conn.wait(rest(pgconn, result, second))
         except BaseException as error:
             recover(conn, error)
             raise
@@ -169,9 +169,9 @@ class AsyncWire:
             while pgconn.is_busy():
                 await arrival
                 pgconn.consume_input()
-            result = pgconn.get_result()
-            if result is None or pgconn.is_busy() or pgconn.get_result() is not None:
-                return await conn.wait(rest(pgconn, result))
+            result, second = pgconn.get_result(), None
+            if result is None or pgconn.is_busy() or (second := pgconn.get_result()) is not None:
+                return await conn.wait(rest(pgconn, result, second))
         except BaseException as error:
             await arecover(conn, error)
             raise
@@ -267,8 +267,11 @@ def recover(conn: Connection[Any], cause: BaseException) -> None:
 
 
 async def arecover(conn: AsyncConnection[Any], cause: BaseException) -> None:
-    """As `recover`."""
+    """As `recover`. Where the task ends for good (GeneratorExit), nothing can be awaited any more."""
     if conn.pgconn.transaction_status != _ACTIVE:
+        return
+    if isinstance(cause, GeneratorExit):
+        conn.pgconn.finish()
         return
     seconds = _LATE_CANCEL_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
     try:

@@ -1,0 +1,94 @@
+"""Shutdown: a service that ends in order when it gets a signal, without its handlers being taken from it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any, Protocol
+
+logger = logging.getLogger("rowsmith.shutdown")
+
+_PAUSE_SECONDS = 0.02
+_CANCEL_SECONDS = 2.0
+_REFUSAL = "this service is shutting down and begins no new work"
+
+
+class _Database(Protocol):
+    def refuse(self, reason: str) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def statistics(self) -> dict[str, int]: ...
+
+
+def shutdown_on_signals(database: _Database, grace: float, signals: Sequence[signal.Signals]) -> Callable[[], None]:
+    """See `Database.shutdown_on_signals`. Raises ValueError outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        raise ValueError("shutdown_on_signals() is called in the main thread: only there Python takes signals")
+    return _Shutdown(database, grace).install(signals)
+
+
+class _Shutdown:
+    """The handler of signals. The main thread may be at work itself, so the waiting is done by a thread."""
+
+    def __init__(self, database: _Database, grace: float) -> None:
+        self._database = database
+        self._grace = grace
+        self._previous: dict[int, Any] = {}
+        self._hurry = threading.Event()
+        self._started = self._ended = False
+
+    def install(self, signals: Sequence[signal.Signals]) -> Callable[[], None]:
+        for each in signals:
+            self._previous[each] = signal.signal(each, self._received)
+        return self._uninstall
+
+    def _uninstall(self) -> None:
+        for number, previous in self._previous.items():
+            if signal.getsignal(number) == self._received:
+                signal.signal(number, previous if previous is not None else signal.SIG_DFL)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        if self._ended:
+            self._deliver(number, frame)
+        elif self._started:
+            self._hurry.set()
+        else:
+            self._started = True
+            threading.Thread(target=self._end, args=(number,), name="rowsmith-shutdown", daemon=True).start()
+
+    def _end(self, number: int) -> None:
+        logger.info("signal %d: no new work; %.1f s for the work under way", number, self._grace)
+        self._database.refuse(_REFUSAL)
+        if not self._idle_within(self._grace):
+            logger.warning("work is still under way, and is cancelled")
+            self._database.cancel()
+            self._idle_within(_CANCEL_SECONDS)
+        self._database.close()
+        self._ended = True
+        os.kill(os.getpid(), number)  # the handler runs in the main thread, once more
+
+    def _idle_within(self, seconds: float) -> bool:
+        end = monotonic() + seconds
+        while self._database.statistics()["connections_in_use"]:
+            if monotonic() >= end or self._hurry.is_set():
+                self._hurry.clear()
+                return False
+            sleep(_PAUSE_SECONDS)
+        return True
+
+    def _deliver(self, number: int, frame: FrameType | None) -> None:
+        """Do what the signal did before."""
+        previous = self._previous.get(number)
+        self._uninstall()
+        if callable(previous):
+            previous(number, frame)
+        elif previous is not signal.SIG_IGN:
+            os.kill(os.getpid(), number)
