@@ -74,6 +74,8 @@ class TransactionBlock:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         transaction = self._transaction
+        if transaction.foreign:
+            return
         transaction.doomed |= transaction.depth > self._depth
         # From here on nobody joins it, also while the commands of its end are under way.
         transaction.ended |= self._depth == 0 and not transaction.doomed

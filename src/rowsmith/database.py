@@ -115,6 +115,7 @@ class Database:
 
     def _begin_anew(self) -> None:
         """In a forked child: pools of its own, and none of the parent's open transactions."""
+        self._pool.abandon()
         keep(self._pool, self._apools)
         forget_open()
         self._apools, self._apools_lock = {}, threading.Lock()

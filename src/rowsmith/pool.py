@@ -67,6 +67,7 @@ class Pool:
         self._forget_end: Callable[[], None] | None = None
         self._loans = Loans(settings.leak_threshold / 1000)
         self._refusal = CLOSED
+        self._abandoned = False
         self._suspect_at = -1.0
 
     def open(self) -> None:
@@ -193,6 +194,8 @@ class Pool:
         `error` is what ended its use: it may say that the other connections are of no use either.
         """
         self._loans.end(conn)
+        if self._abandoned:
+            return
         try:
             if self._closed or conn.closed or conn.generation != self.events.generation:
                 self._suspect_at = monotonic() if conn.broken else self._suspect_at
@@ -236,6 +239,12 @@ class Pool:
             yield conn
         finally:
             conn.close()
+
+    def abandon(self) -> None:
+        """In a forked child: the connections are the parent's, and are left alone whatever becomes of this pool."""
+        self._abandoned = True
+        if self._forget_end is not None:
+            self._forget_end()
 
     def refuse(self, reason: str) -> None:
         """Give out no connections any more; `reason` is the message of the PoolClosed that is raised."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 logger = logging.getLogger("rowsmith.shutdown")
 
 _PAUSE_SECONDS = 0.02
-_CANCEL_SECONDS = 2.0
+_CANCEL_SECONDS = 0.5
 _REFUSAL = "this service is shutting down and begins no new work"
 
 
@@ -43,7 +43,7 @@ class _Shutdown:
         self._grace = grace
         self._previous: dict[int, Any] = {}
         self._hurry = threading.Event()
-        self._started = self._ended = False
+        self._started = self._ended = self._late = False
 
     def install(self, signals: Sequence[signal.Signals]) -> Callable[[], None]:
         for each in signals:
@@ -57,6 +57,8 @@ class _Shutdown:
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self._ended:
+            if self._late:
+                self._cut_off()
             self._deliver(number, frame)
         elif self._started:
             self._hurry.set()
@@ -67,13 +69,18 @@ class _Shutdown:
     def _end(self, number: int) -> None:
         logger.info("signal %d: no new work; %.1f s for the work under way", number, self._grace)
         self._database.refuse(_REFUSAL)
-        if not self._idle_within(self._grace):
-            logger.warning("work is still under way, and is cancelled")
-            self._database.cancel()
-            self._idle_within(_CANCEL_SECONDS)
-        self._database.close()
+        self._late = not self._idle_within(self._grace)
+        if not self._late:
+            self._database.close()
         self._ended = True
         os.kill(os.getpid(), number)  # the handler runs in the main thread, once more
+
+    def _cut_off(self) -> None:
+        """Cancel what is left. In the main thread, which so goes on to nothing else before the signal is delivered."""
+        logger.warning("work is still under way, and is cancelled")
+        self._database.cancel()
+        self._idle_within(_CANCEL_SECONDS)
+        self._database.close()
 
     def _idle_within(self, seconds: float) -> bool:
         end = monotonic() + seconds

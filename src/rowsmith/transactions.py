@@ -195,6 +195,8 @@ class OpenTransaction:
     doomed: bool = False
     """Whether a block ended before one inside it. Nothing of the transaction is committed then."""
     ended: bool = False
+    foreign: bool = False
+    """Whether it is that of the process that this one was forked from."""
 
 
 _open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
@@ -230,6 +232,8 @@ def end_open(transaction: OpenTransaction) -> None:
 
 def forget_open() -> None:
     """In a forked child: what is open is the parent's."""
+    for transaction in _open.get():
+        transaction.foreign = True
     _open.set(())
 
 
