@@ -66,7 +66,7 @@ _PARAMETER = r":(?=[A-Za-z_\u0080-\U0010ffff])\w+"
 _STRING_BODY = r"[^']*+(?:''[^']*+)*+"
 _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
 # Strings on successive lines are one string, and an E on the first rules them all (scan.l, "quotecontinue").
-_CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*"
+_CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 
 _TOKEN = re.compile(
     rf"""

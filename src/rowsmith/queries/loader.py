@@ -13,6 +13,7 @@ import inspect
 import keyword
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _blocks(text: str) -> Iterator[_Block]:
                 _line_of(text, token.start),
                 f"SQL before the first query's name line. Write a line such as {_EXAMPLE} above it",
             )
-    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    for start, end in pairwise([*starts, len(tokens)]):
         yield _block(text, tokens[start:end])
 
 
@@ -225,11 +226,11 @@ class _Parser:
         lines = [token.text.rstrip() for token in self.block.header]
         try:
             (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([*lines, "SELECT 1"]), [])
-        except (SQLParseException, ValueError):
+        except (SQLParseException, ValueError, IndexError):
             raise _Fault(
                 self.block.line, f"{lines[0]!r} is not a query's name line. Expected {_EXAMPLE} with {_MARKS}"
             ) from None
-        if not _is_name(header.query_name):
+        if not _is_name(header.query_name) or header.query_name.startswith("__"):
             raise _Fault(self.block.line, f"{header.query_name!r} cannot be the name of a Python function")
         for line, text in enumerate(lines[2:], self.block.line + 2):
             if text[2:].split(":")[0].strip() == "record_class":
