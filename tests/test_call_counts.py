@@ -50,16 +50,16 @@ SELECT :v IS NULL;
 """
 
 BOUNDS = {
-    "a point lookup, sync, dataclass": 21,
-    "a point lookup, sync, pydantic": 23,
-    "a point lookup, async, dataclass": 34,
-    "a point lookup, async, pydantic": 36,
+    "a point lookup, sync, dataclass": 24,
+    "a point lookup, sync, pydantic": 26,
+    "a point lookup, async, dataclass": 38,
+    "a point lookup, async, pydantic": 40,
     "a row of many, dataclass": 1,
     "a row of many, pydantic": 3,
-    "a transaction of three lookups, sync": 288,
-    "a transaction of three lookups, async": 348,
-    "a connection taken and given back, sync": 102,
-    "a connection taken and given back, async": 110,
+    "a transaction of three lookups, sync": 310,
+    "a transaction of three lookups, async": 380,
+    "a connection taken and given back, sync": 115,
+    "a connection taken and given back, async": 125,
 }
 """The most calls that each may take."""
 ROUNDS = 7

@@ -7,9 +7,7 @@ with those of a cursor on a connection in the same state.
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -33,7 +31,6 @@ from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
 from conftest import cloned
-from network import Proxy
 from rowsmith import errors, load_queries
 from rowsmith.scratch import drop_database, replace_database
 
@@ -769,14 +766,6 @@ def test_an_error_of_the_commit_is_the_querys(world: World, queries: Any, name: 
         assert world.call(queries.one, n=1) == 1
 
 
-def test_a_query_that_takes_too_long_is_cancelled_by_the_server(world: World, queries: Any) -> None:
-    world.call(queries.slow, seconds=0, n=1)
-    world.sql("SET statement_timeout = 20")
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        world.call(queries.slow, seconds=30, n=1)
-    assert world.call(queries.one, n=5) == 5
-
-
 def test_a_server_process_that_is_ended_says_why(place: str, connect: Callable[..., World], queries: Any) -> None:
     for prepared in (False, True):
         world = connect()
@@ -930,72 +919,6 @@ async def in_transaction(tasks: Tasks, n: int) -> object:
 _WORK = [fast, slow, large_result, large_value, by_cursor, first_use, in_transaction]
 
 
-@pytest.mark.parametrize("work", _WORK, ids=lambda work: str(work.__name__))
-@pytest.mark.filterwarnings("ignore:there is no transaction in progress")
-def test_cancelled_tasks_leave_the_connection_in_step(
-    place: str, queries: Any, work: Callable[[Tasks, int], Any]
-) -> None:
-    """300 tasks in all, each cancelled at some moment; some of them wait for the lock then."""
-    chance = random.Random(work.__name__)  # noqa: S311 - for variety alone
-
-    async def main() -> None:
-        tasks = Tasks(place, queries)
-        await tasks.open()
-        for n in range(22):
-            together = [asyncio.create_task(work(tasks, n)) for _ in range(chance.choice([1, 2, 3]))]
-            for _ in range(chance.randrange(4)):
-                await asyncio.sleep(0)
-            await asyncio.sleep(chance.choice([0, 0.001, 0.002, 0.004]))
-            for task in together:
-                task.cancel()
-            for result in await asyncio.gather(*together, return_exceptions=True):
-                assert result is True or isinstance(result, (asyncio.CancelledError, psycopg.OperationalError)), result
-            if not tasks.conn.closed and tasks.conn.info.transaction_status != TransactionStatus.IDLE:
-                await tasks.conn.rollback()
-            await tasks.check(n)
-        await tasks.conn.close()
-
-    asyncio.run(main())
-
-
-def test_a_task_that_is_cancelled_twice_at_once_leaves_nothing_to_the_next(place: str, queries: Any) -> None:
-    """As where a timeout and a task group end the same task."""
-
-    async def main() -> None:
-        async with await psycopg.AsyncConnection.connect(place, autocommit=True) as conn:
-            await queries.one(conn, n=1)
-            task = asyncio.create_task(queries.slow(conn, seconds=30, n=1))
-            await asyncio.sleep(0.05)
-            task.cancel()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            for n in range(3):
-                assert await queries.one(conn, n=n) == n  # nobody cancels this one
-
-    asyncio.run(main())
-
-
-def test_an_interruption_of_the_recovery_closes_the_connection(place: str, queries: Any) -> None:
-    async def main() -> None:
-        with Proxy(place) as proxy:
-            conn = await psycopg.AsyncConnection.connect(proxy.url, autocommit=True)
-            await queries.one(conn, n=1)
-            task = asyncio.create_task(queries.slow(conn, seconds=30, n=1))
-            await asyncio.sleep(0.05)
-            proxy.stall()
-            task.cancel()
-            await asyncio.sleep(0.05)
-            assert not task.done()  # it waits for the cancellation to come through
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert conn.closed
-            proxy.resume()
-
-    asyncio.run(main())
-
-
 def test_a_timeout_ends_a_query_and_not_the_connection(place: str, queries: Any) -> None:
     async def main() -> None:
         async with await psycopg.AsyncConnection.connect(place, autocommit=True) as conn:
@@ -1010,35 +933,6 @@ def test_a_timeout_ends_a_query_and_not_the_connection(place: str, queries: Any)
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(queries.slow(conn, seconds=30, n=1), 0.02)
                 assert await queries.two(conn, n=7) == 7
-
-    asyncio.run(main())
-
-
-def test_a_task_that_waits_for_the_lock_can_be_cancelled(place: str, queries: Any) -> None:
-    async def main() -> None:
-        async with await psycopg.AsyncConnection.connect(place, autocommit=True) as conn:
-            await queries.slow(conn, seconds=0, n=1)
-            holder = asyncio.create_task(queries.slow(conn, seconds=0.1, n=1))
-            waiters = [asyncio.create_task(queries.one(conn, n=n)) for n in range(3)]
-            await asyncio.sleep(0.01)
-            waiters[0].cancel()
-            waiters[2].cancel()
-            assert await holder == 1
-            results = await asyncio.gather(*waiters, return_exceptions=True)
-            assert [type(result) for result in results] == [asyncio.CancelledError, int, asyncio.CancelledError]
-            assert await queries.one(conn, n=9) == 9
-
-    asyncio.run(main())
-
-
-def test_the_message_of_a_cancellation_is_kept(place: str, queries: Any) -> None:
-    async def main() -> None:
-        async with await psycopg.AsyncConnection.connect(place, autocommit=True) as conn:
-            task = asyncio.create_task(queries.slow(conn, seconds=30, n=1))
-            await asyncio.sleep(0.05)
-            task.cancel("the reason")
-            with pytest.raises(asyncio.CancelledError, match="the reason"):
-                await task
 
     asyncio.run(main())
 
@@ -1118,86 +1012,6 @@ def interruption() -> Iterator[Interruption]:
     signal.signal(signal.SIGALRM, previous)
 
 
-@pytest.mark.parametrize("work", ["fast", "slow", "rows", "large_value", "by_cursor"])
-def test_ctrl_c_leaves_the_connection_in_step(place: str, queries: Any, interruption: Interruption, work: str) -> None:
-    chance = random.Random(work)  # noqa: S311 - for variety alone
-    number = 0
-
-    def fast() -> None:
-        assert queries.one(conn, n=number) == number
-
-    does: dict[str, Callable[[], object]] = {
-        "fast": fast,
-        "slow": lambda: queries.slow(conn, seconds=0.01, n=number),
-        "rows": lambda: queries.rows(conn, n=200),
-        "large_value": lambda: queries.length_of(conn, v="x" * 1_000_000),
-        "by_cursor": lambda: queries.untyped(conn, v=number),
-    }
-    conn = psycopg.connect(place, autocommit=True)
-    try:
-        for number in range(1, 101 if work != "large_value" else 21):
-            interruption.during(does[work], chance.uniform(0.00001, 0.002 if work != "slow" else 0.006))
-            if conn.closed:
-                conn = psycopg.connect(place, autocommit=True)
-            assert not conn.lock.locked()
-            if conn.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-                conn.execute("ROLLBACK", prepare=False)
-            assert queries.one(conn, n=number) == number
-            assert queries.two(conn, n=-number) == -number
-    finally:
-        conn.close()
-
-
-def test_ctrl_c_as_the_lock_is_taken_leaves_it_free(place: str, queries: Any, interruption: Interruption) -> None:
-    """The signal comes when the lock is ours, and before anything else is done: the other thread sees to that."""
-    interval = sys.getswitchinterval()
-    with closing(psycopg.connect(place, autocommit=True)) as conn:
-        queries.one(conn, n=1)
-        main = threading.get_ident()
-
-        def release() -> None:
-            taken.wait()
-            for _ in range(200_000):  # until the main thread waits for the lock
-                pass
-            sys.setswitchinterval(10)  # no other thread runs Python from here to the end of this one
-            conn.lock.release()
-            for _ in range(200_000):  # until the main thread has it
-                pass
-            signal.pthread_kill(main, signal.SIGALRM)
-
-        for n in range(5):
-            taken = threading.Event()
-            conn.lock.acquire()
-            thread = threading.Thread(target=release)
-            thread.start()
-            with interruption.expected():
-                taken.set()
-                queries.one(conn, n=n)
-            thread.join()
-            sys.setswitchinterval(interval)
-            assert not conn.lock.locked()
-
-
-def test_ctrl_c_ends_what_the_server_does(place: str, queries: Any, interruption: Interruption) -> None:
-    with psycopg.connect(place, autocommit=True) as conn, psycopg.connect(place, autocommit=True) as other:
-        main, process = threading.get_ident(), conn.info.backend_pid
-
-        def kill() -> None:
-            wait_for_sleep(other, process)
-            signal.pthread_kill(main, signal.SIGALRM)
-
-        for _ in range(2):
-            thread = threading.Thread(target=kill)
-            thread.start()
-            with interruption.expected():
-                queries.slow(conn, seconds=30, n=1)
-                raise AssertionError("the query went on")
-            thread.join()
-            state = other.execute("SELECT state FROM pg_stat_activity WHERE pid = %s", [process]).fetchone()
-            assert state == ("idle",)
-            assert queries.one(conn, n=4) == 4
-
-
 # --- many at once ---
 
 
@@ -1274,27 +1088,6 @@ def test_a_query_waits_for_the_lock_of_the_connection(place: str, queries: Any) 
             assert thread.is_alive()
         thread.join()
         assert results == [1]
-
-
-def test_a_connection_may_be_closed_by_another_thread_during_a_query(place: str, queries: Any) -> None:
-    conn = psycopg.connect(place, autocommit=True)
-    process = conn.info.backend_pid
-    queries.slow(conn, seconds=0, n=1)
-
-    def close() -> None:
-        with psycopg.connect(place, autocommit=True) as other:
-            wait_for_sleep(other, process)
-            conn.close()
-            thread_ends.wait()  # only now another socket may get the number of the one that was closed
-
-    thread_ends = threading.Event()
-    thread = threading.Thread(target=close)
-    thread.start()
-    with pytest.raises(psycopg.OperationalError):
-        queries.slow(conn, seconds=30, n=1)
-    thread_ends.set()
-    thread.join()
-    assert conn.closed
 
 
 # --- notices and notifications ---
