@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,6 +30,7 @@ from pydantic import BaseModel
 import rowsmith
 from conftest import settings_for
 from rowsmith import Database, load_queries
+from rowsmith.queries.conversions import Enumeration
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.typed import fingerprint, load_typed_queries
 
@@ -100,10 +102,13 @@ def queries(row: type[Any], tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def quiet() -> Generator[None]:
     """As in production: no query is logged."""
-    monkeypatch.setattr(logging.getLogger("rowsmith"), "level", logging.ERROR)
-    logging.getLogger("rowsmith.queries").isEnabledFor(logging.DEBUG)  # the answer is kept
+    logger = logging.getLogger("rowsmith")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # which also makes the loggers below it forget what they found before
+    yield
+    logger.setLevel(level)
 
 
 def kind_of(row: type[Any]) -> str:
@@ -239,6 +244,8 @@ class RoundTrips:
 
     def __init__(self, conn: Any, folder: Path) -> None:
         self._pgconn: PGconn = conn.pgconn
+        self.lines: list[list[str]] = []
+        """What was traced: `F` or `B` for what is sent and received, the length, the kind of the message, its parts."""
         self._file = (folder / "trace").open("w+")
         self._begin()
 
@@ -246,7 +253,7 @@ class RoundTrips:
         """How many there were since the last time, and what was sent."""
         self._pgconn.untrace()  # which writes what is still in its buffer
         self._file.seek(0)
-        lines = [line.split("\t") for line in self._file.read().splitlines()]
+        self.lines = lines = [line.split("\t") for line in self._file.read().splitlines()]
         self._file.seek(0)
         self._file.truncate()
         self._begin()
@@ -371,3 +378,41 @@ def test_a_transaction_of_a_task_takes_one_round_trip_more(
             trips.close()
 
     asyncio.run(main())
+
+
+class Mood(StrEnum):
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class MoodRow:
+    mood: Mood
+    n: int
+
+
+def test_labels_are_read_in_binary_by_each_query(worker_database_url: str, tmp_path: Path) -> None:
+    """Where one column has to be read as text, so has the whole row."""
+    (tmp_path / "moods.sql").write_text(
+        "\n".join(f"-- name: mood_{n}()^\nSELECT 'ok'::counted_mood AS mood, {n} AS n;" for n in range(3))
+    )
+    with (
+        psycopg.connect(worker_database_url) as conn,
+        closing(RoundTrips(conn, tmp_path)) as trips,
+    ):
+        conn.execute("CREATE TYPE pg_temp.counted_mood AS ENUM ('ok')")
+        conn.execute("SET LOCAL search_path = pg_temp")
+        queries = load_typed_queries(
+            folders={"": tmp_path},
+            module="counted",
+            fingerprint=fingerprint(read_queries(tmp_path)),
+            rows={f"mood_{n}": MoodRow for n in range(3)},
+            columns={f"mood_{n}": {"mood": Enumeration(Mood)} for n in range(3)},
+            parameters={},
+        )
+        for n in range(3):
+            trips.taken()
+            assert getattr(queries, f"mood_{n}")(conn) == MoodRow(Mood.OK, n)
+            trips.taken()
+            (bound,) = (line[3] for line in trips.lines if line[2] == "Bind")
+            assert bound.endswith(" 1 1"), bound  # one format for all columns, and that is binary
+        conn.rollback()

@@ -7,8 +7,9 @@ import dataclasses
 import importlib.util
 import pickle
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -510,6 +511,36 @@ def test_a_record_class_has_its_defaults_and_its_errors(tmp_path: Path, world: W
         with pytest.raises(ValidationError):
             world.call(queries.first)
         assert world.value("SELECT 1") == 1
+
+
+class Curious:
+    """Asks the database more, when it is made."""
+
+    conn: psycopg.Connection[Any]
+
+    def __init__(self, number: int, label: str) -> None:
+        self.answer = self.conn.execute("SELECT %s::text || %s", [number, label]).fetchone()
+
+
+def test_a_record_class_may_use_the_connection(tmp_path: Path, place: str) -> None:
+    """As it may where psycopg's row factories make the rows: the lock of the connection is free by then."""
+    queries, made = records(tmp_path, Curious), list[Any]()
+    with psycopg.connect(place, autocommit=True) as conn:
+        Curious.conn = conn
+
+        def fetch() -> None:
+            with suppress(RuntimeError):  # of a lock that was released by another
+                made.extend(queries.items(conn))
+
+        thread = threading.Thread(target=fetch)
+        thread.start()
+        thread.join(5)
+        waits = thread.is_alive()
+        if waits:
+            conn.lock.release()  # which it waits for, and holds itself
+        thread.join()
+    assert not waits
+    assert [item.answer for item in made] == [("1x1",), ("2x2",), ("3x3",)]
 
 
 # --- values and counts ---

@@ -7,8 +7,12 @@ with those of a cursor on a connection in the same state.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import socket
 import threading
+import warnings
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, time, timedelta
@@ -43,6 +47,8 @@ CREATE CONSTRAINT TRIGGER refusal AFTER INSERT ON refused DEFERRABLE INITIALLY D
 CREATE TABLE item (id int PRIMARY KEY, label text NOT NULL CHECK (label <> ''), other int REFERENCES item);
 CREATE FUNCTION shout(words text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN RAISE NOTICE 'shout: %', words; RETURN upper(words); END$$;
+CREATE FUNCTION call_nothing(value int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN RAISE NOTICE 'ran'; EXECUTE 'SELECT nothing_of_the_kind($1)' USING value; RETURN 1; END$$;
 CREATE FUNCTION fail_with_all() RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
   RAISE 'a message' USING ERRCODE = '22023', DETAIL = 'a detail', HINT = 'a hint', COLUMN = 'a column',
@@ -90,6 +96,7 @@ SELECT FROM generate_series(1, 3);
 SELECT FROM generate_series(1, 3);
 
 -- name: slow(seconds, n)$
+-- A number of seconds is given as a float: an int is no float8, and goes by a cursor.
 SELECT :n::int FROM pg_sleep(:seconds);
 
 -- name: rows(n)
@@ -136,6 +143,9 @@ INSERT INTO item (id, label) VALUES (:id, '');
 
 -- name: fail_with_all()$
 SELECT fail_with_all();
+
+-- name: call_nothing(n)$
+SELECT call_nothing(:n::int);
 
 -- name: no_such_column(id)
 SELECT nothing_of_the_kind FROM item WHERE id = :id;
@@ -710,6 +720,26 @@ def test_a_type_may_be_made_anew_under_a_query(changing: World, queries: Any) ->
     assert world.call(queries.cast_mood, v="new") == "new"
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_an_error_of_a_function_is_no_reason_to_run_a_query_twice(world: World, queries: Any, *, within: bool) -> None:
+    """It has the same code as that of a statement that a changed table has outdated."""
+    heard: list[str | None] = []
+
+    def hear(diag: Diagnostic) -> None:
+        heard.append(diag.message_primary)
+
+    world.conn.add_notice_handler(hear)
+    for _ in range(3):
+        if within:
+            world.sql("BEGIN")
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            world.call(queries.call_nothing, n=1)
+        if within:
+            world.sql("ROLLBACK")
+    assert heard == ["ran"] * 3
+    assert statements(world) == [queries.call_nothing.sql]
+
+
 def test_what_is_prepared_anew_takes_the_place_of_the_old(changing: World, queries: Any) -> None:
     world = changing
     for n in range(5):
@@ -770,10 +800,10 @@ def test_a_server_process_that_is_ended_says_why(place: str, connect: Callable[.
     for prepared in (False, True):
         world = connect()
         if prepared:
-            world.call(queries.slow, seconds=0, n=1)
+            world.call(queries.slow, seconds=0.0, n=1)
         process = world.call(queries.process)
         with ended_when_asleep(place, process), pytest.raises(psycopg.errors.AdminShutdown) as raised:
-            world.call(queries.slow, seconds=30, n=1)
+            world.call(queries.slow, seconds=30.0, n=1)
         assert raised.value.sqlstate == "57P01"
         assert raised.value.diag.severity_nonlocalized == "FATAL"
         assert world.conn.closed
@@ -925,13 +955,13 @@ def test_a_timeout_ends_a_query_and_not_the_connection(place: str, queries: Any)
             for first in (True, False):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.02):
-                        await queries.slow(conn, seconds=30, n=1)
+                        await queries.slow(conn, seconds=30.0, n=1)
                 task = asyncio.current_task()
                 assert task is not None
                 assert not task.cancelling()
                 assert await queries.one(conn, n=int(first)) == int(first)
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(queries.slow(conn, seconds=30, n=1), 0.02)
+                    await asyncio.wait_for(queries.slow(conn, seconds=30.0, n=1), 0.02)
                 assert await queries.two(conn, n=7) == 7
 
     asyncio.run(main())
@@ -943,7 +973,7 @@ def test_a_query_that_is_given_up_ends_without_waiting(place: str, queries: Any)
     async def main() -> None:
         conn = await psycopg.AsyncConnection.connect(place, autocommit=True)
         await queries.one(conn, n=1)
-        waiting = queries.slow(conn, seconds=30, n=1)
+        waiting = queries.slow(conn, seconds=30.0, n=1)
         waiting.send(None)
         waiting.close()
         assert not conn.lock.locked()
@@ -1088,6 +1118,50 @@ def test_a_query_waits_for_the_lock_of_the_connection(place: str, queries: Any) 
             assert thread.is_alive()
         thread.join()
         assert results == [1]
+
+
+def test_a_connection_may_be_closed_by_another_thread_during_a_query(place: str, queries: Any) -> None:
+    conn = psycopg.connect(place, autocommit=True)
+    queries.slow(conn, seconds=0.0, n=1)
+    process = conn.info.backend_pid
+    failures: list[BaseException] = []
+
+    def query() -> None:
+        try:
+            queries.slow(conn, seconds=30.0, n=1)
+        except psycopg.OperationalError as error:
+            failures.append(error)
+
+    with psycopg.connect(place, autocommit=True) as other:
+        thread = threading.Thread(target=query)
+        thread.start()
+        wait_for_sleep(other, process)
+        conn.close()
+        near, far = socket.socketpair()  # the system gives the number that has come free
+        thread.join(5)
+        waits = thread.is_alive()
+        far.send(b"!")  # which ends the thread in any case
+        thread.join()
+        near.close()
+        far.close()
+    assert not waits
+    assert [str(error).split(":")[0] for error in failures] == ["consuming input failed"]
+
+
+def test_a_connection_may_be_closed_by_another_task_during_a_query(place: str, queries: Any) -> None:
+    async def main() -> None:
+        conn = await psycopg.AsyncConnection.connect(place, autocommit=True)
+        await queries.slow(conn, seconds=0.0, n=1)
+        task = asyncio.create_task(queries.slow(conn, seconds=30.0, n=1))
+        await asyncio.sleep(0.05)
+        await conn.close()
+        other = await psycopg.AsyncConnection.connect(place, autocommit=True)  # its socket may have the same number
+        with pytest.raises(psycopg.OperationalError):
+            await asyncio.wait_for(task, 20)
+        assert await queries.one(other, n=3) == 3
+        await other.close()
+
+    asyncio.run(main())
 
 
 # --- notices and notifications ---
@@ -1364,3 +1438,29 @@ def test_no_result_is_kept(world: World, queries: Any) -> None:
     world.call(queries.filling, n=1)
     assert length == size
     assert before - resident() < size // 2
+
+
+def test_a_connection_that_is_dropped_is_freed_at_once(place: str, queries: Any, *, asynchronous: bool) -> None:
+    """By the count of its references, with psycopg's own warning and no other."""
+    freed: list[tuple[object, ...]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for by_query in (False, True):
+            world = World(place, asynchronous=asynchronous)
+            if by_query:
+                world.call(queries.one, n=1)
+                world.call(queries.untyped, v=1)
+                world.call(queries.rows, n=3)
+            else:
+                world.value("SELECT 1")
+            kept = weakref.ref(world.conn), weakref.ref(world.conn.pgconn)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                del world.conn
+            freed.append((*(each() is None for each in kept), [each.category for each in caught]))
+            if world.runner:
+                world.runner.close()
+    finally:
+        gc.enable()
+    assert freed == [(True, True, [ResourceWarning])] * 2

@@ -36,6 +36,7 @@ WORDS = {
     "aat_end": "at_end",
     "alock": "lock",
     "arecover": "recover",
+    "arecover_free": "recover_free",
     "aputconn": "putconn",
     "asynccontextmanager": "contextmanager",
     "asleep": "sleep",

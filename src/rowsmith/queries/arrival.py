@@ -65,6 +65,9 @@ class Arrival:
     def close(self) -> None:
         """Watch the socket no more."""
         self._leave()
+        if self._heartbeat is not None:  # which would keep the connection's socket for a while
+            self._heartbeat.cancel()
+            self._heartbeat = None
         if self._socket >= 0:
             os.close(self._socket)
             self._socket = -1

@@ -30,12 +30,10 @@ from rowsmith.queries.protocol import (
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.queries.wire import Wire, recover
+from rowsmith.queries.wire import Wire, recover, recover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
-_ELSEWHERE: Any = object()
-"""Stands for the result of a query that a prepared statement cannot give now."""
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
 indeterminate or ambiguous, no such function or operator, a mismatch."""
@@ -51,9 +49,11 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
         with conn.lock:
-            given = _prepared(bound, conn, session, values)
-        if given is _ELSEWHERE:
+            statement, loaded = _prepared(bound, conn, session, values)
+        if statement is None:
             given = _by_cursor(bound, conn, session, values)
+        else:
+            given = None if loaded is None else statement.make(loaded)
     except Exception as error:
         report(bound.query, error)
         raise
@@ -62,8 +62,10 @@ def execute(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], va
     return given
 
 
-def _prepared(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
-    """What the query gives as a prepared statement; _ELSEWHERE, with nothing run, where it cannot be one now."""
+def _prepared(
+    bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]
+) -> tuple[Statement | None, Any]:
+    """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
     again = False
     try:
         while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
@@ -78,14 +80,14 @@ def _prepared(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], 
             if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
                 if trace is not None or bound.touches or status == _COMMAND_OK:
                     session.note(bound, result, conn)
-                return statement.read(result)
+                return statement, statement.load(result)
             error = error_of(session.pgconn, result)
             _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
             again = True
     except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
         recover(conn, interruption)  # where it came in the midst of psycopg's own code
         raise
-    return _ELSEWHERE
+    return None, None
 
 
 def _in_transaction(
@@ -176,8 +178,7 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
                 with conn.pipeline():  # the end of this inner block waits for the answer
                     _send(query, cursor, values)
         except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
-            if not conn.lock.locked():  # nobody else is at work on the connection
-                recover(conn, interruption)
+            recover_free(conn, interruption)
             raise
         if query.kind is Kind.SCRIPT:
             return None

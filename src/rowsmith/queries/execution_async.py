@@ -29,12 +29,10 @@ from rowsmith.queries.protocol import (
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.queries.wire import AsyncWire, arecover
+from rowsmith.queries.wire import AsyncWire, arecover, arecover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
-_ELSEWHERE: Any = object()
-"""Stands for the result of a query that a prepared statement cannot give now."""
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
 indeterminate or ambiguous, no such function or operator, a mismatch."""
@@ -52,9 +50,11 @@ async def execute_async(
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
         async with conn.lock:
-            given = await _prepared_async(bound, conn, session, values)
-        if given is _ELSEWHERE:
+            statement, loaded = await _prepared_async(bound, conn, session, values)
+        if statement is None:
             given = await _by_cursor_async(bound, conn, session, values)
+        else:
+            given = None if loaded is None else statement.make(loaded)
     except Exception as error:
         report(bound.query, error)
         raise
@@ -65,8 +65,8 @@ async def execute_async(
 
 async def _prepared_async(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
-) -> Any:
-    """What the query gives as a prepared statement; _ELSEWHERE, with nothing run, where it cannot be one now."""
+) -> tuple[Statement | None, Any]:
+    """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
     again = False
     try:
         while (statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)) is not None and (
@@ -81,14 +81,14 @@ async def _prepared_async(
             if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
                 if trace is not None or bound.touches or status == _COMMAND_OK:
                     session.note(bound, result, conn)
-                return statement.read(result)
+                return statement, statement.load(result)
             error = error_of(session.pgconn, result)
             await _renew_async(bound, conn, session, statement, error=error, begin=begin, again=again)
             again = True
     except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
         await arecover(conn, interruption)  # where it came in the midst of psycopg's own code
         raise
-    return _ELSEWHERE
+    return None, None
 
 
 async def _in_transaction_async(
@@ -183,8 +183,7 @@ async def _by_cursor_async(
                 async with conn.pipeline():  # the end of this inner block waits for the answer
                     await _send_async(query, cursor, values)
         except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
-            if not conn.lock.locked():  # nobody else is at work on the connection
-                await arecover(conn, interruption)
+            await arecover_free(conn, interruption)
             raise
         if query.kind is Kind.SCRIPT:
             return None

@@ -222,7 +222,8 @@ def is_outdated(error: psycopg.Error) -> bool:
     """
     if isinstance(error, errors.FeatureNotSupported):
         return error.diag.source_function == "RevalidateCachedQuery"
-    return error.sqlstate in _OUTDATED
+    # An error of a function that was called says so in its context; that of a type that is gone has a parameter there.
+    return error.sqlstate == "XX000" or (error.sqlstate in _OUTDATED and error.diag.context is None)
 
 
 def _checked(pgconn: PGconn, results: Sequence[PGresult]) -> PGresult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.abc import Transformer
 from psycopg.pq.abc import PGresult
@@ -20,19 +20,31 @@ def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:
     return tuple((result.fname(index) or b"").decode(encoding) for index in range(result.nfields))
 
 
-def reader(query: Query, transformer: Transformer, constructor: Constructor | None) -> Callable[[PGresult], Any]:
-    """The function that makes of a result what a call of the query gives.
+class Reader(NamedTuple):
+    """Makes of a result what a call of the query gives, in two steps.
 
-    `transformer` has loaders for its columns; `constructor` is None for a statement that returns no rows. Raises
-    RowCountError or ResultShapeError where the result does not fit the query's mark.
+    The first needs the connection to itself; the second runs code of the user's, which may use the connection.
+    """
+
+    load: Callable[[PGresult], Any]
+    """The values of the result, None for a row that is not there. Raises RowCountError or ResultShapeError where the
+    result does not fit the query's mark."""
+    make: Callable[[Any], Any]
+    """What the call gives, of these values."""
+
+
+def reader(query: Query, transformer: Transformer, constructor: Constructor | None) -> Reader:
+    """The reader of a query's results.
+
+    `transformer` has loaders for its columns; `constructor` is None for a statement that returns no rows.
     """
     if query.kind is Kind.AFFECTED and constructor is None:
-        return affected
+        return Reader(affected, int)
     if constructor is None or query.kind is Kind.AFFECTED:
-        return _misfit(query)
+        return Reader(_misfit(query), int)
     if query.kind is Kind.MANY:
-        return _many(transformer, constructor)
-    return _one(query, transformer, constructor)
+        return Reader(_many(transformer), constructor.rows)
+    return Reader(_one(query, transformer), constructor.row)
 
 
 def affected(result: PGresult) -> int:
@@ -41,37 +53,32 @@ def affected(result: PGresult) -> int:
     return -1 if count is None else count
 
 
-def _many(transformer: Transformer, constructor: Constructor) -> Callable[[PGresult], Any]:
-    make = constructor.rows
-
-    def read(result: PGresult) -> list[Any]:
+def _many(transformer: Transformer) -> Callable[[PGresult], Any]:
+    def load(result: PGresult) -> list[Any]:
         transformer.set_pgresult(result, set_loaders=False)
         try:
-            values = transformer.load_rows(0, result.ntuples, tuple)
+            return transformer.load_rows(0, result.ntuples, tuple)
         finally:
             transformer.set_pgresult(None, set_loaders=False)  # it would keep the result until the next one
-        return make(values)
 
-    return read
+    return load
 
 
-def _one(query: Query, transformer: Transformer, constructor: Constructor) -> Callable[[PGresult], Any]:
-    make, misfit = constructor.row, _misfit(query)
-    set_result, load_row = transformer.set_pgresult, transformer.load_row
+def _one(query: Query, transformer: Transformer) -> Callable[[PGresult], Any]:
+    misfit, set_result, load_row = _misfit(query), transformer.set_pgresult, transformer.load_row
 
-    def read(result: PGresult) -> Any:
+    def load(result: PGresult) -> Any:
         if result.ntuples == 1:
             set_result(result, set_loaders=False)
             try:
-                values = load_row(0, tuple)
+                return load_row(0, tuple)
             finally:
                 set_result(None, set_loaders=False)  # it would keep the result until the next one
-            return make(values)
         return None if result.ntuples == 0 else misfit(result)
 
     if query.kind is Kind.VALUE:
-        return lambda result: read(result) if result.nfields == 1 else misfit(result)
-    return read
+        return lambda result: load(result) if result.nfields == 1 else misfit(result)
+    return load
 
 
 def _misfit(query: Query) -> Callable[[PGresult], None]:

@@ -117,7 +117,9 @@ class Session(Generic[_W]):
         text, binary = adapters._loaders
         if text is not self._text or binary is not self._binary or adapters._dumpers[_AUTO] is not self._dumpers:
             self._adopt_adapters(conn)
-            self._statements = {each: old.renewed(each, self._link) for each, old in self._statements.items()}
+            old, self._statements = self._statements, {}  # one that cannot be renewed is gone, and prepared anew
+            for each, statement in old.items():
+                self._statements[each] = statement.renewed(each, self._link)
             return self._statements[bound]
         reported = self.pgconn.parameter_status
         if (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from psycopg import BaseConnection, postgres
@@ -55,7 +55,19 @@ class Link:
 class Statement:
     """A prepared statement of one connection."""
 
-    __slots__ = ("_description", "_names", "dump", "encoding", "format", "formats", "name", "read", "settings", "zone")
+    __slots__ = (
+        "_description",
+        "_names",
+        "dump",
+        "encoding",
+        "format",
+        "formats",
+        "load",
+        "make",
+        "name",
+        "settings",
+        "zone",
+    )
 
     def __init__(
         self, name: bytes, description: PGresult, bound: BoundQuery, link: Link, names: tuple[str, ...] | None = None
@@ -74,8 +86,8 @@ class Statement:
         self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
         transformer.set_loader_types(oids, self.format)
         constructor = bound.rows(names, Context(link)) if names else None
-        self.read: Callable[[PGresult], Any] = reader(bound.query, transformer, constructor)
-        """What the query gives, of its result. Raises RowCountError and ResultShapeError."""
+        self.load, self.make = reader(bound.query, transformer, constructor)
+        """What the query gives, of its result: as a Reader does it."""
         status = link.connection.pgconn.parameter_status
         # PostgreSQL reports these settings unasked at every change (protocol, ParameterStatus). psycopg's loaders and
         # dumpers look at them once, when they are made.
@@ -94,7 +106,9 @@ def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
     transformer = Transformer(conn)
     transformer.set_pgresult(result)
     names = column_names(result, transformer.encoding)
-    return reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)(result)
+    load, make = reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)
+    values = load(result)
+    return None if values is None else make(values)
 
 
 def _with_arrays(*names: str) -> frozenset[int]:
@@ -128,6 +142,10 @@ _PARTS = {
 """The type whose loader reads what is in an array, a range or a multirange."""
 
 
+_LABELS = _STOCK.get_loader(postgres.types["text"].oid, Format.BINARY)
+"""psycopg's reader of text, which may be one in C."""
+
+
 def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
     while oid is not None:
         for each in (Format.TEXT, Format.BINARY):
@@ -142,8 +160,8 @@ def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -
     """Binary, unless a column is one that only its text gives as psycopg gives it, or as a user wants it given."""
     for oid, enum in zip(oids, enums, strict=True):
         text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
-        if enum and text is None and binary in (None, TextBinaryLoader):
-            adapters.register_loader(oid, TextBinaryLoader)
+        if enum and text is None and binary in (None, _LABELS):
+            adapters.register_loader(oid, _LABELS or TextBinaryLoader)
         elif oid not in _SAME or not _is_stock(oid, adapters):
             return Format.TEXT
     return Format.BINARY

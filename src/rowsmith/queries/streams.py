@@ -86,7 +86,7 @@ class Stream(Generic[_T]):
             result = self._session.wire.execute(self._conn, statement, ())
         if result.status != ExecStatus.TUPLES_OK:
             raise error_of(self._session.pgconn, result)
-        rows: list[_T] = statement.read(result)
+        rows: list[_T] = statement.make(statement.load(result))
         return rows
 
 

@@ -87,7 +87,7 @@ class AsyncStream(Generic[_T]):
             result = await self._session.wire.execute(self._conn, statement, ())
         if result.status != ExecStatus.TUPLES_OK:
             raise error_of(self._session.pgconn, result)
-        rows: list[_T] = statement.read(result)
+        rows: list[_T] = statement.make(statement.load(result))
         return rows
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Connection, generators
 from psycopg.abc import Buffer
-from psycopg.pq import PGnotify, TransactionStatus
+from psycopg.pq import ConnStatus, PGnotify, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from rowsmith.deadlines import CURRENT, remaining
@@ -63,7 +63,8 @@ class Wire:
             if pgconn.flush():  # more than the socket takes at once
                 return decisive(conn.wait(generators.execute(pgconn)))
             while not poll(_INTERVAL_MS):
-                pass
+                if pgconn.status == ConnStatus.BAD:  # closed by another thread, and its number may be in use again
+                    break
             pgconn.consume_input()
             while pgconn.is_busy():
                 poll(_INTERVAL_MS)
@@ -266,6 +267,15 @@ def recover(conn: Connection[Any], cause: BaseException) -> None:
             raise
 
 
+def recover_free(conn: Connection[Any], cause: BaseException) -> None:
+    """As `recover`, for who does not hold the connection's lock: unless another thread is at work."""
+    if conn.lock.acquire(blocking=False):
+        try:
+            recover(conn, cause)
+        finally:
+            conn.lock.release()
+
+
 async def arecover(conn: AsyncConnection[Any], cause: BaseException) -> None:
     """As `recover`. Where the task ends for good (GeneratorExit), nothing can be awaited any more."""
     if conn.pgconn.transaction_status != _ACTIVE:
@@ -281,3 +291,10 @@ async def arecover(conn: AsyncConnection[Any], cause: BaseException) -> None:
         conn.pgconn.finish()
         if not isinstance(error, Exception):
             raise
+
+
+async def arecover_free(conn: AsyncConnection[Any], cause: BaseException) -> None:
+    """As `recover_free`; by tasks."""
+    if not conn.lock.locked():
+        async with conn.lock:  # at once
+            await arecover(conn, cause)
