@@ -9,14 +9,15 @@ from types import TracebackType
 
 import psycopg
 from psycopg import Connection
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.commits import commit
 from rowsmith.connections import PooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool import Pool
-from rowsmith.queries.session import Trace, session_of
+from rowsmith.queries.session import Session, Trace, session_of
+from rowsmith.queries.wire import Wire
 from rowsmith.transactions import (
     COMMIT,
     PLAIN,
@@ -56,11 +57,13 @@ class TransactionBlock:
     def __enter__(self) -> Connection[TupleRow]:
         outer = find_open(self._database)
         if outer is None:
-            self._conn = self._begin()
+            self._conn = self._pool.take()
+            self._session = self._begin()
             self._transaction = begin_open(self._database, self._conn)
             self._depth = 0
         else:
             self._conn = self._joined(outer)
+            self._session = session_of(self._conn)
             self._transaction = outer
             self._check_not_doomed()
             self._depth = outer.depth = outer.depth + 1
@@ -99,7 +102,7 @@ class TransactionBlock:
         if transaction.blocks == 0:
             end_open(transaction)
             self._conn.in_block = False
-            session_of(self._conn).trace = None
+            self._session.trace = None
             self._pool.give(self._conn, error)
 
     def _begin_nested(self) -> None:
@@ -115,13 +118,12 @@ class TransactionBlock:
                 self._leave(error)
             raise
 
-    def _begin(self) -> PooledConnection:
-        """Take a connection. BEGIN goes to the server together with the first statement."""
-        conn = self._pool.take()
-        session = session_of(conn)
+    def _begin(self) -> Session[Wire]:
+        """BEGIN goes to the server together with the first statement."""
+        session = session_of(self._conn)
         session.begin, session.trace = self._options.begin, Trace()
-        conn.in_block = True
-        return conn
+        self._conn.in_block = True
+        return session
 
     def _check_not_doomed(self) -> None:
         if self._transaction.doomed:
@@ -141,11 +143,8 @@ class TransactionBlock:
         return outer.connection
 
     def _end(self) -> None:
-        try:
-            _settle(self._conn)
-        except BaseException:
-            self._undo(self._depth)
-            raise
+        if self._conn.pgconn.pipeline_status != PipelineStatus.OFF:
+            self._settle_or_undo()
         end = self._ending(self._depth, failed=False)
         status = self._finish(end)
         if end.close:
@@ -154,6 +153,13 @@ class TransactionBlock:
             raise end.error
         if self._depth == 0:
             check_commit(status)
+
+    def _settle_or_undo(self) -> None:
+        try:
+            _settle(self._conn)
+        except BaseException:
+            self._undo(self._depth)
+            raise
 
     def _undo(self, depth: int) -> None:
         """Roll back. An error in that is logged: the one that ended the block is the one to see."""
@@ -169,15 +175,15 @@ class TransactionBlock:
 
     def _finish(self, end: Ending) -> str | None:
         """Carry out how the block ends; the tag of the last command."""
-        trace = session_of(self._conn).trace
+        trace = self._session.trace
         if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
             return commit(self._conn, self._pool, trace, read_only=self._options.read_only)
         return _run(self._conn, *end.commands)
 
     def _ending(self, depth: int, *, failed: bool) -> Ending:
-        session = session_of(self._conn)
+        session = self._session
         begun, session.begin = session.begin is None, None
-        return ending(depth, TransactionStatus(session.pgconn.transaction_status), failed=failed, begun=begun)
+        return ending(depth, session.pgconn.transaction_status, failed=failed, begun=begun)
 
     def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""

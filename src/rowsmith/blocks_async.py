@@ -8,14 +8,15 @@ from types import TracebackType
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.commits_async import commit_async
 from rowsmith.connections_async import AsyncPooledConnection
 from rowsmith.errors import TransactionError
 from rowsmith.pool_async import AsyncPool
-from rowsmith.queries.session import Trace, session_of
+from rowsmith.queries.session import Session, Trace, session_of
+from rowsmith.queries.wire import AsyncWire
 from rowsmith.transactions import (
     COMMIT,
     PLAIN,
@@ -55,11 +56,13 @@ class AsyncTransactionBlock:
     async def __aenter__(self) -> AsyncConnection[TupleRow]:
         outer = find_open(self._database)
         if outer is None:
-            self._conn = await self._begin()
+            self._conn = await self._pool.take()
+            self._session = self._begin()
             self._transaction = begin_open(self._database, self._conn)
             self._depth = 0
         else:
             self._conn = self._joined(outer)
+            self._session = session_of(self._conn)
             self._transaction = outer
             self._check_not_doomed()
             self._depth = outer.depth = outer.depth + 1
@@ -98,7 +101,7 @@ class AsyncTransactionBlock:
         if transaction.blocks == 0:
             end_open(transaction)
             self._conn.in_block = False
-            session_of(self._conn).trace = None
+            self._session.trace = None
             await self._pool.give(self._conn, error)
 
     async def _begin_nested(self) -> None:
@@ -114,13 +117,12 @@ class AsyncTransactionBlock:
                 await self._leave(error)
             raise
 
-    async def _begin(self) -> AsyncPooledConnection:
-        """Take a connection. BEGIN goes to the server together with the first statement."""
-        conn = await self._pool.take()
-        session = session_of(conn)
+    def _begin(self) -> Session[AsyncWire]:
+        """BEGIN goes to the server together with the first statement."""
+        session = session_of(self._conn)
         session.begin, session.trace = self._options.begin, Trace()
-        conn.in_block = True
-        return conn
+        self._conn.in_block = True
+        return session
 
     def _check_not_doomed(self) -> None:
         if self._transaction.doomed:
@@ -140,11 +142,8 @@ class AsyncTransactionBlock:
         return outer.connection
 
     async def _end(self) -> None:
-        try:
-            await _settle(self._conn)
-        except BaseException:
-            await self._undo(self._depth)
-            raise
+        if self._conn.pgconn.pipeline_status != PipelineStatus.OFF:
+            await self._settle_or_undo()
         end = self._ending(self._depth, failed=False)
         status = await self._finish(end)
         if end.close:
@@ -153,6 +152,13 @@ class AsyncTransactionBlock:
             raise end.error
         if self._depth == 0:
             check_commit(status)
+
+    async def _settle_or_undo(self) -> None:
+        try:
+            await _settle(self._conn)
+        except BaseException:
+            await self._undo(self._depth)
+            raise
 
     async def _undo(self, depth: int) -> None:
         """Roll back. An error in that is logged: the one that ended the block is the one to see."""
@@ -168,15 +174,15 @@ class AsyncTransactionBlock:
 
     async def _finish(self, end: Ending) -> str | None:
         """Carry out how the block ends; the tag of the last command."""
-        trace = session_of(self._conn).trace
+        trace = self._session.trace
         if end.commands == (COMMIT,) and trace is not None and self._conn.pgconn.pipeline_status == PipelineStatus.OFF:
             return await commit_async(self._conn, self._pool, trace, read_only=self._options.read_only)
         return await _run(self._conn, *end.commands)
 
     def _ending(self, depth: int, *, failed: bool) -> Ending:
-        session = session_of(self._conn)
+        session = self._session
         begun, session.begin = session.begin is None, None
-        return ending(depth, TransactionStatus(session.pgconn.transaction_status), failed=failed, begun=begun)
+        return ending(depth, session.pgconn.transaction_status, failed=failed, begun=begun)
 
     async def _end_doomed(self, exc_type: type[BaseException] | None) -> None:
         """A block ended before one inside it. Others may be at work on the connection: the last to leave rolls back."""

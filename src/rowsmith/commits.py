@@ -23,8 +23,9 @@ from rowsmith.connections import PooledConnection
 from rowsmith.deadlines import CURRENT, until
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool import Pool
-from rowsmith.queries.protocol import TRANSACTION_ID, Mark, command_tag, decisive, mark
-from rowsmith.queries.session import Trace, session_of
+from rowsmith.queries.protocol import TRANSACTION_ID, Mark, command_tag, decisive
+from rowsmith.queries.session import Session, Trace, session_of
+from rowsmith.queries.wire import Wire
 from rowsmith.transactions import COMMIT
 
 logger = logging.getLogger("rowsmith.transactions")
@@ -44,55 +45,57 @@ def commit(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool)
     CommitUnknownError where that cannot be told, and psycopg.Error for what the server says to COMMIT.
     """
     deadline = CURRENT.get()
-    with until(None if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)):
-        if not trace.identified and not read_only and (trace.wrote or session_of(conn).touched):
-            trace.mark = _ask(conn)
-        answers: list[PGresult] = []
-        try:
-            _send(conn, trace, answers, read_only=read_only)
-            _learn(trace, answers)
-            return command_tag(conn.pgconn, decisive(answers))
-        except (psycopg.Error, TimeoutError) as error:
-            # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
-            if not conn.closed and not isinstance(error, TimeoutError):
-                raise
-            _learn(trace, answers)
-            if not read_only and (trace.mark is None or trace.identified):
-                _resolve(pool, trace.mark, error)
-            return COMMIT.decode()
+    if deadline is None:
+        return _carry_out(conn, pool, trace, read_only=read_only)
+    with until(max(deadline, monotonic() + _GRACE_SECONDS)):
+        return _carry_out(conn, pool, trace, read_only=read_only)
+
+
+def _carry_out(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool) -> str:
+    session = session_of(conn)
+    if not trace.identified and not read_only and (trace.wrote or session.touched):
+        trace.learn(_ask(conn, session))
+    answers: list[PGresult] = []
+    try:
+        with conn.lock:
+            if read_only or trace.asked:
+                answers.append(session.wire.command(conn, COMMIT))
+            else:
+                session.wire.traced_commit(conn, answers)
+                _learn(trace, answers)
+        return command_tag(conn.pgconn, decisive(answers))
+    except (psycopg.Error, TimeoutError) as error:
+        # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
+        if not conn.closed and not isinstance(error, TimeoutError):
+            raise
+        _learn(trace, answers)
+        if not read_only and (trace.identified or not trace.asked):
+            _resolve(pool, trace.mark, error)
+        return COMMIT.decode()
 
 
 def _learn(trace: Trace, answers: Sequence[PGresult]) -> None:
     """What came back together with a COMMIT. Raises ConnectionLostError where it was not reached."""
-    if trace.mark is not None or not answers:
+    if trace.asked or not answers:
         return
     if answers[0].status == ExecStatus.FATAL_ERROR:
         raise ConnectionLostError("the session was ended before COMMIT: nothing was committed")
-    trace.mark = mark(answers[0])
+    trace.learn(answers[0])
     if trace.identified:
         for bound in trace.selects:
             bound.writes = True  # one of them does, and from now on the id is asked for with it
 
 
-def _ask(conn: PooledConnection) -> Mark | None:
+def _ask(conn: PooledConnection, session: Session[Wire]) -> PGresult:
     try:
         with conn.lock:
-            result = session_of(conn).wire.command(conn, TRANSACTION_ID)
+            result = session.wire.command(conn, TRANSACTION_ID)
         command_tag(conn.pgconn, result)
     except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error
-    return mark(result)
-
-
-def _send(conn: PooledConnection, trace: Trace, answers: list[PGresult], *, read_only: bool) -> None:
-    with conn.lock:
-        wire = session_of(conn).wire
-        if trace.mark is None and not read_only:
-            wire.traced_commit(conn, answers)
-        else:
-            answers.append(wire.command(conn, COMMIT))
+    return result
 
 
 def _resolve(pool: Pool, trace: Mark | None, error: Exception) -> None:

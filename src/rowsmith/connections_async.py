@@ -12,7 +12,7 @@ from psycopg.abc import PQGen
 from psycopg.rows import TupleRow, tuple_row
 
 from rowsmith.concurrency import asleep
-from rowsmith.deadlines import CURRENT, exceeded
+from rowsmith.deadlines import CURRENT, exceeded, until
 from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
 from rowsmith.queries.protocol import begin, command_tag
@@ -22,6 +22,7 @@ from rowsmith.queries.wire import arecover
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 4.0
 _PAUSE_SECONDS = 0.5
+_CLEAN_SECONDS = 2.0
 # What DISCARD ALL does (manual, "DISCARD"), without the statements that are prepared, and as one command.
 _RESET = (
     b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
@@ -121,7 +122,7 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         """Bring the session back to how it began, for the next who gets the connection. Outside a transaction.
 
         On the server that takes a round trip, which is made where something ran that may have left traces, and only
-        if `server` says that there is a session of one's own. Raises psycopg.Error.
+        if `server` says that there is a session of one's own. Raises psycopg.Error, and TimeoutError after two seconds.
         """
         self.row_factory = tuple_row
         self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
@@ -136,8 +137,9 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         session = session_of(self)
         if server and (session.touched or session.streams):
             deallocate = [b"DEALLOCATE " + name for name in session.streams]
-            async with self.lock:
-                result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
+            with until(monotonic() + _CLEAN_SECONDS):
+                async with self.lock:
+                    result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
             command_tag(self.pgconn, result)
             session.touched, session.streams = False, set()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import CodeType, FrameType
@@ -24,18 +25,21 @@ _FRAMES = 5
 
 
 _Stack = Sequence[tuple[CodeType, int]]
+"""Pieces of code, and the place in each: the number of a byte, of which the line is found when it is asked for."""
 
 
 @dataclass(slots=True)
 class _Loan:
     owner: Owner
-    since: float = field(default_factory=monotonic)
-    stack: _Stack = ()
+    since: float
+    stack: _Stack
     reported: bool = False
 
     def place(self) -> str:
         """The stack, as a traceback has it."""
-        return "\n".join(f'  File "{code.co_filename}", line {line}, in {code.co_name}' for code, line in self.stack)
+        return "\n".join(
+            f'  File "{code.co_filename}", line {_line(code, place)}, in {code.co_name}' for code, place in self.stack
+        )
 
 
 class Loans:
@@ -48,6 +52,8 @@ class Loans:
         self._threshold = threshold
         self._loans: dict[BaseConnection[Any], _Loan] = {}
         self._waiting: list[Owner] = []
+        self._due = 0.0 if threshold else math.inf
+        """When the oldest that was not reported will be out for too long, at the earliest."""
 
     def __len__(self) -> int:
         return len(self._loans)
@@ -62,7 +68,7 @@ class Loans:
         Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
         """
         owner = current_owner()
-        self._report()
+        self._report(monotonic())
         self._waiting.append(owner)
         try:
             owners = [loan.owner for loan in list(self._loans.values())]
@@ -77,22 +83,24 @@ class Loans:
         finally:
             self._waiting.remove(owner)
 
-    def add(self, conn: BaseConnection[Any]) -> None:
+    def add(self, conn: BaseConnection[Any], now: float) -> None:
         """A connection goes out."""
-        self._loans[conn] = _Loan(current_owner(), stack=_stack())
+        self._report(now)
+        self._loans[conn] = _Loan(current_owner(), now, _stack())
 
-    def end(self, conn: BaseConnection[Any]) -> None:
+    def end(self, conn: BaseConnection[Any], now: float) -> None:
         """A connection comes back."""
-        self._report()
+        self._report(now)
         self._loans.pop(conn, None)
 
-    def _report(self) -> None:
+    def _report(self, now: float) -> None:
         """Log what has been out for too long; the oldest come first."""
-        if not self._threshold:
+        if now < self._due:
             return
-        now = monotonic()
+        self._due = now + self._threshold
         for conn, loan in list(self._loans.items()):
             if now - loan.since < self._threshold:
+                self._due = loan.since + self._threshold
                 return
             if not loan.reported:
                 loan.reported = True
@@ -100,9 +108,7 @@ class Loans:
                     "a connection (server process %d) has been in use for %.1f s. It was taken here:\n%s",
                     conn.pgconn.backend_pid if not conn.closed else 0,
                     now - loan.since,
-                    "\n".join(
-                        f'  File "{code.co_filename}", line {line}, in {code.co_name}' for code, line in loan.stack
-                    ),
+                    loan.place(),
                 )
 
 
@@ -112,6 +118,10 @@ def _stack() -> _Stack:
     found: list[tuple[CodeType, int]] = []
     while frame is not None and len(found) < _FRAMES:
         if not frame.f_code.co_filename.startswith(_HERE):
-            found.append((frame.f_code, frame.f_lineno))
+            found.append((frame.f_code, frame.f_lasti))
         frame = frame.f_back
     return found
+
+
+def _line(code: CodeType, place: int) -> int:
+    return next((line for start, end, line in code.co_lines() if start <= place < end and line), code.co_firstlineno)

@@ -30,6 +30,7 @@ from rowsmith.settings import Settings
 _RECONNECT_SECONDS = 4
 _FRESH_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
+_AT_ONCE_SECONDS = 0.01
 CLOSED = "this Database was closed; make a new one to go on"
 
 
@@ -110,19 +111,20 @@ class Pool:
         if self._closed:
             raise psycopg_pool.PoolClosed(self._refusal)
         start, left = monotonic(), remaining()
-        self._admit()
-        self.open()
+        if self.events.breaker.failures:
+            self._admit()
+        if not self._opened:
+            self.open()
         limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
         end = start + (limit if left is None else min(limit, left))
-        with self._loans.asked_for(self.settings.max_connections):
-            conn = self._usable_connection(start, end)
-        self._loans.add(conn)
+        conn = self._usable_connection(start, end)
+        self._loans.add(conn, monotonic())
         return conn
 
     def _admit(self) -> None:
         """Fail at once while the circuit is open. The one that may try when its time is over tries by itself."""
         breaker = self.events.breaker
-        if not breaker.failures or breaker.state is CircuitState.CLOSED:
+        if breaker.state is CircuitState.CLOSED:
             return
         if wait := breaker.admit():
             failure = self.events.last_failure
@@ -138,7 +140,7 @@ class Pool:
 
     def _usable_connection(self, start: float, end: float) -> PooledConnection:
         while True:
-            conn = self._getconn(start, end)
+            conn = self._ready_connection() or self._waited_for(start, end)
             usable = False
             try:
                 usable = self._usable(conn, end)
@@ -176,13 +178,26 @@ class Pool:
             self.events.generation += 1
             self._pool.drain()
 
+    def _ready_connection(self) -> PooledConnection | None:
+        """A connection that need not be waited for; None where there is none.
+
+        Only psycopg_pool's queue of ready ones tells, and asking that costs nothing.
+        """
+        if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            return None
+        try:
+            return self._pool.getconn(_AT_ONCE_SECONDS)
+        except psycopg_pool.PoolTimeout:  # another was faster
+            return None
+
+    def _waited_for(self, start: float, end: float) -> PooledConnection:
+        with self._loans.asked_for(self.settings.max_connections):
+            return self._getconn(start, end)
+
     def _getconn(self, start: float, end: float) -> PooledConnection:
         timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
-        # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
         try:
-            if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-                return self._pool.getconn(timeout)
             return uninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             remaining()
@@ -193,14 +208,16 @@ class Pool:
 
         `error` is what ended its use: it may say that the other connections are of no use either.
         """
-        self._loans.end(conn)
+        now = monotonic()
+        self._loans.end(conn, now)
         if self._abandoned:
             return
         try:
             if self._closed or conn.closed or conn.generation != self.events.generation:
-                self._suspect_at = monotonic() if conn.broken else self._suspect_at
+                self._suspect_at = now if conn.broken else self._suspect_at
                 conn.close()
             else:
+                conn.used_at = now
                 self._tidy(conn)
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
@@ -208,14 +225,12 @@ class Pool:
             putconn(self._pool, conn)
 
     def _tidy(self, conn: PooledConnection) -> None:
-        conn.used_at = monotonic()
         try:
             if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 logger.warning("a connection came back in a transaction, which is rolled back")
                 conn.rollback()
             if conn.pgconn.transaction_status == TransactionStatus.IDLE:
-                with until(conn.used_at + _CHECK_SECONDS):
-                    conn.clean(server=not self.settings.pgbouncer)
+                conn.clean(server=not self.settings.pgbouncer)
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be put back as it was, and is closed: %s", error)
             conn.close()
@@ -292,8 +307,8 @@ class Pool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = self._getconn(monotonic(), deadline)
-            self._loans.add(conn)
+            conn = self._ready_connection() or self._getconn(monotonic(), deadline)
+            self._loans.add(conn, monotonic())
             try:
                 _select_1(conn, deadline)
             except psycopg.OperationalError:

@@ -29,6 +29,7 @@ from rowsmith.settings import Settings
 _RECONNECT_SECONDS = 4
 _FRESH_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
+_AT_ONCE_SECONDS = 0.01
 CLOSED = "this Database was closed; make a new one to go on"
 
 
@@ -109,19 +110,20 @@ class AsyncPool:
         if self._closed:
             raise psycopg_pool.PoolClosed(self._refusal)
         start, left = monotonic(), remaining()
-        await self._admit()
-        await self.open()
+        if self.events.breaker.failures:
+            await self._admit()
+        if not self._opened:
+            await self.open()
         limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
         end = start + (limit if left is None else min(limit, left))
-        with self._loans.asked_for(self.settings.max_connections):
-            conn = await self._usable_connection(start, end)
-        self._loans.add(conn)
+        conn = await self._usable_connection(start, end)
+        self._loans.add(conn, monotonic())
         return conn
 
     async def _admit(self) -> None:
         """Fail at once while the circuit is open. The one that may try when its time is over tries by itself."""
         breaker = self.events.breaker
-        if not breaker.failures or breaker.state is CircuitState.CLOSED:
+        if breaker.state is CircuitState.CLOSED:
             return
         if wait := breaker.admit():
             failure = self.events.last_failure
@@ -137,7 +139,7 @@ class AsyncPool:
 
     async def _usable_connection(self, start: float, end: float) -> AsyncPooledConnection:
         while True:
-            conn = await self._getconn(start, end)
+            conn = await self._ready_connection() or await self._waited_for(start, end)
             usable = False
             try:
                 usable = await self._usable(conn, end)
@@ -175,13 +177,26 @@ class AsyncPool:
             self.events.generation += 1
             await self._pool.drain()
 
+    async def _ready_connection(self) -> AsyncPooledConnection | None:
+        """A connection that need not be waited for; None where there is none.
+
+        Only psycopg_pool's queue of ready ones tells, and asking that costs nothing.
+        """
+        if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            return None
+        try:
+            return await self._pool.getconn(_AT_ONCE_SECONDS)
+        except psycopg_pool.PoolTimeout:  # another was faster
+            return None
+
+    async def _waited_for(self, start: float, end: float) -> AsyncPooledConnection:
+        with self._loans.asked_for(self.settings.max_connections):
+            return await self._getconn(start, end)
+
     async def _getconn(self, start: float, end: float) -> AsyncPooledConnection:
         timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
-        # A connection that is ready is not waited for; only its queue of ready ones tells, and asking costs nothing.
         try:
-            if self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-                return await self._pool.getconn(timeout)
             return await auninterrupted(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             remaining()
@@ -192,14 +207,16 @@ class AsyncPool:
 
         `error` is what ended its use: it may say that the other connections are of no use either.
         """
-        self._loans.end(conn)
+        now = monotonic()
+        self._loans.end(conn, now)
         if self._abandoned:
             return
         try:
             if self._closed or conn.closed or conn.generation != self.events.generation:
-                self._suspect_at = monotonic() if conn.broken else self._suspect_at
+                self._suspect_at = now if conn.broken else self._suspect_at
                 await conn.close()
             else:
+                conn.used_at = now
                 await self._tidy(conn)
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
@@ -207,14 +224,12 @@ class AsyncPool:
             await aputconn(self._pool, conn)
 
     async def _tidy(self, conn: AsyncPooledConnection) -> None:
-        conn.used_at = monotonic()
         try:
             if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 logger.warning("a connection came back in a transaction, which is rolled back")
                 await conn.rollback()
             if conn.pgconn.transaction_status == TransactionStatus.IDLE:
-                with until(conn.used_at + _CHECK_SECONDS):
-                    await conn.clean(server=not self.settings.pgbouncer)
+                await conn.clean(server=not self.settings.pgbouncer)
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be put back as it was, and is closed: %s", error)
             await conn.close()
@@ -291,8 +306,8 @@ class AsyncPool:
         statistics = self.statistics()
         full = statistics["connections_in_use"] >= self.settings.max_connections
         if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = await self._getconn(monotonic(), deadline)
-            self._loans.add(conn)
+            conn = await self._ready_connection() or await self._getconn(monotonic(), deadline)
+            self._loans.add(conn, monotonic())
             try:
                 await _select_1(conn, deadline)
             except psycopg.OperationalError:

@@ -80,25 +80,30 @@ class Ending(NamedTuple):
     close: bool = False
 
 
-def ending(depth: int, status: TransactionStatus, *, failed: bool, begun: bool = True) -> Ending:
+_NOTHING, _COMMITTED = Ending(), Ending((COMMIT,))
+
+
+def ending(depth: int, status: int, *, failed: bool, begun: bool = True) -> Ending:
     """How the block of a depth ends, where the connection has the status and the block raised (`failed`) or not.
 
-    A transaction in which no statement ran has not `begun`.
+    `status` is a psycopg.pq.TransactionStatus. A transaction in which no statement ran has not `begun`.
     """
     if not begun:
-        return Ending()
+        return _NOTHING
+    if status == TransactionStatus.INTRANS and not failed and not depth:
+        return _COMMITTED
     if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
         if failed:
             return Ending(_undo(depth))
-        if status is TransactionStatus.INERROR:
+        if status == TransactionStatus.INERROR:
             return Ending(_undo(depth), _aborted())
-        return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth if depth else COMMIT,))
-    if status is TransactionStatus.ACTIVE:
+        return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth,))
+    if status == TransactionStatus.ACTIVE:
         # No command can be sent, so a savepoint cannot be undone: without a connection nothing of it is committed.
         return Ending(error=None if failed else _still_running(), close=True)
     if failed:
-        return Ending()
-    if status is TransactionStatus.IDLE:
+        return _NOTHING
+    if status == TransactionStatus.IDLE:
         return Ending(error=_ended_inside())
     return Ending(
         error=ConnectionLostError("the connection was lost inside a transaction block: nothing was committed")
@@ -239,7 +244,8 @@ def forget_open() -> None:
 
 def _still_open() -> tuple[OpenTransaction, ...]:
     """Those of this context; a block may have been ended in another."""
-    return tuple(transaction for transaction in _open.get() if not transaction.ended)
+    found = _open.get()
+    return tuple([transaction for transaction in found if not transaction.ended]) if found else found
 
 
 def current_owner() -> Owner:

@@ -23,7 +23,6 @@ from rowsmith.queries.protocol import (
     error_of,
     is_outdated,
     is_plain,
-    mark,
     prepare,
     try_to_prepare,
 )
@@ -102,7 +101,7 @@ def _in_transaction(
     traced = trace is not None and bound.writes and not trace.identified
     result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
     if trace is not None and asked is not None:
-        trace.mark = mark(asked)
+        trace.learn(asked)
     return result
 
 

@@ -16,6 +16,8 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from rowsmith.queries.statement import Statement
 
+# As plain numbers, since a comparison with a member of an IntEnum takes longer.
+_FATAL_ERROR, _PIPELINE_SYNC = int(ExecStatus.FATAL_ERROR), int(ExecStatus.PIPELINE_SYNC)
 _SAVEPOINT = b"rowsmith_prepare"
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
 TRANSACTION_ID = b" ".join([
@@ -115,21 +117,27 @@ class Mark(NamedTuple):
     process: int
 
 
-def mark(result: PGresult) -> Mark | None:
-    """What is answered; None where an error came before."""
-    if result.status != ExecStatus.TUPLES_OK:
-        return None
+def mark(result: PGresult) -> Mark:
+    """What is answered."""
     number, at, timeline, process = (result.get_value(0, column) for column in range(4))
     xid = None if number is None else int(number)
     return Mark(xid, (at or b"").decode(), (timeline or b"").decode(), int(process or 0))
 
 
-def keep(results: list[PGresult], result: PGresult | None) -> bool:
-    """Keep what libpq gives; whether that was the end of a command, or of a pipeline."""
-    if result is None:
-        return True
-    results.append(result)
-    return result.status == ExecStatus.PIPELINE_SYNC
+def collect(pgconn: PGconn, results: list[PGresult], parts: int) -> int:
+    """Keep the results that have arrived, of so many commands; the number of those that have not ended.
+
+    The end of a pipeline is one of them.
+    """
+    while parts and not pgconn.is_busy():
+        result = pgconn.get_result()
+        if result is None:
+            parts -= 1
+        else:
+            results.append(result)
+            if result.status == _PIPELINE_SYNC:
+                parts -= 1
+    return parts
 
 
 def go_on(pgconn: PGconn, results: Sequence[PGresult]) -> bool:
@@ -176,11 +184,16 @@ def rest(pgconn: PGconn, *read: PGresult | None) -> PQGen[PGresult]:
 
 def decisive(results: Sequence[PGresult]) -> PGresult:
     """The first error among the results, else the last of them; the end of a pipeline is none."""
-    failed = [result for result in results if result.status == ExecStatus.FATAL_ERROR]
-    answers = [result for result in results if result.status != ExecStatus.PIPELINE_SYNC]
-    if not answers:
+    last = None
+    for result in results:
+        status = result.status
+        if status == _FATAL_ERROR:
+            return result
+        if status != _PIPELINE_SYNC:
+            last = result
+    if last is None:
         raise psycopg.InternalError("got no result from the query")
-    return failed[0] if failed else answers[-1]
+    return last
 
 
 def command_tag(pgconn: PGconn, result: PGresult) -> str:

@@ -13,10 +13,10 @@ import psycopg
 from psycopg import AsyncConnection, BaseConnection, Connection
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap, PyFormat
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.protocol import Begin, Mark, is_outdated, is_plain, wrote
+from rowsmith.queries.protocol import Begin, Mark, is_outdated, is_plain, mark, wrote
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.queries.wire import AsyncWire, Wire
 
@@ -29,25 +29,38 @@ _IDLE, _IN_TRANSACTION, _NO_PIPELINE = (
     int(PipelineStatus.OFF),
 )
 _AUTO = PyFormat.AUTO
+_TUPLES_OK = int(ExecStatus.TUPLES_OK)
 
 
 class Trace:
     """Whether a transaction has written, and its id, to find out what became of it where its COMMIT is lost."""
 
-    __slots__ = ("mark", "selects", "wrote")
+    __slots__ = ("_answer", "identified", "selects", "wrote")
 
     def __init__(self) -> None:
         self.wrote = False
         """Whether a statement ran that is no SELECT."""
         self.selects: set[BoundQuery] = set()
         """The SELECTs that ran. They may call functions that write, which is known when the transaction has an id."""
-        self.mark: Mark | None = None
-        """As it was told last."""
+        self.identified = False
+        """Whether the id is known."""
+        self._answer: PGresult | None = None
+
+    def learn(self, answer: PGresult) -> None:
+        """Keep what the server answered to TRANSACTION_ID; an error is no answer."""
+        if answer.status == _TUPLES_OK:
+            self._answer = answer
+            self.identified = answer.get_value(0, 0) is not None
 
     @property
-    def identified(self) -> bool:
-        """Whether the id is known."""
-        return self.mark is not None and self.mark.transaction_id is not None
+    def asked(self) -> bool:
+        """Whether the server has told the id, or that there is none yet."""
+        return self._answer is not None
+
+    @property
+    def mark(self) -> Mark | None:
+        """As it was told last."""
+        return None if self._answer is None else mark(self._answer)
 
 
 class Session(Generic[_W]):
@@ -75,11 +88,12 @@ class Session(Generic[_W]):
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # what psycopg has prepared is gone as well
-        if self.trace is not None:
+        trace = self.trace
+        if trace is not None and bound not in trace.selects:
             if bound.writes or wrote(result):
-                self.trace.wrote = bound.writes = True
+                trace.wrote = bound.writes = True
             else:
-                self.trace.selects.add(bound)
+                trace.selects.add(bound)
 
     def name(self) -> bytes:
         """A name for a statement, as no other on the connection has."""

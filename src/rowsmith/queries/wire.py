@@ -22,10 +22,10 @@ from rowsmith.errors import DeadlineExceededError
 from rowsmith.queries.arrival import Arrival
 from rowsmith.queries.protocol import (
     Begin,
+    collect,
     decisive,
     drain,
     go_on,
-    keep,
     leave_pipeline,
     rest,
     send_in_transaction,
@@ -131,11 +131,10 @@ class Wire:
         """The results of so many commands; the end of a pipeline is one of them."""
         pgconn = self._pgconn
         results: list[PGresult] = [] if into is None else into
-        while parts:
-            while pgconn.is_busy():
-                if self._poll_until(_INTERVAL_MS) and not go_on(pgconn, results):
-                    return results
-            parts -= keep(results, pgconn.get_result())
+        poll = self._poll if CURRENT.get() is None else self._poll_until
+        while parts := collect(pgconn, results, parts):
+            if poll(_INTERVAL_MS) and not go_on(pgconn, results):
+                return results
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
         return results
@@ -231,12 +230,10 @@ class AsyncWire:
     async def _receive(self, parts: int, into: list[PGresult] | None = None) -> list[PGresult]:
         pgconn = self._pgconn
         results: list[PGresult] = [] if into is None else into
-        while parts:
-            while pgconn.is_busy():
-                await self._arrival
-                if not go_on(pgconn, results):
-                    return results
-            parts -= keep(results, pgconn.get_result())
+        while parts := collect(pgconn, results, parts):
+            await self._arrival
+            if not go_on(pgconn, results):
+                return results
         if notify := pgconn.notifies():
             _consume_notifies(pgconn, notify)
         return results
