@@ -59,11 +59,12 @@ def _carry_out(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: b
     try:
         with conn.lock:
             if read_only or trace.asked:
-                answers.append(session.wire.command(conn, COMMIT))
+                answer = session.wire.command(conn, COMMIT)
             else:
                 session.wire.traced_commit(conn, answers)
                 _learn(trace, answers)
-        return command_tag(conn.pgconn, decisive(answers))
+                answer = decisive(answers)
+        return command_tag(conn.pgconn, answer)
     except (psycopg.Error, TimeoutError) as error:
         # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
         if not conn.closed and not isinstance(error, TimeoutError):

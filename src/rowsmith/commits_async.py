@@ -58,11 +58,12 @@ async def _carry_out_async(conn: AsyncPooledConnection, pool: AsyncPool, trace: 
     try:
         async with conn.lock:
             if read_only or trace.asked:
-                answers.append(await session.wire.command(conn, COMMIT))
+                answer = await session.wire.command(conn, COMMIT)
             else:
                 await session.wire.traced_commit(conn, answers)
                 _learn(trace, answers)
-        return command_tag(conn.pgconn, decisive(answers))
+                answer = decisive(answers)
+        return command_tag(conn.pgconn, answer)
     except (psycopg.Error, TimeoutError) as error:
         # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
         if not conn.closed and not isinstance(error, TimeoutError):

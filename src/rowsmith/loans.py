@@ -68,7 +68,8 @@ class Loans:
         Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
         """
         owner = current_owner()
-        self._report(monotonic())
+        if (now := monotonic()) >= self._due:
+            self._report(now)
         self._waiting.append(owner)
         try:
             owners = [loan.owner for loan in list(self._loans.values())]
@@ -85,18 +86,18 @@ class Loans:
 
     def add(self, conn: BaseConnection[Any], now: float) -> None:
         """A connection goes out."""
-        self._report(now)
+        if now >= self._due:
+            self._report(now)
         self._loans[conn] = _Loan(current_owner(), now, _stack())
 
     def end(self, conn: BaseConnection[Any], now: float) -> None:
         """A connection comes back."""
-        self._report(now)
+        if now >= self._due:
+            self._report(now)
         self._loans.pop(conn, None)
 
     def _report(self, now: float) -> None:
         """Log what has been out for too long; the oldest come first."""
-        if now < self._due:
-            return
         self._due = now + self._threshold
         for conn, loan in list(self._loans.items()):
             if now - loan.since < self._threshold:

@@ -77,7 +77,7 @@ def _prepared(
                 result = _in_transaction(bound, conn, session, statement, data)
             status = result.status
             if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                if trace is not None or bound.touches or status == _COMMAND_OK:
+                if status == _COMMAND_OK or bound.touches or (trace is not None and bound not in trace.selects):
                     session.note(bound, result, conn)
                 return statement, statement.load(result)
             error = error_of(session.pgconn, result)

@@ -17,7 +17,9 @@ from psycopg.pq.abc import PGconn, PGresult
 from rowsmith.queries.statement import Statement
 
 # As plain numbers, since a comparison with a member of an IntEnum takes longer.
+_COMMAND_OK, _TUPLES_OK = int(ExecStatus.COMMAND_OK), int(ExecStatus.TUPLES_OK)
 _FATAL_ERROR, _PIPELINE_SYNC = int(ExecStatus.FATAL_ERROR), int(ExecStatus.PIPELINE_SYNC)
+_WELL = (_COMMAND_OK, _TUPLES_OK)
 _SAVEPOINT = b"rowsmith_prepare"
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
 TRANSACTION_ID = b" ".join([
@@ -198,12 +200,14 @@ def decisive(results: Sequence[PGresult]) -> PGresult:
 
 def command_tag(pgconn: PGconn, result: PGresult) -> str:
     """The tag of a command that went well, such as `COMMIT`. Raises psycopg.Error where it did not."""
-    return (_checked(pgconn, [result]).command_status or b"").decode()
+    if result.status not in _WELL:
+        raise error_of(pgconn, result)
+    return (result.command_status or b"").decode()
 
 
 def is_plain(result: PGresult) -> bool:
     """Whether a command read or changed rows, and nothing else: by its tag (protocol, CommandComplete)."""
-    if result.status == ExecStatus.TUPLES_OK:
+    if result.status == _TUPLES_OK:
         return True
     return (result.command_status or b"")[:6] in (b"INSERT", b"UPDATE", b"DELETE", b"MERGE ")
 
@@ -241,6 +245,6 @@ def is_outdated(error: psycopg.Error) -> bool:
 
 def _checked(pgconn: PGconn, results: Sequence[PGresult]) -> PGresult:
     result = decisive(results)
-    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+    if result.status not in _WELL:
         raise error_of(pgconn, result)
     return result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from itertools import count
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, overload
 
 import psycopg
 from psycopg import AsyncConnection, BaseConnection, Connection
@@ -83,13 +83,13 @@ class Session(Generic[_W]):
 
     def note(self, bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> None:
         """Note what a statement that went well may have left: traces in the session, rows of the transaction."""
+        trace = self.trace
         if bound.touches or not is_plain(result):
             self.touched = True
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # what psycopg has prepared is gone as well
-        trace = self.trace
-        if trace is not None and bound not in trace.selects:
+        if trace is not None:
             if bound.writes or wrote(result):
                 trace.wrote = bound.writes = True
             else:
@@ -176,12 +176,14 @@ def session_of(conn: AsyncConnection[Any]) -> Session[AsyncWire]: ...
 def session_of(conn: Connection[Any] | AsyncConnection[Any]) -> Session[Any]:
     """The session of a connection, which begins when it is first asked for."""
     attributes = conn.__dict__
-    if SESSION not in attributes:
-        wire = Wire(conn) if isinstance(conn, Connection) else AsyncWire(conn)
-        session = Session[Any](conn, wire)
-        if attributes.setdefault(SESSION, session) is session:  # and not that of another thread
-            _watch_deallocation(conn, session)
-    return cast("Session[Any]", attributes[SESSION])
+    known: Session[Any] | None = attributes.get(SESSION)
+    if known is not None:
+        return known
+    begun = Session[Any](conn, Wire(conn) if isinstance(conn, Connection) else AsyncWire(conn))
+    session: Session[Any] = attributes.setdefault(SESSION, begun)
+    if session is begun:  # and not that of another thread
+        _watch_deallocation(conn, begun)
+    return session
 
 
 def _watch_deallocation(conn: BaseConnection[Any], session: Session[Any]) -> None:
