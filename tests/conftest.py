@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rowsmith import Database, Settings, migrations
 from rowsmith.database import replace_default
 from rowsmith.scratch import create_database, drop_database, replace_database
 
-pytest_plugins = ["rowsmith.testing"]
+pytest_plugins = ["rowsmith.testing", "pgbouncer"]
 
 ROOT = Path(__file__).parent.parent
 MIGRATIONS = ROOT / "migrations"
@@ -53,24 +53,24 @@ def settings_for(url: str, **values: object) -> Settings:
 
 
 @pytest.fixture
-def empty_database_url(server_url: str) -> Iterator[str]:
+def empty_database_url(server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
     """A database of the test's own, with nothing in it."""
     with cloned(server_url, None) as url:
-        yield url
+        yield pooled(url)
 
 
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(server_url: str, template: str, pooled: Callable[[str], str]) -> Iterator[str]:
     """A database of the test's own, migrated and empty: for what commits."""
     with cloned(server_url, template) as url:
-        yield url
+        yield pooled(url)
 
 
 @pytest.fixture(scope="session")
-def worker_database_url(server_url: str, template: str) -> Iterator[str]:
+def worker_database_url(server_url: str, template: str, pooled: Callable[[str], str]) -> Iterator[str]:
     """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
     with cloned(server_url, template) as url:
-        yield url
+        yield pooled(url)
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def default_db(db: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def conn(worker_database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
+def conn(worker_database_url: str, threshold: int | None) -> Generator[psycopg.Connection[TupleRow]]:
     """A connection in a transaction that is rolled back after the test."""
-    with psycopg.connect(worker_database_url) as connection:
+    with psycopg.connect(worker_database_url, prepare_threshold=threshold) as connection:
         yield connection
         connection.rollback()
 

@@ -28,6 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 import rowsmith
 from conftest import settings_for
 from network import Proxy, black_hole, closed_port, refusing_server, url_at
+from pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
 from rowsmith import Database, HealthCheck
 from rowsmith.errors import HINTS, Category, PoolTimeoutError, category, is_passing
 from rowsmith.health import failed, passed
@@ -36,6 +37,8 @@ from rowsmith.resilience import backoff
 SECRET = "pa55-w0rd-of-the-test"
 SLACK = 0.5
 """How long after its deadline a probe may come back: the machine that runs the tests has other things to do."""
+QUESTION = b"SHOW transaction_read_only" if is_between() else b"SELECT 1"
+"""What a probe sends."""
 
 Probe = Callable[..., HealthCheck]
 
@@ -124,9 +127,7 @@ def no_probe_left() -> bool:
 
 def wait_until_alone(url: str) -> None:
     """Until nobody else is connected to the database."""
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with psycopg.connect(url, autocommit=True) as conn:
-        wait_until(lambda: conn.execute(others.encode()).fetchone() == (0,))
+    wait_until(lambda: connected(url) == 0)
 
 
 # --- healthy ---
@@ -394,6 +395,7 @@ def test_a_probe_waits_for_a_connection_that_comes_free_in_time(empty_database_u
 def test_read_only(probe: Probe, empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute(f'ALTER DATABASE "{conn.info.dbname}" SET default_transaction_read_only = on'.encode())
+    renew_sessions(empty_database_url)
     assert unhealthy(probe, empty_database_url).category is Category.READ_ONLY
     separator = "&" if "?" in empty_database_url else "?"
     for wanted in ("read-only", "any"):
@@ -405,6 +407,7 @@ def test_read_only_where_the_url_asks_for_more(probe: Probe, empty_database_url:
     """Here it is libpq that refuses the server."""
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute(f'ALTER DATABASE "{conn.info.dbname}" SET default_transaction_read_only = on'.encode())
+    renew_sessions(empty_database_url)
     separator = "&" if "?" in empty_database_url else "?"
     answer = unhealthy(probe, f"{empty_database_url}{separator}target_session_attrs=read-write")
     assert answer.category is Category.READ_ONLY
@@ -457,6 +460,7 @@ def _check_usable(db: Database) -> None:
     assert db.statistics()["connections_in_use"] == 0
 
 
+@cancels_and_leaves
 @pytest.mark.parametrize("scenario", [stalled_in_a_thread, stalled_in_a_task])
 def test_packets_dropped_under_an_idle_connection(
     empty_database_url: str, scenario: Callable[[Proxy], HealthCheck]
@@ -466,6 +470,7 @@ def test_packets_dropped_under_an_idle_connection(
     assert answer.category is Category.TIMEOUT
 
 
+@cancels_and_leaves
 def test_probes_in_an_outage_pile_nothing_up(empty_database_url: str) -> None:
     with Proxy(empty_database_url) as proxy, small(proxy.url) as db:
         with db.connection():
@@ -528,7 +533,7 @@ def test_a_probe_whose_select_is_held_back(empty_database_url: str, after: bool)
                 with db.connection():
                     pass
                 wait_until(lambda: db.statistics()["pool_available"] >= 1)
-            sprung = proxy.hold_after(b"SELECT 1") if after else proxy.hold_before(b"SELECT 1")
+            sprung = proxy.hold_after(QUESTION) if after else proxy.hold_before(QUESTION)
             start = time.monotonic()
             answer = db.check_health(timeout=0.3)
             assert time.monotonic() - start < 0.3 + SLACK
@@ -574,7 +579,7 @@ def test_a_cancelled_probe_leaves_the_pool_whole(empty_database_url: str) -> Non
                 async with db.connection():
                     pass
                 await idle(db)
-                sprung = proxy.hold_after(b"SELECT 1")
+                sprung = proxy.hold_after(QUESTION)
                 task = asyncio.create_task(db.acheck_health(timeout=5))
                 await asyncio.to_thread(sprung.wait, 5)
                 task.cancel()

@@ -16,11 +16,13 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
 
+from pgbouncer import prepare_threshold
 from rowsmith import errors, load_queries
 
 SQL = """
 -- name: make()#
-CREATE TEMP TABLE item (id int PRIMARY KEY, label text NOT NULL, price numeric, tags text[], data jsonb);
+CREATE TEMP TABLE item (id int PRIMARY KEY, label text NOT NULL, price numeric, tags text[], data jsonb)
+    ON COMMIT DROP;
 INSERT INTO item VALUES (1, 'it''s', 1.5, '{a,b,c}', '{"k": [1]}'), (2, '100%', NULL, '{}', NULL);
 
 -- name: list_items()
@@ -120,7 +122,12 @@ class World:
     def __init__(self, queries: Any, url: str, *, asynchronous: bool) -> None:
         self.queries = queries
         self.runner = asyncio.Runner() if asynchronous else None
-        self.conn: Any = self.runner.run(psycopg.AsyncConnection.connect(url)) if self.runner else psycopg.connect(url)
+        threshold = prepare_threshold()
+        if self.runner:
+            connecting = psycopg.AsyncConnection.connect(url, prepare_threshold=threshold)
+            self.conn: Any = self.runner.run(connecting)
+        else:
+            self.conn = psycopg.connect(url, prepare_threshold=threshold)
 
     def call(self, name: str, /, *args: object, **parameters: object) -> Any:
         result = getattr(self.queries, name)(self.conn, *args, **parameters)
@@ -188,7 +195,9 @@ def test_a_record_class_is_whatever_takes_the_columns_by_name(
 
 def test_the_connections_own_row_factory_does_not_change_a_query(query_file: Path, worker_database_url: str) -> None:
     queries = load_queries(query_file, record_classes={"Item": Item})
-    with psycopg.Connection[DictRow].connect(worker_database_url, row_factory=dict_row) as conn:
+    with psycopg.Connection[DictRow].connect(
+        worker_database_url, row_factory=dict_row, prepare_threshold=prepare_threshold()
+    ) as conn:
         queries.make(conn)
         assert queries.get_item(conn, id=1).id == 1
         assert queries.count_items(conn) == 2
@@ -326,7 +335,7 @@ def test_queries_are_logged_by_name_and_duration_and_never_with_values(
 
 def test_queries_work_in_a_pipeline(query_file: Path, worker_database_url: str) -> None:
     queries = load_queries(query_file, record_classes={"Item": Item})
-    with psycopg.connect(worker_database_url) as conn:
+    with psycopg.connect(worker_database_url, prepare_threshold=prepare_threshold()) as conn:
         queries.make(conn)
         with conn.pipeline():
             assert queries.rename(conn, id=1, label="piped") == 2
@@ -339,7 +348,9 @@ def test_cancelling_the_task_of_a_query_leaves_the_connection_usable(
     queries = load_queries(query_file, record_classes={"Item": Item})
 
     async def main() -> object:
-        async with await psycopg.AsyncConnection.connect(worker_database_url, autocommit=True) as conn:
+        async with await psycopg.AsyncConnection.connect(
+            worker_database_url, autocommit=True, prepare_threshold=prepare_threshold()
+        ) as conn:
             task = asyncio.create_task(queries.slow(conn, seconds=30.0))
             await asyncio.sleep(0.1)
             task.cancel()

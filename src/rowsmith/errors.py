@@ -132,7 +132,10 @@ HINTS = {
     Category.REFUSED: "Is the server running, and does it listen at the host and port of DATABASE_URL?",
     Category.TIMEOUT: "Is the host reachable from here? A firewall that drops packets looks like this.",
     Category.STARTING: "The server is starting up or shutting down: try again in a moment.",
-    Category.SATURATED: "The server's max_connections are in use: lower DB_MAX_CONNECTIONS, or raise the server's.",
+    Category.SATURATED: (
+        "All connections of the server, or of the pooler before it, are in use: lower DB_MAX_CONNECTIONS, or raise "
+        "max_connections (PgBouncer: default_pool_size, max_client_conn)."
+    ),
     Category.POOL_EXHAUSTED: "Hold connections for less time, or raise DB_MAX_CONNECTIONS.",
     Category.READ_ONLY: "This is a standby, or its default is read-only: DATABASE_URL should name the primary.",
 }
@@ -179,6 +182,12 @@ _BY_TEXT = (
     ("Network is unreachable", Category.REFUSED),
     ("No route to host", Category.REFUSED),
     ("No such file or directory", Category.REFUSED),
+    # PgBouncer's own words. What a server told it, it passes on, with its own behind: those of a server come first.
+    ("no such user", Category.AUTH),
+    ("no more connections allowed", Category.SATURATED),
+    ("query_wait_timeout", Category.SATURATED),
+    ("client_login_timeout (server down)", Category.REFUSED),
+    ("server_login_retry", Category.REFUSED),
     ("timeout expired", Category.TIMEOUT),
     ("timed out", Category.TIMEOUT),
 )

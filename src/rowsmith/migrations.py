@@ -122,11 +122,12 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         """Keep other migrators of this database out, waiting for one at work for `timeout` seconds at most.
 
         Polled and not waited for in the server: a session that waits inside pg_advisory_lock holds a snapshot, for
-        which CREATE INDEX CONCURRENTLY would wait in turn. Raises MigrationError.
+        which CREATE INDEX CONCURRENTLY would wait in turn. Raises MigrationError, also behind a transaction pooler.
         """
         if self._is_locked:
             yield
             return
+        self._check_session()
         deadline = time.monotonic() + timeout
         while not self._try_lock():
             if time.monotonic() > deadline:
@@ -203,6 +204,22 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             self.mark_one(migration, log=False)
         elif mark:
             self.unmark_one(migration, log=False)
+
+    def _check_session(self) -> None:
+        """Raise MigrationError behind a transaction pooler: a session takes the lock, and another the next statement.
+
+        It is known by the process number, which poolers make up for their clients: DB_PGBOUNCER is about DATABASE_URL,
+        and MIGRATION_DATABASE_URL may lead past the pooler.
+        """
+        if not (self._settings or Settings()).pgbouncer:
+            return
+        row = self.connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        if row[0] != self.connection.info.backend_pid:
+            raise RefusedError(
+                "migrations cannot run through a transaction pooler, whose sessions keep no lock: set "
+                "MIGRATION_DATABASE_URL to the URL of the server itself, past the pooler (or, where that URL's pooler "
+                "keeps a session for each client, run the migrations with DB_PGBOUNCER=false)"
+            )
 
     def _try_lock(self) -> bool:
         row = self.connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone()

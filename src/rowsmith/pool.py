@@ -12,6 +12,7 @@ from time import monotonic, perf_counter
 import psycopg
 import psycopg_pool
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool
 
 from rowsmith.concurrency import at_end, lock, putconn, sleep, uninterrupted, within
@@ -310,7 +311,7 @@ class Pool:
             conn = self._ready_connection() or self._getconn(monotonic(), deadline)
             self._loans.add(conn, monotonic())
             try:
-                _select_1(conn, deadline)
+                self._check_writable(conn, deadline)
             except psycopg.OperationalError:
                 if not conn.broken or deadline <= monotonic():
                     raise
@@ -323,7 +324,24 @@ class Pool:
 
     def _probe_directly(self, deadline: float) -> None:
         with self.direct_connection() as conn:
-            _select_1(conn, deadline)
+            self._check_writable(conn, deadline)
+
+    def _check_writable(self, conn: PooledConnection, deadline: float) -> None:
+        """Raises psycopg.Error where the server gives no answer in time, or cannot be written to and should be."""
+        with until(deadline):
+            read_only = self._why_read_only(conn)
+        wanted = conn.info.get_parameters().get("target_session_attrs")
+        if read_only and wanted not in ("read-only", "standby", "prefer-standby"):
+            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {read_only} is on")
+
+    def _why_read_only(self, conn: PooledConnection) -> str | None:
+        """The parameter that makes the server read-only, None where none does."""
+        if not self.settings.pgbouncer:
+            _ask(conn)
+            return read_only_parameter(conn.pgconn)
+        # A pooler repeats to its clients what it heard of a server when they came: the one at work has to be asked.
+        answer = _ask(conn, b"SHOW transaction_read_only")
+        return "transaction_read_only" if answer.get_value(0, 0) == b"on" else None
 
     def _first_connection(self) -> PooledConnection:
         pauses = backoff(self.settings.connect_retries, random.random)
@@ -374,18 +392,12 @@ def _copied(error: psycopg.Error) -> psycopg.Error:
     return other
 
 
-def _select_1(conn: PooledConnection, deadline: float) -> None:
-    with until(deadline):
-        _ask(conn)
-    if conn.info.get_parameters().get("target_session_attrs") in ("read-only", "standby", "prefer-standby"):
-        return
-    if parameter := read_only_parameter(conn.pgconn):
-        raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
-
-
-def _ask(conn: PooledConnection) -> None:
+def _ask(conn: PooledConnection, question: bytes = b"SELECT 1") -> PGresult:
+    """The server's answer. Raises psycopg.Error."""
     with conn.lock:
-        command_tag(conn.pgconn, session_of(conn).wire.command(conn, b"SELECT 1"))
+        answer = session_of(conn).wire.command(conn, question)
+        command_tag(conn.pgconn, answer)
+    return answer
 
 
 def _close(conn: PooledConnection) -> None:

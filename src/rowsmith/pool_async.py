@@ -11,6 +11,7 @@ from time import monotonic, perf_counter
 import psycopg
 import psycopg_pool
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
 from rowsmith.concurrency import aat_end, alock, aputconn, asleep, auninterrupted, awithin
@@ -309,7 +310,7 @@ class AsyncPool:
             conn = await self._ready_connection() or await self._getconn(monotonic(), deadline)
             self._loans.add(conn, monotonic())
             try:
-                await _select_1(conn, deadline)
+                await self._check_writable(conn, deadline)
             except psycopg.OperationalError:
                 if not conn.broken or deadline <= monotonic():
                     raise
@@ -322,7 +323,24 @@ class AsyncPool:
 
     async def _probe_directly(self, deadline: float) -> None:
         async with self.direct_connection() as conn:
-            await _select_1(conn, deadline)
+            await self._check_writable(conn, deadline)
+
+    async def _check_writable(self, conn: AsyncPooledConnection, deadline: float) -> None:
+        """Raises psycopg.Error where the server gives no answer in time, or cannot be written to and should be."""
+        with until(deadline):
+            read_only = await self._why_read_only(conn)
+        wanted = conn.info.get_parameters().get("target_session_attrs")
+        if read_only and wanted not in ("read-only", "standby", "prefer-standby"):
+            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {read_only} is on")
+
+    async def _why_read_only(self, conn: AsyncPooledConnection) -> str | None:
+        """The parameter that makes the server read-only, None where none does."""
+        if not self.settings.pgbouncer:
+            await _ask(conn)
+            return read_only_parameter(conn.pgconn)
+        # A pooler repeats to its clients what it heard of a server when they came: the one at work has to be asked.
+        answer = await _ask(conn, b"SHOW transaction_read_only")
+        return "transaction_read_only" if answer.get_value(0, 0) == b"on" else None
 
     async def _first_connection(self) -> AsyncPooledConnection:
         pauses = backoff(self.settings.connect_retries, random.random)
@@ -373,18 +391,12 @@ def _copied(error: psycopg.Error) -> psycopg.Error:
     return other
 
 
-async def _select_1(conn: AsyncPooledConnection, deadline: float) -> None:
-    with until(deadline):
-        await _ask(conn)
-    if conn.info.get_parameters().get("target_session_attrs") in ("read-only", "standby", "prefer-standby"):
-        return
-    if parameter := read_only_parameter(conn.pgconn):
-        raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {parameter} is on")
-
-
-async def _ask(conn: AsyncPooledConnection) -> None:
+async def _ask(conn: AsyncPooledConnection, question: bytes = b"SELECT 1") -> PGresult:
+    """The server's answer. Raises psycopg.Error."""
     async with conn.lock:
-        command_tag(conn.pgconn, await session_of(conn).wire.command(conn, b"SELECT 1"))
+        answer = await session_of(conn).wire.command(conn, question)
+        command_tag(conn.pgconn, answer)
+    return answer
 
 
 async def _close(conn: AsyncPooledConnection) -> None:

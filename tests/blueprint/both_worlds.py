@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from pydantic import BaseModel
 
 from blueprint.queries import Project, Session, Template, User, queries
+from pgbouncer import prepare_threshold
 
 UNKNOWN = UUID(int=0)
 """The id of nothing."""
@@ -76,7 +77,7 @@ async def _wait(awaitable: Awaitable[_T]) -> _T:
 @contextmanager
 def sync_run(url: str) -> Generator[Run]:
     """A runner over a psycopg Connection; what it did is rolled back."""
-    with psycopg.connect(url) as conn:
+    with psycopg.connect(url, prepare_threshold=prepare_threshold()) as conn:
         yield SyncRun(conn)
         conn.rollback()
 
@@ -85,7 +86,7 @@ def sync_run(url: str) -> Generator[Run]:
 def async_run(url: str) -> Generator[Run]:
     """A runner over an AsyncConnection; what it did is rolled back."""
     with asyncio.Runner() as runner:
-        conn = runner.run(AsyncConnection.connect(url))
+        conn = runner.run(AsyncConnection.connect(url, prepare_threshold=prepare_threshold()))
         try:
             yield AsyncRun(conn, runner)
         finally:

@@ -294,12 +294,11 @@ def test_a_locked_template_makes_others_wait(run: Run, worker_database_url: str)
             " VALUES ('n', 'locked', 'HERO', 'SIMPLE', '') RETURNING id"
         ).fetchone() or (None,)
         try:
-            other.execute("SET lock_timeout = '50ms'")
             assert run(queries.lock_template, template_id=template_id) == template_id
             with pytest.raises(psycopg.errors.LockNotAvailable):
-                other.execute("SELECT id FROM module_templates WHERE id = %s FOR NO KEY UPDATE", [template_id])
+                other.execute("SELECT id FROM module_templates WHERE id = %s FOR NO KEY UPDATE NOWAIT", [template_id])
             # No stronger than needed: a foreign key to the template does not wait.
-            other.execute("SELECT id FROM module_templates WHERE id = %s FOR KEY SHARE", [template_id])
+            other.execute("SELECT id FROM module_templates WHERE id = %s FOR KEY SHARE NOWAIT", [template_id])
             assert run(queries.lock_template, template_id=UNKNOWN) is None
         finally:
             run.sql("ROLLBACK")

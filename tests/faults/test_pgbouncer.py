@@ -15,12 +15,21 @@ from typing import Any
 
 import psycopg
 import pytest
-from pgbouncer import LOOPBACK, PREPARES_SINCE, PgBouncer, find_program, pgbouncer, version
 from psycopg.conninfo import conninfo_to_dict
 
 from blueprint.queries import queries
 from conftest import MIGRATIONS, settings_for
 from network import Proxy, url_at
+from pgbouncer import (
+    LOOPBACK,
+    PREPARES_SINCE,
+    PgBouncer,
+    administer,
+    clients,
+    find_program,
+    pgbouncer,
+    version,
+)
 from rowsmith import Database, migrations
 from rowsmith.errors import Category, MigrationError, category
 
@@ -59,7 +68,7 @@ def url(bouncer: PgBouncer, database_url: str) -> str:
 def db(url: str, bouncer: PgBouncer) -> Iterator[Database]:
     with pooled(url) as database:
         yield database
-    assert bouncer.clients(url) == 0
+    assert clients(url) == 0
 
 
 def pooled(url: str, **values: object) -> Database:
@@ -133,9 +142,9 @@ def test_session_settings_are_refused_at_the_door(url: str) -> None:
 
 def test_it_is_gone_at_the_end_of_its_block(program: Path, server_url: str) -> None:
     with pgbouncer(program, server_url) as bouncer:
-        assert bouncer.run("SHOW VERSION")
+        assert administer(bouncer.console, "SHOW VERSION")
     with pytest.raises(psycopg.OperationalError, match="Connection refused"):
-        bouncer.run("SHOW VERSION")
+        administer(bouncer.console, "SHOW VERSION")
 
 
 # --- queries ---
@@ -252,7 +261,7 @@ def test_sessions_that_are_replaced_between_transactions_are_not_missed(db: Data
     """As in an upgrade of the server, or a failover."""
     with db.connection() as conn:
         before = backend(conn)
-        bouncer.run("RECONNECT")
+        administer(bouncer.console, "RECONNECT")
         after = {backend(conn) for _ in range(SERVERS)}
     assert before not in after
 
@@ -297,15 +306,35 @@ def test_a_database_behind_it_is_healthy_in_both_worlds(db: Database) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.xfail(reason="PgBouncer repeats to its clients what it heard when they came; SHOW has to be asked")
-def test_a_server_that_became_read_only_is_seen(db: Database, url: str, bouncer: PgBouncer) -> None:
+def set_read_only(bouncer: PgBouncer, url: str, default: str) -> None:
+    """Make a database read-only by default, or no more, in new sessions."""
+    with psycopg.connect(bouncer.direct(url)) as conn:
+        conn.execute("SET TRANSACTION READ WRITE")
+        conn.execute(f'ALTER DATABASE "{conn.info.dbname}" SET default_transaction_read_only = {default}'.encode())
+    administer(bouncer.console, "RECONNECT")
+
+
+def test_a_server_that_became_read_only_is_seen_and_one_that_is_so_no_more(
+    db: Database, url: str, bouncer: PgBouncer
+) -> None:
     """As after a failover to a standby: the pool of the program stays, the sessions behind PgBouncer are new."""
+
+    async def main() -> None:
+        async with db, db.connection():  # the pools are open
+            for default, expected in (("off", None), ("on", Category.READ_ONLY), ("off", None)):
+                set_read_only(bouncer, url, default)
+                assert (await db.acheck_health()).category is expected
+                assert db.check_health().category is expected
+
     with db.connection():
-        assert db.check_health().healthy
-    with psycopg.connect(bouncer.direct(url), autocommit=True) as conn:
-        conn.execute(f'ALTER DATABASE "{conn.info.dbname}" SET default_transaction_read_only = on'.encode())
-    bouncer.run("RECONNECT")
+        asyncio.run(main())
+
+
+def test_a_server_that_may_be_read_only_is_healthy(db: Database, url: str, bouncer: PgBouncer) -> None:
+    set_read_only(bouncer, url, "on")
     assert db.check_health().category is Category.READ_ONLY
+    with pooled(f"{url}&target_session_attrs=read-only") as reader:
+        assert reader.check_health().healthy
 
 
 @contextmanager
@@ -357,7 +386,6 @@ def nobody_of_that_name(program: Path, server_url: str) -> Generator[str]:
         yield url_at(url, LOOPBACK, int(conninfo_to_dict(url)["port"] or 0), user="no_such_role", password="x")
 
 
-@pytest.mark.xfail(reason="the words of PgBouncer are not among those by which errors.category judges")
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
@@ -378,14 +406,20 @@ def test_what_pgbouncer_says_has_a_category(program: Path, server_url: str, faul
 # --- migrations ---
 
 
-@pytest.mark.xfail(
-    reason="the lock of a migration run is that of a session, and its sessions change", raises=AssertionError
-)
-def test_a_migration_run_leaves_no_lock_behind(bouncer: PgBouncer, empty_database_url: str) -> None:
-    """It has to work behind PgBouncer, or to be refused there."""
+def test_a_migration_run_is_refused_and_leaves_no_lock_behind(bouncer: PgBouncer, empty_database_url: str) -> None:
     url = bouncer.url(empty_database_url)
     bouncer.warm(url)
-    with suppress(MigrationError):
-        migrations.apply(settings_for(url, pgbouncer=True), [MIGRATIONS])
+    settings = settings_for(url, pgbouncer=True)
+    for run in (migrations.apply, migrations.pending):
+        with pytest.raises(MigrationError, match="MIGRATION_DATABASE_URL"):
+            run(settings, [MIGRATIONS])
     with psycopg.connect(bouncer.direct(url)) as conn:
         assert conn.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").fetchall() == []
+
+
+def test_a_migration_run_goes_past_it(bouncer: PgBouncer, empty_database_url: str) -> None:
+    url = bouncer.url(empty_database_url)
+    settings = settings_for(url, pgbouncer=True, migration_database_url=bouncer.direct(url))
+    assert migrations.apply(settings, [MIGRATIONS])
+    with pooled(url) as database, database.connection() as conn:
+        assert queries.count_users(conn) == 0

@@ -64,23 +64,25 @@ class PgBouncer:
         """The URL of the same database, past PgBouncer."""
         return replace_database(self.upstream, str(conninfo_to_dict(pooled_url)["dbname"]))
 
-    def run(self, command: str) -> list[dict[str, Any]]:
-        """Run a command on the admin console, such as SHOW CLIENTS."""
-        with psycopg.connect(self.console, autocommit=True) as conn:
-            cursor = conn.cursor(row_factory=dict_row).execute(command.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    def clients(self, url: str) -> int:
-        """How many clients are connected to a database."""
-        name = conninfo_to_dict(url)["dbname"]
-        return sum(client["database"] == name for client in self.run("SHOW CLIENTS"))
-
     def warm(self, url: str) -> None:
         """Open all server connections to a database: from then on each transaction runs on another than the last."""
         with ExitStack() as stack:
             for _ in range(self.servers):
                 conn = stack.enter_context(psycopg.connect(url))
                 conn.execute("SELECT 1")  # each holds its transaction, and with that a server connection
+
+
+def administer(url: str, command: str) -> list[dict[str, Any]]:
+    """Run a command, such as SHOW CLIENTS, on the admin console of the PgBouncer that a URL leads to."""
+    with psycopg.connect(replace_database(url, _CONSOLE), autocommit=True) as conn:
+        cursor = conn.cursor(row_factory=dict_row).execute(command.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def clients(url: str) -> int:
+    """How many clients are connected to a database through PgBouncer."""
+    name = conninfo_to_dict(url)["dbname"]
+    return sum(client["database"] == name for client in administer(url, "SHOW CLIENTS"))
 
 
 def find_program(given: str | None = None) -> Path | None:
@@ -175,7 +177,7 @@ def _wait_until_ready(bouncer: PgBouncer, process: subprocess.Popen[bytes], log:
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
-            bouncer.run("SHOW VERSION")
+            administer(bouncer.console, "SHOW VERSION")
         except psycopg.OperationalError as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"PgBouncer did not start: {error}\n{log.read_text()}") from error
@@ -188,6 +190,44 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+# --- for tests that run with and without it ---
+
+
+cancels_and_leaves = pytest.mark.not_pooled(
+    "it can end when a client leaves while its cancellation is under way (PgBouncer's issues 801 and 822)",
+    before=(1, 21),
+)
+"""Seen with Debian 12's 1.18; the last report is of 1.19.1."""
+
+
+def is_between() -> bool:
+    """Whether the databases of the fixtures are reached through a PgBouncer."""
+    return os.environ.get("DB_PGBOUNCER") == "true"
+
+
+def prepare_threshold() -> int | None:
+    """psycopg's argument of that name, for a test that connects by itself: behind a pooler nothing is prepared."""
+    return None if is_between() else 5
+
+
+def connected(url: str) -> int:
+    """How many are connected to a database, besides the one that asks."""
+    if is_between():
+        return clients(url)
+    with psycopg.connect(url, autocommit=True) as conn:
+        others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return conn.execute(others.encode()).rowcount
+
+
+def renew_sessions(url: str) -> None:
+    """Let a new connection have a new session, with what has become the default of its database."""
+    if is_between():
+        administer(url, "RECONNECT")
+
+
+# --- the plugin ---
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -215,6 +255,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     before: tuple[int, ...] | None = mark.kwargs.get("before")
     if before is None or version(program) < before:
         pytest.skip(f"behind PgBouncer: {mark.args[0]}")
+
+
+@pytest.fixture(scope="session")
+def threshold() -> int | None:
+    """What `prepare_threshold` says, for a conftest.py: it is read before this module."""
+    return prepare_threshold()
 
 
 @pytest.fixture(scope="session")
