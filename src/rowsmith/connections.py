@@ -17,8 +17,8 @@ from rowsmith.deadlines import CURRENT, exceeded, until
 from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
 from rowsmith.queries.protocol import begin, command_tag
-from rowsmith.queries.session import session_of
-from rowsmith.queries.wire import recover
+from rowsmith.queries.session import Session, session_of
+from rowsmith.queries.wire import Wire, recover
 
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 4.0
@@ -137,12 +137,15 @@ class PooledConnection(Connection[TupleRow]):
             self.set_deferrable(None)
         session = session_of(self)
         if server and (session.touched or session.streams):
-            deallocate = [b"DEALLOCATE " + name for name in session.streams]
             with until(monotonic() + _CLEAN_SECONDS):
-                with self.lock:
-                    result = session.wire.command(self, b"; ".join([_RESET, *deallocate]))
-            command_tag(self.pgconn, result)
-            session.touched, session.streams = False, set()
+                self._reset(session)
+
+    def _reset(self, session: Session[Wire]) -> None:
+        deallocate = [b"DEALLOCATE " + name for name in session.streams]
+        with self.lock:
+            result = session.wire.command(self, b"; ".join([_RESET, *deallocate]))
+        command_tag(self.pgconn, result)
+        session.touched, session.streams = False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Where every cursor of psycopg begins a statement: what it does to the session is not known here.

@@ -16,8 +16,8 @@ from rowsmith.deadlines import CURRENT, exceeded, until
 from rowsmith.errors import is_passing
 from rowsmith.events import ConnectionEvents
 from rowsmith.queries.protocol import begin, command_tag
-from rowsmith.queries.session import session_of
-from rowsmith.queries.wire import arecover
+from rowsmith.queries.session import Session, session_of
+from rowsmith.queries.wire import AsyncWire, arecover
 
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 4.0
@@ -136,12 +136,15 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             await self.set_deferrable(None)
         session = session_of(self)
         if server and (session.touched or session.streams):
-            deallocate = [b"DEALLOCATE " + name for name in session.streams]
             with until(monotonic() + _CLEAN_SECONDS):
-                async with self.lock:
-                    result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
-            command_tag(self.pgconn, result)
-            session.touched, session.streams = False, set()
+                await self._reset_async(session)
+
+    async def _reset_async(self, session: Session[AsyncWire]) -> None:
+        deallocate = [b"DEALLOCATE " + name for name in session.streams]
+        async with self.lock:
+            result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
+        command_tag(self.pgconn, result)
+        session.touched, session.streams = False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Where every cursor of psycopg begins a statement: what it does to the session is not known here.
