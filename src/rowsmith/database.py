@@ -17,14 +17,15 @@ import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
-from rowsmith.advisory_locks import AdvisoryLock, lock_key
-from rowsmith.advisory_locks_async import AsyncAdvisoryLock
+from rowsmith.advisory_locks import AdvisoryLock, SessionLock, TransactionLock
+from rowsmith.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
 from rowsmith.blocks import TransactionBlock
 from rowsmith.blocks_async import AsyncTransactionBlock
 from rowsmith.concurrency import AsyncWork, Work
 from rowsmith.errors import TransactionError
 from rowsmith.forks import in_child, keep
 from rowsmith.health import HealthCheck, failed, utc_now
+from rowsmith.lock_requests import LockRequest, LockScope
 from rowsmith.logs import set_level
 from rowsmith.pool import Pool
 from rowsmith.pool_async import CLOSED, AsyncPool
@@ -200,22 +201,28 @@ class Database:
         return Block(self._pool.connection, lambda: self._apool().connection())
 
     def advisory_lock(
-        self, name: str | int, *, wait: float | None = None, shared: bool = False
+        self, name: str | int, *, scope: LockScope = "session", wait: float | None = None, shared: bool = False
     ) -> Block[AdvisoryLock, AsyncAdvisoryLock]:
         """An advisory lock for the length of the block: one holder at a time of all processes on this database.
 
-        It is held by a session of its own, a connection of the pool, and is free when that ends, however that happens.
-        `name` may be any text, or a 64-bit number that is the key itself. `wait` is how long to wait, in seconds (None:
-        until it is got; 0: not at all); `shared` lets other shared ones in.
+        By `scope` it is held by a session of its own, a connection of the pool, or by a transaction: the one that is
+        open here, to its end, or else one that the block opens, which transaction blocks inside it join. It is free
+        when that ends, however that happens. `name` may be any text, or a 64-bit number that is the key itself. `wait`
+        is how long to wait, in seconds (None: until it is got; 0: not at all); `shared` lets other shared ones in.
 
-        Raises LockTimeoutError, and at the block's normal end ConnectionLostError where the lock was lost inside it.
-        With `pgbouncer` set it raises TransactionError: there is no session to hold it; use `SELECT
-        pg_advisory_xact_lock(...)` in a transaction.
+        Raises LockTimeoutError, and at the block's normal end ConnectionLostError where a session lost the lock inside
+        it, or what the end of a transaction raises. A session's lock raises TransactionError with `pgbouncer` set:
+        there is no session to hold it.
         """
-        key = lock_key(name)
+        request = LockRequest(name, wait, shared)
+        if scope == "transaction":
+            return Block(
+                lambda: TransactionLock(TransactionBlock(self, self._pool, PLAIN), request),
+                lambda: AsyncTransactionLock(AsyncTransactionBlock(self, self._apool(), PLAIN), request),
+            )
         return Block(
-            lambda: AdvisoryLock(self._pool, key, str(name), wait, shared=shared),
-            lambda: AsyncAdvisoryLock(self._apool(), key, str(name), wait, shared=shared),
+            lambda: SessionLock(self._pool, request),
+            lambda: AsyncSessionLock(self._apool(), request),
         )
 
     def shutdown_on_signals(

@@ -151,6 +151,8 @@ def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -
     try:
         description = conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
+        if pgconn.transaction_status == TransactionStatus.INERROR:  # by what began it: nothing else can run
+            raise
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
