@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,12 @@ pytest_plugins = ["rowsmith.testing", "pgbouncer"]
 ROOT = Path(__file__).parent.parent
 MIGRATIONS = ROOT / "migrations"
 FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in the tests of it, also where a shell began the run in the background, which ignores the signal."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
