@@ -58,10 +58,10 @@ BOUNDS = {
     "a point lookup, async, pydantic": 40,
     "a row of many, dataclass": 1,
     "a row of many, pydantic": 3,
-    "a transaction of three lookups, sync": 310,
-    "a transaction of three lookups, async": 380,
-    "a connection taken and given back, sync": 115,
-    "a connection taken and given back, async": 125,
+    "a transaction of three lookups, sync": 220,
+    "a transaction of three lookups, async": 290,
+    "a connection taken and given back, sync": 79,
+    "a connection taken and given back, async": 90,
 }
 """The most calls that each may take."""
 ROUNDS = 7
