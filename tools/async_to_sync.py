@@ -22,6 +22,7 @@ WORDS = {
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",
     "AsyncGenerator": "Generator",
+    "AsyncLease": "Lease",
     "AsyncPool": "Pool",
     "AsyncPooledConnection": "PooledConnection",
     "AsyncRawCursor": "RawCursor",

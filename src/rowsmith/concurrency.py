@@ -6,9 +6,10 @@ import asyncio
 import atexit
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import suppress
+from types import coroutine
 from typing import Any, Protocol, TypeVar
 from weakref import WeakMethod
 
@@ -117,13 +118,15 @@ def within(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T]
 async def aputconn(pool: AsyncConnectionPool[_C], conn: _C) -> None:
     """Put a connection back into psycopg's pool.
 
-    That loses it where a task is cancelled while it waits in there, for the pool's lock or for a client. So where it
-    may have to wait it goes on by itself, and a cancellation that comes meanwhile is raised afterwards.
+    That loses it where a task is cancelled while it waits in there, for the pool's lock or for a client. It hardly ever
+    has to wait; where it does it goes on by itself, and a cancellation that comes meanwhile is raised afterwards.
     """
-    if not (pool._lock.locked() or pool._waiting):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        await pool.putconn(conn)
+    putting = pool.putconn(conn)
+    try:
+        waited_for = putting.send(None)
+    except StopIteration:  # it is back, at the first step
         return
-    task = asyncio.ensure_future(pool.putconn(conn))
+    task = asyncio.ensure_future(_go_on(putting, waited_for))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -133,6 +136,23 @@ async def aputconn(pool: AsyncConnectionPool[_C], conn: _C) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+async def _go_on(begun: Coroutine[Any, Any, None], waited_for: Any) -> None:
+    await _rest(begun, waited_for)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+    """What is left of a coroutine, after a first step by hand, which came to where it waits."""
+    with suppress(StopIteration):
+        while True:
+            try:
+                answer = yield waited_for
+            except BaseException as error:  # noqa: BLE001 - of whatever kind, it is the coroutine's to see
+                waited_for = begun.throw(error)
+            else:
+                waited_for = begun.send(answer)
 
 
 def putconn(pool: ConnectionPool[_S], conn: _S) -> None:

@@ -128,9 +128,9 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
         self._notice_handlers.clear()
         self._notify_handlers.clear()
-        if not self.autocommit:
+        if not self._autocommit:
             await self.set_autocommit(True)
-        if (self.isolation_level, self.read_only, self.deferrable) != (None, None, None):
+        if (self._isolation_level, self._read_only, self._deferrable) != (None, None, None):
             await self.set_isolation_level(None)
             await self.set_read_only(None)
             await self.set_deferrable(None)

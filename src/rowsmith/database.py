@@ -27,8 +27,8 @@ from rowsmith.forks import in_child, keep
 from rowsmith.health import HealthCheck, failed, utc_now
 from rowsmith.lock_requests import LockRequest, LockScope
 from rowsmith.logs import set_level
-from rowsmith.pool import Pool
-from rowsmith.pool_async import CLOSED, AsyncPool
+from rowsmith.pool import Lease, Pool
+from rowsmith.pool_async import CLOSED, AsyncLease, AsyncPool
 from rowsmith.resilience import CircuitBreaker, CircuitState
 from rowsmith.runs import run
 from rowsmith.runs_async import run_async
@@ -198,7 +198,7 @@ class Database:
 
         It is another connection than that of a transaction block around it. Raises PoolTimeoutError.
         """
-        return Block(self._pool.connection, lambda: self._apool().connection())
+        return Block(lambda: Lease(self._pool), lambda: AsyncLease(self._apool()))
 
     def advisory_lock(
         self, name: str | int, *, scope: LockScope = "session", wait: float | None = None, shared: bool = False
@@ -309,6 +309,10 @@ class Database:
         Raises PoolClosed.
         """
         loop = asyncio.get_running_loop()
+        pool = None if self._closed else self._apools.get(loop)
+        return pool or self._new_apool(loop)
+
+    def _new_apool(self, loop: asyncio.AbstractEventLoop) -> AsyncPool:
         with self._apools_lock:
             if self._closed:
                 raise psycopg_pool.PoolClosed(self._refusal)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from types import CodeType, FrameType
@@ -51,7 +51,7 @@ class Loans:
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._loans: dict[BaseConnection[Any], _Loan] = {}
-        self._waiting: list[Owner] = []
+        self._waiting: set[Owner] = set()
         self._due = 0.0 if threshold else math.inf
         """When the oldest that was not reported will be out for too long, at the earliest."""
 
@@ -61,28 +61,29 @@ class Loans:
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._loans))
 
-    @contextmanager
-    def asked_for(self, most: int) -> Generator[None]:
-        """While one more connection is waited for; `most` are there in all.
+    def ask(self, most: int) -> Owner:
+        """Note who waits for one more connection, of `most` in all, until `asked`.
 
         Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
         """
-        owner = current_owner()
         if (now := monotonic()) >= self._due:
             self._report(now)
-        self._waiting.append(owner)
-        try:
-            owners = [loan.owner for loan in list(self._loans.values())]
-            if owner in owners and len(owners) >= most and all(each in self._waiting for each in owners):
-                raise PoolTimeoutError(
-                    f"deadlock: all {most} connections are in use, by those who wait for another one, this one among "
-                    "them. A block takes a second connection inside its first: use the first, or raise "
-                    "DB_MAX_CONNECTIONS",
-                    Category.POOL_EXHAUSTED,
-                )
-            yield
-        finally:
-            self._waiting.remove(owner)
+        owner = current_owner()
+        self._waiting.add(owner)  # before it looks: of two that wait for each other, the second sees the first
+        owners = [loan.owner for loan in list(self._loans.values())]
+        if owner in owners and len(owners) >= most and all(each in self._waiting for each in owners):
+            self._waiting.discard(owner)
+            raise PoolTimeoutError(
+                f"deadlock: all {most} connections are in use, by those who wait for another one, this one among "
+                "them. A block takes a second connection inside its first: use the first, or raise "
+                "DB_MAX_CONNECTIONS",
+                Category.POOL_EXHAUSTED,
+            )
+        return owner
+
+    def asked(self, owner: Owner) -> None:
+        """It waits no more."""
+        self._waiting.discard(owner)
 
     def add(self, conn: BaseConnection[Any], now: float) -> None:
         """A connection goes out."""
@@ -118,10 +119,16 @@ def _stack() -> _Stack:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
     found: list[tuple[CodeType, int]] = []
     while frame is not None and len(found) < _FRAMES:
-        if not frame.f_code.co_filename.startswith(_HERE):
-            found.append((frame.f_code, frame.f_lasti))
+        code = frame.f_code
+        if not _is_ours(code.co_filename):
+            found.append((code, frame.f_lasti))
         frame = frame.f_back
     return found
+
+
+@cache
+def _is_ours(file: str) -> bool:
+    return file.startswith(_HERE)
 
 
 def _line(code: CodeType, place: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from copy import copy
 from time import monotonic, perf_counter
+from types import TracebackType
 
 import psycopg
 import psycopg_pool
@@ -192,8 +193,11 @@ class Pool:
             return None
 
     def _waited_for(self, start: float, end: float) -> PooledConnection:
-        with self._loans.asked_for(self.settings.max_connections):
+        owner = self._loans.ask(self.settings.max_connections)
+        try:
             return self._getconn(start, end)
+        finally:
+            self._loans.asked(owner)
 
     def _getconn(self, start: float, end: float) -> PooledConnection:
         timeout = end - monotonic()
@@ -235,17 +239,6 @@ class Pool:
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be put back as it was, and is closed: %s", error)
             conn.close()
-
-    @contextmanager
-    def connection(self) -> Generator[PooledConnection]:
-        """A connection for the length of a block, in autocommit mode."""
-        conn = self.take()
-        try:
-            yield conn
-        except BaseException as error:
-            self.give(conn, error)
-            raise
-        self.give(conn)
 
     @contextmanager
     def direct_connection(self) -> Generator[PooledConnection]:
@@ -382,6 +375,23 @@ class Pool:
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
+
+
+class Lease:
+    """A connection of a pool, for the length of a block, in autocommit mode."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._conn: PooledConnection
+
+    def __enter__(self) -> PooledConnection:
+        self._conn = self._pool.take()
+        return self._conn
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.give(self._conn, exc)
 
 
 def _copied(error: psycopg.Error) -> psycopg.Error:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from time import monotonic, perf_counter
+from types import TracebackType
 
 import psycopg
 import psycopg_pool
@@ -191,8 +192,11 @@ class AsyncPool:
             return None
 
     async def _waited_for(self, start: float, end: float) -> AsyncPooledConnection:
-        with self._loans.asked_for(self.settings.max_connections):
+        owner = self._loans.ask(self.settings.max_connections)
+        try:
             return await self._getconn(start, end)
+        finally:
+            self._loans.asked(owner)
 
     async def _getconn(self, start: float, end: float) -> AsyncPooledConnection:
         timeout = end - monotonic()
@@ -234,17 +238,6 @@ class AsyncPool:
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be put back as it was, and is closed: %s", error)
             await conn.close()
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[AsyncPooledConnection]:
-        """A connection for the length of a block, in autocommit mode."""
-        conn = await self.take()
-        try:
-            yield conn
-        except BaseException as error:
-            await self.give(conn, error)
-            raise
-        await self.give(conn)
 
     @asynccontextmanager
     async def direct_connection(self) -> AsyncGenerator[AsyncPooledConnection]:
@@ -381,6 +374,23 @@ class AsyncPool:
             "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
+
+
+class AsyncLease:
+    """A connection of a pool, for the length of a block, in autocommit mode."""
+
+    def __init__(self, pool: AsyncPool) -> None:
+        self._pool = pool
+        self._conn: AsyncPooledConnection
+
+    async def __aenter__(self) -> AsyncPooledConnection:
+        self._conn = await self._pool.take()
+        return self._conn
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._pool.give(self._conn, exc)
 
 
 def _copied(error: psycopg.Error) -> psycopg.Error:
