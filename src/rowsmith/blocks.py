@@ -121,7 +121,7 @@ class TransactionBlock:
     def _begin(self) -> Session[Wire]:
         """BEGIN goes to the server together with the first statement."""
         session = session_of(self._conn)
-        session.begin, session.trace = self._options.begin, Trace()
+        session.begin, session.trace = self._options.begin, Trace(wanted=self._pool.tells_ids)
         self._conn.in_block = True
         return session
 

@@ -120,7 +120,7 @@ class AsyncTransactionBlock:
     def _begin(self) -> Session[AsyncWire]:
         """BEGIN goes to the server together with the first statement."""
         session = session_of(self._conn)
-        session.begin, session.trace = self._options.begin, Trace()
+        session.begin, session.trace = self._options.begin, Trace(wanted=self._pool.tells_ids)
         self._conn.in_block = True
         return session
 

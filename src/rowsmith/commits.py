@@ -53,35 +53,39 @@ def commit(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool)
 
 def _carry_out(conn: PooledConnection, pool: Pool, trace: Trace, *, read_only: bool) -> str:
     session = session_of(conn)
-    if not trace.identified and not read_only and (trace.wrote or session.touched):
+    if trace.wanted and not read_only and (trace.wrote or session.touched):
         trace.learn(_ask(conn, session))
     answers: list[PGresult] = []
+    traced = trace.wanted and not read_only and not trace.asked
     try:
         with conn.lock:
-            if read_only or trace.asked:
-                answer = session.wire.command(conn, COMMIT)
-            else:
+            if traced:
                 session.wire.traced_commit(conn, answers)
-                _learn(trace, answers)
-                answer = decisive(answers)
-        return command_tag(conn.pgconn, answer)
+            else:
+                answers.append(session.wire.command(conn, COMMIT))
+        tag = command_tag(conn.pgconn, decisive(answers))
     except (psycopg.Error, TimeoutError) as error:
         # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
         if not conn.closed and not isinstance(error, TimeoutError):
             raise
-        _learn(trace, answers)
+        if traced and answers and answers[0].status == ExecStatus.FATAL_ERROR:  # COMMIT was not reached
+            if not conn.closed:
+                raise
+            raise ConnectionLostError("the session was ended before COMMIT: nothing was committed") from error
+        if traced:
+            _learn(trace, answers)
         if not read_only and (trace.identified or not trace.asked):
             _resolve(pool, trace.mark, error)
         return COMMIT.decode()
+    if traced:
+        _learn(trace, answers)
+    return tag
 
 
 def _learn(trace: Trace, answers: Sequence[PGresult]) -> None:
-    """What came back together with a COMMIT. Raises ConnectionLostError where it was not reached."""
-    if trace.asked or not answers:
-        return
-    if answers[0].status == ExecStatus.FATAL_ERROR:
-        raise ConnectionLostError("the session was ended before COMMIT: nothing was committed")
-    trace.learn(answers[0])
+    """Keep what came back together with a COMMIT."""
+    if answers:
+        trace.learn(answers[0])
     if trace.identified:
         for bound in trace.selects:
             bound.writes = True  # one of them does, and from now on the id is asked for with it

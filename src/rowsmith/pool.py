@@ -23,7 +23,7 @@ from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_pas
 from rowsmith.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
 from rowsmith.health import HealthCheck, failed, passed, utc_now
 from rowsmith.loans import Loans
-from rowsmith.queries.protocol import command_tag
+from rowsmith.queries.protocol import TRANSACTION_ID, command_tag
 from rowsmith.queries.session import session_of
 from rowsmith.resilience import CircuitBreaker, CircuitState, backoff
 from rowsmith.settings import Settings
@@ -63,6 +63,8 @@ class Pool:
             name=name,
             open=False,
         )
+        self.tells_ids = True
+        """Whether transactions can learn their ids, by which the outcome of a COMMIT is found out."""
         self._opening = lock()
         self._opened = self._closed = False
         self._attempt = 0
@@ -92,7 +94,7 @@ class Pool:
             self._attempt += 1
             self._failure = None
             try:
-                (self._first_connection()).close()
+                self._try_out(self._first_connection())
             except psycopg.Error as error:
                 self._failure = _copied(error)
                 raise
@@ -103,6 +105,18 @@ class Pool:
             if self._closed:  # meanwhile
                 self.close()
                 raise psycopg_pool.PoolClosed(CLOSED)
+
+    def _try_out(self, conn: PooledConnection) -> None:
+        """See whether the server tells ids, where an error does no harm, and close the connection."""
+        try:
+            _ask(conn, TRANSACTION_ID)
+        except psycopg.Error as error:
+            if conn.closed:
+                raise
+            self.tells_ids = False
+            logger.warning("%s does not tell what became of a lost COMMIT: %s", self._where(), error)
+        finally:
+            conn.close()
 
     def take(self, timeout: float | None = None) -> PooledConnection:
         """A connection out of the pool that answers, waited for `timeout` seconds at most (None: `pool_timeout`).

@@ -22,7 +22,7 @@ from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_pas
 from rowsmith.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
 from rowsmith.health import HealthCheck, failed, passed, utc_now
 from rowsmith.loans import Loans
-from rowsmith.queries.protocol import command_tag
+from rowsmith.queries.protocol import TRANSACTION_ID, command_tag
 from rowsmith.queries.session import session_of
 from rowsmith.resilience import CircuitBreaker, CircuitState, backoff
 from rowsmith.settings import Settings
@@ -62,6 +62,8 @@ class AsyncPool:
             name=name,
             open=False,
         )
+        self.tells_ids = True
+        """Whether transactions can learn their ids, by which the outcome of a COMMIT is found out."""
         self._opening = alock()
         self._opened = self._closed = False
         self._attempt = 0
@@ -91,7 +93,7 @@ class AsyncPool:
             self._attempt += 1
             self._failure = None
             try:
-                await (await self._first_connection()).close()
+                await self._try_out(await self._first_connection())
             except psycopg.Error as error:
                 self._failure = _copied(error)
                 raise
@@ -102,6 +104,18 @@ class AsyncPool:
             if self._closed:  # meanwhile
                 await self.close()
                 raise psycopg_pool.PoolClosed(CLOSED)
+
+    async def _try_out(self, conn: AsyncPooledConnection) -> None:
+        """See whether the server tells ids, where an error does no harm, and close the connection."""
+        try:
+            await _ask(conn, TRANSACTION_ID)
+        except psycopg.Error as error:
+            if conn.closed:
+                raise
+            self.tells_ids = False
+            logger.warning("%s does not tell what became of a lost COMMIT: %s", self._where(), error)
+        finally:
+            await conn.close()
 
     async def take(self, timeout: float | None = None) -> AsyncPooledConnection:
         """A connection out of the pool that answers, waited for `timeout` seconds at most (None: `pool_timeout`).

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from rowsmith.programs import find_binaries
+from rowsmith.programs import account_for, find_binaries, run, usable
 from rowsmith.server import Server, temporary_server
 
 MAX_CONNECTIONS = 20
@@ -36,6 +36,8 @@ class FaultyServer:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.url = server.tcp_url()
+        self.socket_url = server.url()
+        self.data = server.data
         self._port = int(self.url.rpartition(":")[2].partition("/")[0])
 
     def stop(self) -> None:
@@ -52,7 +54,7 @@ class FaultyServer:
 
     def kill(self) -> None:
         """Kill the postmaster with SIGKILL; its children see that and leave, committing nothing more."""
-        pid = int((self._server.data / "postmaster.pid").read_text().split()[0])
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not self._server.running)
 
@@ -103,3 +105,20 @@ def faulty_server(pg_bin: str | Path | None = None) -> Generator[FaultyServer]:
     with temporary_server(find_binaries(pg_bin), port=0, options=_OPTIONS) as server:
         faulty = FaultyServer(server)
         yield faulty
+
+
+@contextmanager
+def standby_of(primary: FaultyServer, pg_bin: str | Path | None = None) -> Generator[FaultyServer]:
+    """A standby of a server, to which it replicates synchronously, so that a failover loses nothing."""
+    binaries, data = find_binaries(pg_bin), primary.data.parent / "standby"
+    account = account_for(primary.data)
+    program = usable(binaries, account) / "pg_basebackup"
+    command: list[str | Path] = [program, "-D", data, "-d", primary.socket_url, "-R", "-c", "fast", "--no-sync"]
+    result = run(command, account, seconds=60)
+    assert result.returncode == 0, result.stdout
+    server = Server(data, binaries)
+    server.start(0, {**_OPTIONS, "hot_standby": "on"})
+    try:
+        yield FaultyServer(server)
+    finally:
+        server.stop()

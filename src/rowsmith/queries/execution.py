@@ -32,6 +32,7 @@ from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.queries.wire import Wire, recover, recover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
+_FATAL_ERROR = int(ExecStatus.FATAL_ERROR)
 _IDLE = TransactionStatus.IDLE
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
@@ -71,7 +72,7 @@ def _prepared(
             data := statement.dump(values)
         ) is not None:
             begin, trace = session.begin, session.trace
-            if begin is None and (trace is None or not bound.writes or trace.identified):
+            if begin is None and (trace is None or not bound.writes or not trace.wanted):
                 result = session.wire.execute(conn, statement, data)
             else:
                 result = _in_transaction(bound, conn, session, statement, data)
@@ -98,8 +99,14 @@ def _in_transaction(
 ) -> PGresult:
     """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
     begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and not trace.identified
-    result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
+    traced = trace is not None and bound.writes and trace.wanted
+    failed = True
+    try:
+        result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
+        failed = result.status == _FATAL_ERROR
+    finally:
+        if failed and session.pgconn.transaction_status == _IDLE:
+            session.begin = begin  # it has not begun: what comes next must not run on its own
     if trace is not None and asked is not None:
         trace.learn(asked)
     return result
@@ -151,8 +158,8 @@ def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -
     try:
         description = conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
-        if pgconn.transaction_status == TransactionStatus.INERROR:  # by what began it: nothing else can run
-            raise
+        if session.begin is not None or pgconn.transaction_status == TransactionStatus.INERROR:
+            raise  # the transaction could not begin, or nothing else can run in it
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types

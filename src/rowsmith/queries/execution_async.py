@@ -31,6 +31,7 @@ from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.queries.wire import AsyncWire, arecover, arecover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
+_FATAL_ERROR = int(ExecStatus.FATAL_ERROR)
 _IDLE = TransactionStatus.IDLE
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
@@ -72,7 +73,7 @@ async def _prepared_async(
             data := statement.dump(values)
         ) is not None:
             begin, trace = session.begin, session.trace
-            if begin is None and (trace is None or not bound.writes or trace.identified):
+            if begin is None and (trace is None or not bound.writes or not trace.wanted):
                 result = await session.wire.execute(conn, statement, data)
             else:
                 result = await _in_transaction_async(bound, conn, session, statement, data)
@@ -99,8 +100,14 @@ async def _in_transaction_async(
 ) -> PGresult:
     """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
     begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and not trace.identified
-    result, asked = await session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
+    traced = trace is not None and bound.writes and trace.wanted
+    failed = True
+    try:
+        result, asked = await session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
+        failed = result.status == _FATAL_ERROR
+    finally:
+        if failed and session.pgconn.transaction_status == _IDLE:
+            session.begin = begin  # it has not begun: what comes next must not run on its own
     if trace is not None and asked is not None:
         trace.learn(asked)
     return result
@@ -154,8 +161,8 @@ async def _prepare_async(
     try:
         description = await conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
-        if pgconn.transaction_status == TransactionStatus.INERROR:  # by what began it: nothing else can run
-            raise
+        if session.begin is not None or pgconn.transaction_status == TransactionStatus.INERROR:
+            raise  # the transaction could not begin, or nothing else can run in it
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types

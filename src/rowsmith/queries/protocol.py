@@ -23,11 +23,13 @@ _WELL = (_COMMAND_OK, _TUPLES_OK)
 _SAVEPOINT = b"rowsmith_prepare"
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
 TRANSACTION_ID = b" ".join([
-    b"SELECT pg_current_xact_id_if_assigned(), clock_timestamp(),",
-    b"left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_backend_pid()",
+    b"SELECT pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.clock_timestamp(),",
+    b"CASE WHEN NOT pg_catalog.pg_is_in_recovery()",
+    b"THEN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END,",
+    b"pg_catalog.pg_backend_pid()",
 ])  # fmt: skip
-"""A transaction's id, NULL where it has written nothing; the server's time; its timeline, which a failover changes;
-the process."""
+"""A transaction's id, NULL where it has written nothing; the server's time; its timeline, which a failover changes
+(NULL on a standby, where nothing is written); the process."""
 
 
 def command(pgconn: PGconn, text: bytes) -> PQGen[PGresult]:
@@ -140,6 +142,11 @@ def collect(pgconn: PGconn, results: list[PGresult], parts: int) -> int:
             if result.status == _PIPELINE_SYNC:
                 parts -= 1
     return parts
+
+
+def answered(results: Sequence[PGresult], parts: int) -> bool:
+    """Whether all went well in a pipeline of so many commands, its end being one."""
+    return len(results) == parts and results[-2].status == _TUPLES_OK
 
 
 def go_on(pgconn: PGconn, results: Sequence[PGresult]) -> bool:

@@ -35,9 +35,11 @@ _TUPLES_OK = int(ExecStatus.TUPLES_OK)
 class Trace:
     """Whether a transaction has written, and its id, to find out what became of it where its COMMIT is lost."""
 
-    __slots__ = ("_answer", "identified", "selects", "wrote")
+    __slots__ = ("_answer", "identified", "selects", "wanted", "wrote")
 
-    def __init__(self) -> None:
+    def __init__(self, *, wanted: bool) -> None:
+        self.wanted = wanted
+        """Whether the id has still to be asked for, once something writes."""
         self.wrote = False
         """Whether a statement ran that is no SELECT."""
         self.selects: set[BoundQuery] = set()
@@ -51,6 +53,7 @@ class Trace:
         if answer.status == _TUPLES_OK:
             self._answer = answer
             self.identified = answer.get_value(0, 0) is not None
+            self.wanted = not self.identified
 
     @property
     def asked(self) -> bool:

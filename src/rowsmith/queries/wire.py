@@ -22,6 +22,7 @@ from rowsmith.errors import DeadlineExceededError
 from rowsmith.queries.arrival import Arrival
 from rowsmith.queries.protocol import (
     Begin,
+    answered,
     collect,
     decisive,
     drain,
@@ -90,7 +91,8 @@ class Wire:
     ) -> tuple[PGresult, PGresult | None]:
         """Run a prepared statement in one round trip with what begins its transaction, and what asks for its id.
 
-        Gives its result, and that of the question (None where it was not asked, or not answered for an error).
+        Gives its result, and that of the question, None where it was not asked. An error of the question is the result:
+        it has aborted the transaction.
         """
         pgconn = self._pgconn
         try:
@@ -102,7 +104,7 @@ class Wire:
         except BaseException as error:
             recover(conn, error)
             raise
-        asked = results.pop(-2) if traced and len(results) == parts else None
+        asked = results.pop(-2) if traced and answered(results, parts) else None
         return decisive(results), asked
 
     def traced_commit(self, conn: Connection[Any], answers: list[PGresult]) -> None:
@@ -190,7 +192,8 @@ class AsyncWire:
     ) -> tuple[PGresult, PGresult | None]:
         """Run a prepared statement in one round trip with what begins its transaction, and what asks for its id.
 
-        Gives its result, and that of the question (None where it was not asked, or not answered for an error).
+        Gives its result, and that of the question, None where it was not asked. An error of the question is the result:
+        it has aborted the transaction.
         """
         pgconn = self._pgconn
         try:
@@ -202,7 +205,7 @@ class AsyncWire:
         except BaseException as error:
             await arecover(conn, error)
             raise
-        asked = results.pop(-2) if traced and len(results) == parts else None
+        asked = results.pop(-2) if traced and answered(results, parts) else None
         return decisive(results), asked
 
     async def traced_commit(self, conn: AsyncConnection[Any], answers: list[PGresult]) -> None:
