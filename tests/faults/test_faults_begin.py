@@ -51,10 +51,11 @@ async def call(query: Any, conn: Any, **parameters: object) -> Any:
     return await result if hasattr(result, "__await__") else result
 
 
-class _Refused(TransactionOptions):
-    """A BEGIN that the server refuses, as one that is cancelled at the wrong moment is."""
-
-    begin = Begin(b"BEGIN NONSENSE")
+def refused() -> TransactionOptions:
+    """With a BEGIN that the server refuses, as one that is cancelled at the wrong moment is."""
+    options = TransactionOptions()
+    vars(options)["begin"] = Begin(b"BEGIN NONSENSE")  # where the cached property keeps it
+    return options
 
 
 @both_worlds
@@ -71,7 +72,7 @@ def test_nothing_runs_on_its_own_where_a_transaction_did_not_begin(
                     await call(query, conn, n=n)
                 await call(queries.count_items, conn)
             observer.do("TRUNCATE items")
-        monkeypatch.setattr(rowsmith.database, "PLAIN", _Refused())
+        monkeypatch.setattr(rowsmith.database, "PLAIN", refused())
         for query in (queries.add_item, queries.add_untyped):
             async with here.transaction() as conn:
                 for n in (1, 2):
