@@ -168,10 +168,11 @@ class Database:
     ) -> _T:
         """What `work(conn)` gives, run in a transaction that is run again as a whole where that is safe.
 
-        That is after a serialization failure or a deadlock, and where the connection was lost and nothing is committed
-        for certain; pauses grow, with jitter. `work` may so run several times: what it does outside the database it
-        does as often. `attempts` is how often at most, `timeout` the seconds for all of them (None: no limit). Inside
-        an open transaction it is a savepoint of that, and not run again.
+        That is after a serialization failure or a deadlock, where a table was changed under a prepared statement, and
+        where the connection was lost and nothing is committed for certain; pauses grow, with jitter. `work` may so run
+        several times: what it does outside the database it does as often. `attempts` is how often at most, `timeout`
+        the seconds for all of them (None: no limit). Inside an open transaction it is a savepoint of that, and not run
+        again.
 
         Raises what the last attempt raised, CommitUnknownError among it, after which nothing is run again.
         """

@@ -24,7 +24,7 @@ from rowsmith.errors import (
     category,
     is_passing,
 )
-from rowsmith.queries.protocol import Begin
+from rowsmith.queries.protocol import Begin, is_replanned
 
 IsolationLevel = Literal["read uncommitted", "read committed", "repeatable read", "serializable"]
 _LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
@@ -151,6 +151,8 @@ def retry_reason(error: Exception, *, entered: bool, lost: bool) -> str | None:
         return None
     if isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED:
         return str(error.sqlstate)
+    if isinstance(error, psycopg.Error) and is_replanned(error):
+        return "a change of a table under a prepared statement"
     if isinstance(error, ConnectionLostError) or (lost and isinstance(error, psycopg.OperationalError)):
         return "a lost connection"
     if not entered and is_passing(error):

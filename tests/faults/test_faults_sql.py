@@ -356,6 +356,11 @@ def test_ddl_under_a_prepared_statement_in_a_transaction(
         async with here.transaction() as conn:
             assert await call(conn) == 1
         record("DDL under a prepared statement, in a transaction", outcome or "nothing", 0)
+        observer.do("ALTER TABLE items DROP COLUMN note")
+        start = time.monotonic()
+        assert await here.run(call) == 1
+        took = time.monotonic() - start
+        record("DDL under a prepared statement, `run()`", "nothing: it is retried", took)
 
     here.drive(body)
 

@@ -236,6 +236,13 @@ def error_of(pgconn: PGconn, result: PGresult) -> psycopg.Error:
     return psycopg.InternalError(f"unexpected result status from query: {ExecStatus(result.status).name}")
 
 
+def is_replanned(error: psycopg.Error) -> bool:
+    """Whether the server has a statement no more, or only with another result: nothing of it has run."""
+    if isinstance(error, errors.FeatureNotSupported):
+        return error.diag.source_function == "RevalidateCachedQuery"
+    return isinstance(error, errors.InvalidSqlStatementName) and error.diag.context is None
+
+
 def is_outdated(error: psycopg.Error) -> bool:
     """Whether an error may come from how a statement was prepared, while the same text, prepared now, runs.
 
@@ -244,8 +251,8 @@ def is_outdated(error: psycopg.Error) -> bool:
     other meanings too; this one comes from RevalidateCachedQuery of PostgreSQL's plancache.c). All of that is before
     anything of the statement runs, unless a function that it calls says the same of its own statements.
     """
-    if isinstance(error, errors.FeatureNotSupported):
-        return error.diag.source_function == "RevalidateCachedQuery"
+    if is_replanned(error):
+        return True
     # An error of a function that was called says so in its context; that of a type that is gone has a parameter there.
     return error.sqlstate == "XX000" or (error.sqlstate in _OUTDATED and error.diag.context is None)
 
