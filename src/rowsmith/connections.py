@@ -106,7 +106,8 @@ class PooledConnection(Connection[TupleRow]):
             how, session.begin = session.begin, None
             try:
                 self._wait(begin(self.pgconn, how), interval, timeout)
-            except BaseException:
+            except BaseException as error:
+                recover(self, error)
                 if self.pgconn.transaction_status == TransactionStatus.IDLE:
                     session.begin = how  # it has not begun: what comes next must not run on its own
                 raise

@@ -105,7 +105,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             how, session.begin = session.begin, None
             try:
                 await self._wait_async(begin(self.pgconn, how), interval, timeout)
-            except BaseException:
+            except BaseException as error:
+                await arecover(self, error)
                 if self.pgconn.transaction_status == TransactionStatus.IDLE:
                     session.begin = how  # it has not begun: what comes next must not run on its own
                 raise

@@ -103,6 +103,7 @@ class Wire:
             leave_pipeline(pgconn)
         except BaseException as error:
             recover(conn, error)
+            leave_pipeline(pgconn)  # where nothing was sent yet, or all was read
             raise
         asked = results.pop(-2) if traced and answered(results, parts) else None
         return decisive(results), asked
@@ -117,6 +118,7 @@ class Wire:
             leave_pipeline(pgconn)
         except BaseException as error:
             recover(conn, error)
+            leave_pipeline(pgconn)  # where nothing was sent yet, or all was read
             raise
 
     def command(self, conn: Connection[Any], text: bytes) -> PGresult:
@@ -204,6 +206,7 @@ class AsyncWire:
             leave_pipeline(pgconn)
         except BaseException as error:
             await arecover(conn, error)
+            leave_pipeline(pgconn)
             raise
         asked = results.pop(-2) if traced and answered(results, parts) else None
         return decisive(results), asked
@@ -218,6 +221,7 @@ class AsyncWire:
             leave_pipeline(pgconn)
         except BaseException as error:
             await arecover(conn, error)
+            leave_pipeline(pgconn)
             raise
 
     async def command(self, conn: AsyncConnection[Any], text: bytes) -> PGresult:
