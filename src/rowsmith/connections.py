@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import Connection
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 
 from rowsmith.concurrency import sleep
@@ -103,7 +104,13 @@ class PooledConnection(Connection[TupleRow]):
         session = session_of(self)
         if session.begin is not None:
             how, session.begin = session.begin, None
-            self._wait(begin(self.pgconn, how), interval, timeout)
+            try:
+                self._wait(begin(self.pgconn, how), interval, timeout)
+            except BaseException as error:
+                recover(self, error)
+                if self.pgconn.transaction_status == TransactionStatus.IDLE:  # interrupted before it began
+                    session.begin = how
+                raise
         return self._wait(gen, interval, timeout)
 
     def _wait(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 
 from rowsmith.concurrency import asleep
@@ -102,7 +103,13 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         session = session_of(self)
         if session.begin is not None:
             how, session.begin = session.begin, None
-            await self._wait_async(begin(self.pgconn, how), interval, timeout)
+            try:
+                await self._wait_async(begin(self.pgconn, how), interval, timeout)
+            except BaseException as error:
+                await arecover(self, error)
+                if self.pgconn.transaction_status == TransactionStatus.IDLE:  # interrupted before it began
+                    session.begin = how
+                raise
         return await self._wait_async(gen, interval, timeout)
 
     async def _wait_async(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:

@@ -33,6 +33,7 @@ from rowsmith.queries.wire import Wire, recover, recover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
+_INTERRUPTIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
 indeterminate or ambiguous, no such function or operator, a mismatch."""
@@ -65,7 +66,7 @@ def _prepared(
     bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]
 ) -> tuple[Statement | None, Any]:
     """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
-    again = False
+    again, unbegun = False, session.begin
     try:
         while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
             data := statement.dump(values)
@@ -83,8 +84,11 @@ def _prepared(
             error = error_of(session.pgconn, result)
             _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
             again = True
-    except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
-        recover(conn, interruption)  # where it came in the midst of psycopg's own code
+    except BaseException as raised:
+        if isinstance(raised, _INTERRUPTIONS):
+            recover(conn, raised)  # where it came in the midst of psycopg's own code
+        if session.pgconn.transaction_status == _IDLE:
+            session.begin = unbegun  # what follows in the block must not run outside its transaction
         raise
     return None, None
 
@@ -178,7 +182,7 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
             else:
                 with conn.pipeline():  # the end of this inner block waits for the answer
                     _send(query, cursor, values)
-        except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+        except _INTERRUPTIONS as interruption:
             recover_free(conn, interruption)
             raise
         if query.kind is Kind.SCRIPT:

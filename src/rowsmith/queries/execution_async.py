@@ -32,6 +32,7 @@ from rowsmith.queries.wire import AsyncWire, arecover, arecover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
+_INTERRUPTIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 """What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
 indeterminate or ambiguous, no such function or operator, a mismatch."""
@@ -66,7 +67,7 @@ async def _prepared_async(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
 ) -> tuple[Statement | None, Any]:
     """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
-    again = False
+    again, unbegun = False, session.begin
     try:
         while (statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)) is not None and (
             data := statement.dump(values)
@@ -84,8 +85,11 @@ async def _prepared_async(
             error = error_of(session.pgconn, result)
             await _renew_async(bound, conn, session, statement, error=error, begin=begin, again=again)
             again = True
-    except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
-        await arecover(conn, interruption)  # where it came in the midst of psycopg's own code
+    except BaseException as raised:
+        if isinstance(raised, _INTERRUPTIONS):
+            await arecover(conn, raised)  # where it came in the midst of psycopg's own code
+        if session.pgconn.transaction_status == _IDLE:
+            session.begin = unbegun  # what follows in the block must not run outside its transaction
         raise
     return None, None
 
@@ -183,7 +187,7 @@ async def _by_cursor_async(
             else:
                 async with conn.pipeline():  # the end of this inner block waits for the answer
                     await _send_async(query, cursor, values)
-        except (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit) as interruption:
+        except _INTERRUPTIONS as interruption:
             await arecover_free(conn, interruption)
             raise
         if query.kind is Kind.SCRIPT:

@@ -101,6 +101,7 @@ class Wire:
             leave_pipeline(pgconn)
         except BaseException as error:
             recover(conn, error)
+            leave_pipeline(pgconn)  # where nothing was sent yet, or all was read
             raise
         asked = results.pop(-2) if traced and len(results) == parts else None
         return decisive(results), asked
@@ -115,6 +116,7 @@ class Wire:
             leave_pipeline(pgconn)
         except BaseException as error:
             recover(conn, error)
+            leave_pipeline(pgconn)  # where nothing was sent yet, or all was read
             raise
 
     def command(self, conn: Connection[Any], text: bytes) -> PGresult:
@@ -201,6 +203,7 @@ class AsyncWire:
             leave_pipeline(pgconn)
         except BaseException as error:
             await arecover(conn, error)
+            leave_pipeline(pgconn)
             raise
         asked = results.pop(-2) if traced and len(results) == parts else None
         return decisive(results), asked
@@ -215,6 +218,7 @@ class AsyncWire:
             leave_pipeline(pgconn)
         except BaseException as error:
             await arecover(conn, error)
+            leave_pipeline(pgconn)
             raise
 
     async def command(self, conn: AsyncConnection[Any], text: bytes) -> PGresult:
