@@ -1244,14 +1244,18 @@ class Interruption:
         """
         try:
             try:
-                self._due = times
-                signal.setitimer(signal.ITIMER_REAL, seconds, 1)
-                while self._due:
-                    work()
+                self._repeat(work, seconds, times)
             finally:
                 self.rest()
         except KeyboardInterrupt:
             pass
+
+    def _repeat(self, work: Callable[[], object], seconds: float, times: int) -> None:
+        # A function of its own: Python 3.13 may raise it at the head of a loop as if that were outside of its `try`.
+        self._due = times
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+        while self._due:
+            work()
 
 
 @pytest.fixture
