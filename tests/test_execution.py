@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from dis import opname
-from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
@@ -41,9 +40,9 @@ from psycopg.types.json import set_json_loads
 from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
-from conftest import cloned, settings_for
+from conftest import cloned
 from network import Proxy
-from rowsmith import Database, errors, load_queries
+from rowsmith import errors, load_queries
 from rowsmith.queries import wire
 from rowsmith.scratch import drop_database, replace_database
 
@@ -1379,40 +1378,6 @@ def test_ctrl_c_at_any_step_leaves_the_connection_in_step(
             reached = interrupted_at(number, interrupted.once)
             interrupted.check()
         assert number > 20
-
-
-class UndoneError(Exception):
-    """Raised to have a transaction rolled back."""
-
-
-@pytest.mark.parametrize("prepared", [True, False])
-@may_be_swallowed
-def test_ctrl_c_at_any_step_of_a_blocks_first_query_leaves_the_rest_in_its_transaction(
-    place: str,
-    queries: Any,
-    interruption: Interruption,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    prepared: bool,
-) -> None:
-    """BEGIN goes with the first query; who catches the interruption must not go on without it."""
-    monkeypatch.setattr(wire, "_CANCEL_SECONDS", 0.1)  # a pipeline that was sent by halves is waited for in vain
-
-    def query(conn: Any) -> None:
-        queries.one(conn, n=1) if prepared else queries.untyped(conn, v=1)
-
-    with Database(settings_for(place)) as db:
-        number, reached = 0, True
-        while reached:
-            number += 1
-            with suppress(psycopg.Error, UndoneError), db.transaction() as conn:
-                reached = interrupted_at(number, partial(query, conn))
-                queries.add_item(conn, id=number, label="lost")
-                raise UndoneError
-            with db.transaction() as conn:
-                assert queries.count_items(conn) == 0, number
-                assert queries.one(conn, n=number) == number
-    assert number > 40
 
 
 @either_way

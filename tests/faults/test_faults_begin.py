@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +15,12 @@ from faulty_network import FaultyProxy
 from faulty_worlds import Observer, World, both_worlds, database, sql
 from psycopg.sql import SQL, Identifier
 
+import rowsmith.connections
 import rowsmith.database
 from rowsmith import load_queries
 from rowsmith.errors import CommitUnknownError
 from rowsmith.queries.protocol import Begin
+from rowsmith.queries.wire import Wire
 from rowsmith.scratch import create_database, drop_database
 from rowsmith.transactions import TransactionOptions
 
@@ -87,6 +90,29 @@ def test_nothing_runs_on_its_own_where_a_transaction_did_not_begin(
         assert observer.stored() == [4]
 
     here.drive(body)
+
+
+def test_nothing_runs_on_its_own_where_ctrl_c_came_before_begin(
+    observer: Observer, queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who catches it inside the block goes on in the transaction."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with database(observer.url, max_connections=1) as db:
+        with db.transaction() as conn:
+            queries.add_item(conn, n=1)
+        for place, name in ((Wire, "execute_in_transaction"), (rowsmith.connections, "begin")):
+            for query in (queries.add_item, queries.add_untyped):
+                with suppress(ZeroDivisionError), db.transaction() as conn:
+                    monkeypatch.setattr(place, name, interrupted)
+                    with suppress(KeyboardInterrupt):  # of the two places a query meets one
+                        query(conn, n=2)
+                    monkeypatch.undo()
+                    query(conn, n=3)
+                    raise ZeroDivisionError
+        assert observer.stored() == [1]
 
 
 def with_option(url: str, option: str) -> str:
