@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import random
 import signal
 import socket
@@ -1259,13 +1260,15 @@ class Interruption:
 
 @pytest.fixture
 def interruption() -> Iterator[Interruption]:
-    """What stands for Ctrl-C."""
+    """What stands for Ctrl-C. Nothing is logged meanwhile: interrupted there, a handler may stay locked for ever."""
+    logging.disable()
     previous = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     interruption = Interruption()
     signal.signal(signal.SIGALRM, interruption)
     yield interruption
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, previous)
+    logging.disable(logging.NOTSET)
 
 
 class Interrupted:
