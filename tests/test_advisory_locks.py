@@ -110,7 +110,10 @@ def test_it_is_free_when_its_block_ends_by_an_error(db: Database) -> None:
 
 def test_a_holder_that_lost_its_session_is_told(db: Database, database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as observer:
-        end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        end = (
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"  # and not another worker's
+        )
         with pytest.raises(ConnectionLostError, match="'job' was lost"), db.advisory_lock("job") as lock:
             observer.execute(end)
             while held(observer):
