@@ -12,8 +12,8 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, Connection
 
-from rowsmith.queries.streams import Stream
 from rowsmith.queries.streams_async import AsyncStream
+from rowsmith.queries.streams_sync import Stream
 from rowsmith.queries.typed import TypedQuery, load_typed_queries
 
 

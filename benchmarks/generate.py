@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from rowsmith.compiler import findings
-from rowsmith.compiler.check import Report
+from rowsmith.compiler.checks import findings
+from rowsmith.compiler.checks.check import Report
 from rowsmith.compiler.generation import preventing, staleness
+from rowsmith.compiler.module.render import render, write_module
 from rowsmith.compiler.project import Models, Project, QueryFolder
-from rowsmith.compiler.render import render, write_module
 from rowsmith.compiler.workbench import Workbench
 
 FOLDER = Path(__file__).parent

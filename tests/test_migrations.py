@@ -15,7 +15,7 @@ import pytest
 
 from conftest import MIGRATIONS, ROOT, settings_for
 from rowsmith import errors, migrations
-from rowsmith.programs import find_binaries
+from rowsmith.server.programs import find_binaries
 
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.name.endswith(".rollback.sql"))
 

@@ -18,35 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WORDS = {
-    "AsyncAdvisoryLock": "AdvisoryLock",
-    "AsyncConnection": "Connection",
-    "AsyncConnectionPool": "ConnectionPool",
-    "AsyncGenerator": "Generator",
-    "AsyncLease": "Lease",
-    "AsyncPool": "Pool",
-    "AsyncPooledConnection": "PooledConnection",
-    "AsyncRawCursor": "RawCursor",
-    "AsyncSessionLock": "SessionLock",
-    "AsyncStream": "Stream",
-    "AsyncTransactionBlock": "TransactionBlock",
-    "AsyncTransactionLock": "TransactionLock",
-    "AsyncWire": "Wire",
-    "AsyncWork": "Work",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
-    "aat_end": "at_end",
-    "alock": "lock",
-    "arecover": "recover",
-    "arecover_free": "recover_free",
-    "aputconn": "putconn",
     "asynccontextmanager": "contextmanager",
-    "asleep": "sleep",
-    "auninterrupted": "uninterrupted",
-    "awithin": "within",
 }
-"""Asynchronous name: synchronous name. A name ending in `_async` loses the ending."""
+"""Further words. `AsyncName` becomes `Name`, and `name_async` becomes `name_sync`."""
 DROPPED = {"async", "await"}
 
 
@@ -77,7 +55,9 @@ def _formatted(source: str) -> str:
 
 
 def _word(name: str) -> str:
-    return WORDS.get(name, name.removesuffix("_async"))
+    if name.endswith("_async"):
+        return f"{name.removesuffix('_async')}_sync"
+    return WORDS.get(name, name.removeprefix("Async"))
 
 
 def main() -> int:
@@ -87,7 +67,7 @@ def main() -> int:
     check = parser.parse_args().check
     stale = 0
     for source in sorted((ROOT / "src").rglob("*_async.py")):
-        target = source.with_name(source.name.replace("_async.py", ".py"))
+        target = source.with_name(source.name.replace("_async.py", "_sync.py"))
         text = twin(source.read_text(), source.name)
         if target.exists() and target.read_text() == text:
             continue

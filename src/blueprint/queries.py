@@ -15,11 +15,11 @@ from psycopg import AsyncConnection, Connection
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, JsonValue
 
-from rowsmith.queries import conversions
-from rowsmith.queries.conversions import Inet
-from rowsmith.queries.streams import Stream
 from rowsmith.queries.streams_async import AsyncStream
+from rowsmith.queries.streams_sync import Stream
 from rowsmith.queries.typed import TypedQuery, load_typed_queries
+from rowsmith.values import codecs
+from rowsmith.values.codecs import Inet
 
 
 class CollaboratorRole(StrEnum):
@@ -3605,214 +3605,214 @@ queries: Queries = load_typed_queries(
     },
     columns={
         "send_notification": {
-            "type": conversions.Enumeration(NotificationType),
+            "type": codecs.Enumeration(NotificationType),
         },
         "list_notifications_of_user": {
-            "type": conversions.Enumeration(NotificationType),
+            "type": codecs.Enumeration(NotificationType),
         },
         "list_unsent_notifications": {
-            "type": conversions.Enumeration(NotificationType),
+            "type": codecs.Enumeration(NotificationType),
         },
         "mark_notification_read": {
-            "type": conversions.Enumeration(NotificationType),
+            "type": codecs.Enumeration(NotificationType),
         },
         "create_project": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "create_project_from_template": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "get_project_by_id": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "list_projects_of_user": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "search_projects": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "count_projects_by_status": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "update_project": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "complete_project": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "publish_project": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "archive_project": {
-            "status": conversions.Enumeration(ProjectStatus),
+            "status": codecs.Enumeration(ProjectStatus),
         },
         "add_collaborator": {
-            "role": conversions.Enumeration(CollaboratorRole),
+            "role": codecs.Enumeration(CollaboratorRole),
         },
         "get_collaborator": {
-            "role": conversions.Enumeration(CollaboratorRole),
+            "role": codecs.Enumeration(CollaboratorRole),
         },
         "list_collaborators": {
-            "role": conversions.Enumeration(CollaboratorRole),
+            "role": codecs.Enumeration(CollaboratorRole),
         },
         "list_projects_shared_with_user": {
-            "status": conversions.Enumeration(ProjectStatus),
-            "role": conversions.Enumeration(CollaboratorRole),
+            "status": codecs.Enumeration(ProjectStatus),
+            "role": codecs.Enumeration(CollaboratorRole),
         },
         "queue_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "claim_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "start_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "complete_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "fail_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "retry_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "cancel_session": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "get_session_by_id": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "list_sessions_of_user": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "get_session_with_log": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "count_sessions_by_status": {
-            "status": conversions.Enumeration(SessionStatus),
+            "status": codecs.Enumeration(SessionStatus),
         },
         "append_log_line": {
-            "level": conversions.Enumeration(LogLevel),
+            "level": codecs.Enumeration(LogLevel),
         },
         "list_log_lines": {
-            "level": conversions.Enumeration(LogLevel),
+            "level": codecs.Enumeration(LogLevel),
         },
         "create_template": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "get_template_by_id": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "get_template_by_slug": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "search_templates": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "list_most_used_templates": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "list_templates_of_author": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "list_templates_with_reviews": {
-            "category": conversions.Enumeration(TemplateCategory),
+            "category": codecs.Enumeration(TemplateCategory),
         },
         "get_template_with_reviews": {
-            "category": conversions.Enumeration(TemplateCategory),
+            "category": codecs.Enumeration(TemplateCategory),
         },
         "count_templates_by_category": {
-            "category": conversions.Enumeration(TemplateCategory),
+            "category": codecs.Enumeration(TemplateCategory),
         },
         "update_template": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "update_template_content": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "publish_template": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "approve_template": {
-            "category": conversions.Enumeration(TemplateCategory),
-            "complexity": conversions.Enumeration(TemplateComplexity),
+            "category": codecs.Enumeration(TemplateCategory),
+            "complexity": codecs.Enumeration(TemplateComplexity),
         },
         "create_user": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "get_user_by_id": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "get_user_by_email": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "list_users_page": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "list_active_users": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "count_users_by_role": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "update_profile": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
         "reset_sign_in": {
-            "role": conversions.Enumeration(UserRole),
+            "role": codecs.Enumeration(UserRole),
         },
     },
     parameters={
         "record_event": {
-            "properties": conversions.jsonb,
+            "properties": codecs.jsonb,
         },
         "load_events": {
-            "properties": conversions.Array(conversions.jsonb),
+            "properties": codecs.Array(codecs.jsonb),
         },
         "issue_api_key": {
-            "permissions": conversions.jsonb,
+            "permissions": codecs.jsonb,
         },
         "send_notification": {
-            "data": conversions.jsonb,
+            "data": codecs.jsonb,
         },
         "send_notifications": {
-            "data": conversions.jsonb,
+            "data": codecs.jsonb,
         },
         "notify_collaborators": {
-            "data": conversions.jsonb,
+            "data": codecs.jsonb,
         },
         "create_project": {
-            "settings": conversions.jsonb,
+            "settings": codecs.jsonb,
         },
         "update_project": {
-            "settings": conversions.jsonb,
+            "settings": codecs.jsonb,
         },
         "queue_session": {
-            "input_data": conversions.jsonb,
-            "metadata": conversions.jsonb,
+            "input_data": codecs.jsonb,
+            "metadata": codecs.jsonb,
         },
         "start_session": {
-            "input_data": conversions.jsonb,
-            "metadata": conversions.jsonb,
+            "input_data": codecs.jsonb,
+            "metadata": codecs.jsonb,
         },
         "complete_session": {
-            "output_data": conversions.jsonb,
+            "output_data": codecs.jsonb,
         },
         "append_log_line": {
-            "context": conversions.jsonb,
+            "context": codecs.jsonb,
         },
         "append_log_lines": {
-            "contexts": conversions.Array(conversions.jsonb),
+            "contexts": codecs.Array(codecs.jsonb),
         },
     },
 )

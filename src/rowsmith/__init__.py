@@ -1,12 +1,12 @@
 """rowsmith: plain SQL files as typed functions over pooled psycopg connections."""
 
 from rowsmith import errors
-from rowsmith.copies.call import copy_rows
+from rowsmith.copy.call import copy_rows
 from rowsmith.database import Database, check_health, connection, transaction
-from rowsmith.deadlines import deadline
-from rowsmith.health import HealthCheck
+from rowsmith.pool.health import HealthCheck
 from rowsmith.queries.namespace import load_queries
 from rowsmith.settings import Settings
+from rowsmith.wire.deadlines import deadline
 
 __all__ = [
     "Database",

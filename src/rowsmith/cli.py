@@ -12,9 +12,9 @@ from rich.console import Console
 from rowsmith.compiler import commands
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
-from rowsmith.health import HealthCheck
-from rowsmith.programs import find_binaries
-from rowsmith.server import Server, project_data_folder
+from rowsmith.pool.health import HealthCheck
+from rowsmith.server.embedded import Server, project_data_folder
+from rowsmith.server.programs import find_binaries
 
 
 class _Group(click.Group):

@@ -17,24 +17,24 @@ import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
-from rowsmith.advisory_locks import AdvisoryLock, SessionLock, TransactionLock
-from rowsmith.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
-from rowsmith.blocks import TransactionBlock
-from rowsmith.blocks_async import AsyncTransactionBlock
-from rowsmith.concurrency import AsyncWork, Work
 from rowsmith.errors import TransactionError
-from rowsmith.forks import in_child, keep
-from rowsmith.health import HealthCheck, failed, utc_now
-from rowsmith.lock_requests import LockRequest, LockScope
 from rowsmith.logs import set_level
-from rowsmith.pool import Lease, Pool
-from rowsmith.pool_async import CLOSED, AsyncLease, AsyncPool
-from rowsmith.resilience import CircuitBreaker, CircuitState
-from rowsmith.runs import run
-from rowsmith.runs_async import run_async
+from rowsmith.pool.breaker import CircuitBreaker, CircuitState
+from rowsmith.pool.forks import in_child, keep
+from rowsmith.pool.health import HealthCheck, failed, utc_now
+from rowsmith.pool.pool_async import CLOSED, AsyncLease, AsyncPool
+from rowsmith.pool.pool_sync import Lease, Pool
 from rowsmith.settings import Settings
 from rowsmith.shutdown import shutdown_on_signals
-from rowsmith.transactions import PLAIN, IsolationLevel, TransactionOptions, checked_settings, forget_open
+from rowsmith.transactions.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
+from rowsmith.transactions.advisory_locks_sync import AdvisoryLock, SessionLock, TransactionLock
+from rowsmith.transactions.block_async import AsyncTransactionBlock
+from rowsmith.transactions.block_sync import TransactionBlock
+from rowsmith.transactions.lock_requests import LockRequest, LockScope
+from rowsmith.transactions.retry_async import run_async
+from rowsmith.transactions.retry_sync import run_sync
+from rowsmith.transactions.rules import PLAIN, IsolationLevel, TransactionOptions, checked_settings, forget_open
+from rowsmith.wire.concurrency import AsyncWork, Work
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -177,7 +177,7 @@ class Database:
         Raises what the last attempt raised, CommitUnknownError among it, after which nothing is run again.
         """
         options = _options(isolation, read_only, deferrable, settings)
-        return run(self, self._pool, work, options, attempts=attempts, timeout=timeout)
+        return run_sync(self, self._pool, work, options, attempts=attempts, timeout=timeout)
 
     async def arun(
         self,

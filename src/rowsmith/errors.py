@@ -206,6 +206,6 @@ def category(error: BaseException) -> Category:
     return Category.UNKNOWN
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether another attempt to connect, a moment later, could succeed with nothing changed here."""
     return category(error) in (Category.REFUSED, Category.TIMEOUT, Category.STARTING, Category.SATURATED, Category.DNS)

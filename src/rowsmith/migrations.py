@@ -34,7 +34,7 @@ from yoyo.connections import DatabaseURI
 from yoyo.scripts.main import InvalidArgument
 
 from rowsmith.errors import MigrationError, SettingsError
-from rowsmith.events import explain
+from rowsmith.pool.events import explain
 from rowsmith.settings import Settings
 
 logger = logging.getLogger("rowsmith.migrations")

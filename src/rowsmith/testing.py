@@ -25,9 +25,9 @@ import psycopg
 import pytest
 
 from rowsmith.errors import ServerError
-from rowsmith.programs import find_binaries
-from rowsmith.scratch import libpq_url
-from rowsmith.server import temporary_server
+from rowsmith.server.embedded import temporary_server
+from rowsmith.server.programs import find_binaries
+from rowsmith.server.scratch import libpq_url
 
 _IMAGE = "postgres:18-alpine"
 _OPTIONS = {"max_connections": "300"}  # each worker of pytest-xdist has pools of its own

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 
 import pytest
+
 from both_worlds import Run, async_run, sync_run
 
 Opener = Callable[[str], AbstractContextManager[Run]]

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from both_worlds import UNKNOWN, Run, values
 
 from blueprint.queries import queries
+from both_worlds import UNKNOWN, Run, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

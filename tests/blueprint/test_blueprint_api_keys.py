@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_user, new_users
 from psycopg.types.json import Jsonb
 
 from blueprint.queries import ApiKey, User, queries
+from both_worlds import UNKNOWN, Run, new_user, new_users
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from both_worlds import Run, new_project, new_session, new_template, new_users, values
-
 from blueprint.queries import queries
+from both_worlds import Run, new_project, new_session, new_template, new_users, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_project, new_user, new_users
 
 from blueprint.queries import Notification, NotificationType, User, queries
+from both_worlds import UNKNOWN, Run, new_project, new_user, new_users
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_project, new_template, new_user, new_users, values
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from blueprint.queries import Collaborator, CollaboratorRole, Project, ProjectStatus, User, queries
+from both_worlds import UNKNOWN, Run, new_project, new_template, new_user, new_users, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
 
 from blueprint.queries import Review, Template, User, queries
+from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, async_run, new_session, new_user, new_users, started_session, sync_run, values
 
 from blueprint.queries import LogLevel, LogLine, Session, SessionStatus, queries
+from both_worlds import UNKNOWN, Run, async_run, new_session, new_user, new_users, started_session, sync_run, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

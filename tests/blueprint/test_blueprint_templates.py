@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
 
 from blueprint.queries import Project, Template, TemplateCategory, TemplateComplexity, User, queries
+from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from both_worlds import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
 from psycopg.types.json import Jsonb
 
 from blueprint.queries import Credentials, User, UserRole, queries
+from both_worlds import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
 
 pytest_plugins = ["blueprint_fixtures"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from projects import assert_snapshot, databases, project, rowsmith, watching, write
 
+from projects import assert_snapshot, databases, project, rowsmith, watching, write
 from rowsmith.compiler import screen
-from rowsmith.compiler.check import Examiner
-from rowsmith.compiler.findings import Finding, Rule
+from rowsmith.compiler.checks.check import Examiner
+from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.project import Project
 from rowsmith.compiler.workbench import Workbench
 

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from truth import Connection, create_schema, state_scripts
 
-from rowsmith.compiler.description import Describer
+from rowsmith.compiler.analysis.description import Describer
 from rowsmith.queries.query import Kind, Query, Source
-from rowsmith.scratch import create_database, drop_database
+from rowsmith.server.scratch import create_database, drop_database
+from truth import Connection, create_schema, state_scripts
 
 TABLES = {
     "author": {"int": ["id"], "text": ["name", "nick"], "bool": []},

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from corpus_table import TARGET, page
-from truth import Case, create_schema, observe_all, read_corpus
 
-from rowsmith.compiler.description import Describer, Description
-from rowsmith.scratch import create_database, drop_database
+from corpus_table import TARGET, page
+from rowsmith.compiler.analysis.description import Describer, Description
+from rowsmith.server.scratch import create_database, drop_database
+from truth import Case, create_schema, observe_all, read_corpus
 
 PRECISION = 0.97
 """The share of the columns that are never NULL that is proven to be so, at the least."""

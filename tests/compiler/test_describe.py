@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from projects import assert_snapshot, project, rowsmith, write
 
 QUERIES = """\

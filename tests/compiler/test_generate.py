@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from projects import assert_snapshot, project, rowsmith, watching, write
 
 CONFIGURATION = '[tool.rowsmith]\noutput = "app/queries.py"\n'

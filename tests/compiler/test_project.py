@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from projects import assert_snapshot, rowsmith, write
 
+from projects import assert_snapshot, rowsmith, write
 from rowsmith.compiler.project import Project, ProjectError, QueryFolder
 
 

@@ -24,14 +24,14 @@ from uuid import UUID
 import psycopg
 import pydantic
 import pytest
-from generating import database, load, module, source
 from psycopg.types.json import Jsonb
 
 from blueprint import dataset
-from rowsmith.compiler.description import Describer
-from rowsmith.compiler.models import Models
-from rowsmith.compiler.render import GENERATED, render, write_module
-from rowsmith.compiler.types import read_types
+from generating import database, load, module, source
+from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.module.models import Models
+from rowsmith.compiler.module.render import GENERATED, render, write_module
+from rowsmith.compiler.module.types import read_types
 from rowsmith.errors import ModuleError, QueryFileError, StaleModuleError
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Kind

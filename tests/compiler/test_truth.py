@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from truth import Case, Connection, Observation, create_schema, observe_all, read_corpus
 
-from rowsmith.scratch import create_database, drop_database
+from rowsmith.server.scratch import create_database, drop_database
+from truth import Case, Connection, Observation, create_schema, observe_all, read_corpus
 
 # Columns that are NULL in a state that no data can bring about: why.
 UNSHOWN = {

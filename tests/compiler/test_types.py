@@ -15,13 +15,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from generating import database, module
 from psycopg.types.json import Jsonb
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from rowsmith.compiler.models import Models
-from rowsmith.compiler.types import SCALARS as PSYCOPG_MAKES
+from generating import database, module
+from rowsmith.compiler.module.models import Models
+from rowsmith.compiler.module.types import SCALARS as PSYCOPG_MAKES
 from rowsmith.errors import ModuleError, UnknownTypeError
 
 # A type, what the module calls it, and values of it.

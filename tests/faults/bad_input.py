@@ -132,7 +132,7 @@ def _check_query(query: Query, text: str) -> None:
     assert all(name.isidentifier() for name in query.parameters)
     assert len(set(query.parameters)) == len(query.parameters)
     assert re.match(r"\s*--\s*name\s*:", lines[query.line - 1])
-    # What stands between the parameters is not touched.
+    # What stands between the parameters is not dirty.
     source, position, offset = query.source, 0, 0
     for (in_sql, in_text), (sql_end, text_end) in zip(source.shifts[::2], source.shifts[1::2], strict=True):
         assert query.sql[position:in_sql] == source.text[offset:in_text]

@@ -36,8 +36,8 @@ import rowsmith
 from network import url_at
 from rowsmith import Database, Settings, load_queries
 from rowsmith.errors import CommitUnknownError, DeadlineExceededError
-from rowsmith.programs import find_binaries
-from rowsmith.server import temporary_server
+from rowsmith.server.embedded import temporary_server
+from rowsmith.server.programs import find_binaries
 
 Mode = Literal["serializable", "read committed"]
 _T = TypeVar("_T")

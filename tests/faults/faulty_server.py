@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psycopg
 
-from rowsmith.programs import account_for, find_binaries, run, usable
-from rowsmith.server import Server, temporary_server
+from rowsmith.server.embedded import Server, temporary_server
+from rowsmith.server.programs import account_for, find_binaries, run, usable
 
 MAX_CONNECTIONS = 20
 _OPTIONS = {

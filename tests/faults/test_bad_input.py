@@ -16,6 +16,9 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
 from bad_input import (
     SECRET,
     VARIABLES,
@@ -25,9 +28,6 @@ from bad_input import (
     everything_logged,
     everything_said,
 )
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
-
 from conftest import ROOT
 from network import closed_port
 from rowsmith import Database

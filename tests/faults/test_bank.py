@@ -18,15 +18,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from bank import OPTIONS, Bank, Mode, Network, bank_settings
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 import rowsmith
+from bank import OPTIONS, Bank, Mode, Network, bank_settings
 from rowsmith import Database, load_queries
 from rowsmith.errors import CommitUnknownError, ConnectionLostError, DeadlineExceededError
-from rowsmith.programs import find_binaries
-from rowsmith.server import Server, temporary_server
+from rowsmith.server.embedded import Server, temporary_server
+from rowsmith.server.programs import find_binaries
 
 _SECONDS = float(os.environ.get("ROWSMITH_BANK_SECONDS", "8"))
 _SEED = int(os.environ.get("ROWSMITH_BANK_SEED") or random.SystemRandom().randrange(1_000_000))

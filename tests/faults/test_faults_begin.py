@@ -11,18 +11,18 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from faulty_network import FaultyProxy
-from faulty_worlds import Observer, World, both_worlds, database, sql
 from psycopg.sql import SQL, Identifier
 
-import rowsmith.connections
 import rowsmith.database
+import rowsmith.pool.connection_sync
+from faulty_network import FaultyProxy
+from faulty_worlds import Observer, World, both_worlds, database, sql
 from rowsmith import load_queries
 from rowsmith.errors import CommitUnknownError
-from rowsmith.queries.protocol import Begin
-from rowsmith.queries.wire import Wire
-from rowsmith.scratch import create_database, drop_database
-from rowsmith.transactions import TransactionOptions
+from rowsmith.server.scratch import create_database, drop_database
+from rowsmith.transactions.rules import TransactionOptions
+from rowsmith.wire.connection import Wire
+from rowsmith.wire.protocol import Begin
 
 QUERIES = """
 -- name: add_item(n)!
@@ -103,7 +103,7 @@ def test_nothing_runs_on_its_own_where_ctrl_c_came_before_begin(
     with database(observer.url, max_connections=1) as db:
         with db.transaction() as conn:
             queries.add_item(conn, n=1)
-        for place, name in ((Wire, "execute_in_transaction"), (rowsmith.connections, "begin")):
+        for place, name in ((Wire, "execute_in_transaction"), (rowsmith.pool.connection_sync, "begin")):
             for query in (queries.add_item, queries.add_untyped):
                 with suppress(ZeroDivisionError), db.transaction() as conn:
                     monkeypatch.setattr(place, name, interrupted)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import psycopg
 import pytest
-from faulty_network import FaultyProxy
-from faulty_worlds import Observer, World, both_worlds, database, insert, record, sql
 
 import rowsmith
+from faulty_network import FaultyProxy
+from faulty_worlds import Observer, World, both_worlds, database, insert, record, sql
 from rowsmith import load_queries
 from rowsmith.errors import CommitUnknownError, ConnectionLostError, DeadlineExceededError, TransactionError
 

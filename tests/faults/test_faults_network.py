@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from faulty_network import FaultyProxy
-from faulty_worlds import NAME, Observer, World, both_worlds, database, insert, record, sql
 
 import rowsmith
 from conftest import settings_for
+from faulty_network import FaultyProxy
+from faulty_worlds import NAME, Observer, World, both_worlds, database, insert, record, sql
 from network import closed_port
 from rowsmith import Database
 from rowsmith.errors import Category, DeadlineExceededError, PoolTimeoutError, category

@@ -13,10 +13,10 @@ from functools import partial
 
 import psycopg
 import pytest
-from faulty_network import FaultyProxy
-from faulty_worlds import MOST, Observer, Started, World, both_worlds, database, insert, record, sql
 
 import rowsmith
+from faulty_network import FaultyProxy
+from faulty_worlds import MOST, Observer, Started, World, both_worlds, database, insert, record, sql
 from rowsmith.errors import Category, CircuitOpenError, DeadlineExceededError, PoolTimeoutError, category
 
 LATE = 5.0

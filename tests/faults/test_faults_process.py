@@ -19,9 +19,9 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from faulty_server import wait_until
 from faulty_worlds import MOST, NAME, Observer, Tasks, both_worlds, bounded, database, insert, record
-
 from rowsmith.errors import CommitUnknownError
 
 PROGRAM_SECONDS = 30

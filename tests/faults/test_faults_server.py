@@ -11,12 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from faulty_network import FaultyProxy
 from faulty_server import MAX_CONNECTIONS, FaultyServer, Return, faulty_server
 from faulty_worlds import NAME, Observer, World, both_worlds, database, insert, record, sql
-
 from rowsmith.errors import Category, CircuitOpenError, CommitUnknownError, PoolTimeoutError, category
-from rowsmith.scratch import create_database, drop_database
+from rowsmith.server.scratch import create_database, drop_database
 
 SOON = 5.0
 """Seconds: a recovery that takes so long is a fault. What is promised is one second; the table has the real figure."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from faulty_worlds import MOST, Observer, World, both_worlds, database, insert, record, sql
 
+from faulty_worlds import MOST, Observer, World, both_worlds, database, insert, record, sql
 from rowsmith import load_queries
 from rowsmith.errors import ConnectionLostError, TransactionAbortedError
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from faulty_server import FaultyServer, faulty_server, standby_of, wait_until
 from faulty_worlds import AnyConnection, Observer, World, both_worlds, database, insert, record, sql
-
 from rowsmith import load_queries
 from rowsmith.errors import Category
-from rowsmith.scratch import create_database, replace_database
+from rowsmith.server.scratch import create_database, replace_database
 
 QUERIES = """
 -- name: count_items()$

@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from faulty_network import FaultyProxy
-from faulty_worlds import AnyConnection, Observer, World, both_worlds, database, insert, sql
 from psycopg import IsolationLevel
 from psycopg.rows import dict_row, tuple_row
 
+from faulty_network import FaultyProxy
+from faulty_worlds import AnyConnection, Observer, World, both_worlds, database, insert, sql
 from rowsmith import load_queries
 
 QUERIES = """

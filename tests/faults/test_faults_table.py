@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faulty_worlds import Row, described, read_rows, record, render
 
+from faulty_worlds import Row, described, read_rows, record, render
 from rowsmith.errors import Category, PoolTimeoutError
 
 

@@ -19,11 +19,11 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 from pydantic import BaseModel
 
 from blueprint.queries import queries
 from conftest import ROOT, cloned
+from injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Kind, Query
 

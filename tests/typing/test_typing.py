@@ -13,12 +13,12 @@ from typing import get_args
 import psycopg
 import pytest
 
-from rowsmith.compiler.description import Describer
-from rowsmith.compiler.models import Models
-from rowsmith.compiler.render import render
-from rowsmith.compiler.types import read_types
+from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.module.models import Models
+from rowsmith.compiler.module.render import render
+from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
-from rowsmith.scratch import create_database, drop_database
+from rowsmith.server.scratch import create_database, drop_database
 
 HERE = Path(__file__).parent
 USAGES = ("right_usage.py", "wrong_usage.py")

@@ -12,9 +12,9 @@ from time import monotonic, sleep
 import psycopg
 
 from rowsmith import Settings
-from rowsmith.programs import find_binaries
-from rowsmith.scratch import create_database, drop_database, libpq_url
-from rowsmith.server import temporary_server
+from rowsmith.server.embedded import temporary_server
+from rowsmith.server.programs import find_binaries
+from rowsmith.server.scratch import create_database, drop_database, libpq_url
 
 # The relations that belong to nobody: neither to the system nor to an extension.
 _RELATIONS = """

@@ -1,1 +1,1 @@
-"""What the server knows of a query (types, NULLs, what it reads and writes), and the module made of that."""
+"""From query files to a typed module: PostgreSQL's analysis of each query, checks, generated code."""

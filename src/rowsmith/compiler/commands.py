@@ -17,12 +17,12 @@ from types import FrameType
 
 import click
 
-from rowsmith.compiler.check import Report
+from rowsmith.compiler.checks.check import Report
+from rowsmith.compiler.checks.findings import Finding, Rule, Severity, count_of, summary
 from rowsmith.compiler.description_json import as_json
-from rowsmith.compiler.findings import Finding, Rule, Severity, count_of, summary
 from rowsmith.compiler.generation import module_text, output_of, preventing, staleness
+from rowsmith.compiler.module.render import write_module
 from rowsmith.compiler.project import Project, ProjectError, configuration_file
-from rowsmith.compiler.render import write_module
 from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.watch import watch
 from rowsmith.compiler.workbench import Workbench

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from rowsmith.compiler.description import Description, Typed
-from rowsmith.compiler.types import PythonType, Types, UnsupportedError
+from rowsmith.compiler.analysis.description import Description, Typed
+from rowsmith.compiler.module.types import PythonType, Types, UnsupportedError
 
 
 def as_json(descriptions: Iterable[Description], types: Types, root: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rowsmith.compiler.description import Description, Typed
-from rowsmith.compiler.findings import Finding, Severity, render
+from rowsmith.compiler.analysis.description import Description, Typed
+from rowsmith.compiler.checks.findings import Finding, Severity, render
 from rowsmith.errors import RowsmithError
 
 _SHOWN_AFTER_SECONDS = 1.0

@@ -19,10 +19,10 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from rowsmith import migrations
-from rowsmith.compiler.check import Examiner
+from rowsmith.compiler.checks.check import Examiner
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
 from rowsmith.queries.query import display_path
-from rowsmith.scratch import create_database, drop_database, libpq_url, replace_database
+from rowsmith.server.scratch import create_database, drop_database, libpq_url, replace_database
 from rowsmith.settings import Settings
 
 Progress = Callable[[str], None]
@@ -132,8 +132,8 @@ class Workbench:
 
 @contextmanager
 def _embedded_server() -> Generator[str]:
-    from rowsmith.programs import find_binaries  # noqa: PLC0415 - only who has no server needs it
-    from rowsmith.server import temporary_server  # noqa: PLC0415 - as above
+    from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - as above
+    from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - only who has no server needs it
 
     with temporary_server(find_binaries()) as server:
         yield server.url()

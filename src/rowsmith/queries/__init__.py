@@ -1,1 +1,1 @@
-"""Named SQL files as query functions: lexed, loaded, executed, and their rows read."""
+"""Named SQL files as query functions."""

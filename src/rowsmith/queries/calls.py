@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, Connection
 
-from rowsmith.queries.execution import execute
 from rowsmith.queries.execution_async import execute_async
+from rowsmith.queries.execution_sync import execute_sync
 from rowsmith.queries.failure import report
 from rowsmith.queries.session import SESSION, session_of
 from rowsmith.queries.statement import BoundQuery
-from rowsmith.queries.streams import Stream
 from rowsmith.queries.streams_async import AsyncStream
+from rowsmith.queries.streams_sync import Stream
 
 # isinstance() cannot tell pyright the row type of a connection; a query's rows do not depend on it.
 # pyright: reportUnknownArgumentType=false
@@ -26,7 +26,7 @@ def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
     Raises TypeError for what is no connection.
     """
     if isinstance(conn, Connection):
-        return execute(bound, conn, conn.__dict__.get(SESSION) or _session_of(bound, conn), values)
+        return execute_sync(bound, conn, conn.__dict__.get(SESSION) or _session_of(bound, conn), values)
     if isinstance(conn, AsyncConnection):
         return execute_async(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
     raise _no_connection(bound, conn)

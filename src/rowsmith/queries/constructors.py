@@ -1,7 +1,7 @@
 """The constructors of rows: functions made for a row class and the columns of a result.
 
 A class of a generated module is exact: PostgreSQL has typed its values, so they are put in their places without being
-looked at again. Only the columns that a codec reads are touched. As in the standard library's `dataclasses` and
+looked at again. Only the columns that a codec reads are dirty. As in the standard library's `dataclasses` and
 `collections.namedtuple`, the function for a shape is written as source and compiled, once for each shape.
 """
 

@@ -16,7 +16,11 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.protocol import (
+from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.session import Session
+from rowsmith.queries.statement import BoundQuery, Statement, read
+from rowsmith.wire.connection import AsyncWire, recover_async, recover_free_async
+from rowsmith.wire.protocol import (
     Begin,
     command,
     error_of,
@@ -25,10 +29,6 @@ from rowsmith.queries.protocol import (
     prepare,
     try_to_prepare,
 )
-from rowsmith.queries.query import Kind, Query
-from rowsmith.queries.session import Session
-from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.queries.wire import AsyncWire, arecover, arecover_free
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
 _IDLE = TransactionStatus.IDLE
@@ -50,9 +50,9 @@ async def execute_async(
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
         async with conn.lock:
-            statement, loaded = await _prepared_async(bound, conn, session, values)
+            statement, loaded = await _prepared(bound, conn, session, values)
         if statement is None:
-            given = await _by_cursor_async(bound, conn, session, values)
+            given = await _by_cursor(bound, conn, session, values)
         else:
             given = None if loaded is None else statement.make(loaded)
     except Exception as error:
@@ -63,38 +63,38 @@ async def execute_async(
     return given
 
 
-async def _prepared_async(
+async def _prepared(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
 ) -> tuple[Statement | None, Any]:
     """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
     again, unbegun = False, session.begin
     try:
-        while (statement := session.ready(bound, conn) or await _prepare_async(bound, conn, session)) is not None and (
+        while (statement := session.ready(bound, conn) or await _prepare(bound, conn, session)) is not None and (
             data := statement.dump(values)
         ) is not None:
             begin, trace = session.begin, session.trace
             if begin is None and (trace is None or not bound.writes or not trace.wanted):
                 result = await session.wire.execute(conn, statement, data)
             else:
-                result = await _in_transaction_async(bound, conn, session, statement, data)
+                result = await _in_transaction(bound, conn, session, statement, data)
             status = result.status
             if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                if status == _COMMAND_OK or bound.touches or (trace is not None and bound not in trace.selects):
+                if status == _COMMAND_OK or bound.dirties or (trace is not None and bound not in trace.selects):
                     session.note(bound, result, conn)
                 return statement, statement.load(result)
             error = error_of(session.pgconn, result)
-            await _renew_async(bound, conn, session, statement, error=error, begin=begin, again=again)
+            await _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
             again = True
     except BaseException as raised:
         if isinstance(raised, _INTERRUPTIONS):
-            await arecover(conn, raised)  # where it came in the midst of psycopg's own code
+            await recover_async(conn, raised)  # where it came in the midst of psycopg's own code
         if session.pgconn.transaction_status == _IDLE:
             session.begin = unbegun  # what follows in the block must not run outside its transaction
         raise
     return None, None
 
 
-async def _in_transaction_async(
+async def _in_transaction(
     bound: BoundQuery,
     conn: AsyncConnection[Any],
     session: Session[AsyncWire],
@@ -110,7 +110,7 @@ async def _in_transaction_async(
     return result
 
 
-async def _renew_async(
+async def _renew(
     bound: BoundQuery,
     conn: AsyncConnection[Any],
     session: Session[AsyncWire],
@@ -125,7 +125,7 @@ async def _renew_async(
     It does not help `again`, nor in a transaction that the error has ended.
     """
     session.forget(bound, error)
-    if again or not is_outdated(error) or not await _undone_async(conn, session, begin):
+    if again or not is_outdated(error) or not await _undone(conn, session, begin):
         raise error
     if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # then the server still has it
         begin, session.begin = session.begin, None
@@ -133,7 +133,7 @@ async def _renew_async(
         session.begin = begin
 
 
-async def _undone_async(conn: AsyncConnection[Any], session: Session[AsyncWire], begin: Begin | None) -> bool:
+async def _undone(conn: AsyncConnection[Any], session: Session[AsyncWire], begin: Begin | None) -> bool:
     """Whether a statement that failed has left nothing behind; `begin` is the command that was sent together with it.
 
     Outside a transaction that is so, and in one that had only just begun, which begins anew.
@@ -145,16 +145,14 @@ async def _undone_async(conn: AsyncConnection[Any], session: Session[AsyncWire],
     return True
 
 
-async def _prepare_async(
-    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire]
-) -> Statement | None:
+async def _prepare(bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire]) -> Statement | None:
     """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
     if bound.preparable is False or not session.takes(conn):
         return None
     name, pgconn = session.name(), session.pgconn
     text = bound.query.encoded(conn.info.encoding)
     if bound.preparable:
-        return await _add_async(bound, conn, session, name, await conn.wait(prepare(pgconn, name, text)))
+        return await _add(bound, conn, session, name, await conn.wait(prepare(pgconn, name, text)))
     try:
         description = await conn.wait(try_to_prepare(pgconn, name, text))
     except psycopg.Error as error:
@@ -163,10 +161,10 @@ async def _prepare_async(
         if error.sqlstate in _NEEDS_VALUES:
             bound.preparable = False
         return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
-    return await _add_async(bound, conn, session, name, description)
+    return await _add(bound, conn, session, name, description)
 
 
-async def _add_async(
+async def _add(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], name: bytes, description: PGresult
 ) -> Statement:
     try:
@@ -176,30 +174,30 @@ async def _add_async(
         raise
 
 
-async def _by_cursor_async(
+async def _by_cursor(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
 ) -> Any:
-    query, touched = bound.query, session.touched
+    query, dirty = bound.query, session.dirty
     async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
         try:
             if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                await _send_async(query, cursor, values)
+                await _send(query, cursor, values)
             else:
                 async with conn.pipeline():  # the end of this inner block waits for the answer
-                    await _send_async(query, cursor, values)
+                    await _send(query, cursor, values)
         except _INTERRUPTIONS as interruption:
-            await arecover_free(conn, interruption)
+            await recover_free_async(conn, interruption)
             raise
         if query.kind is Kind.SCRIPT:
             return None
-        if not bound.touches and cursor.pgresult is not None and is_plain(cursor.pgresult):
-            session.touched = touched  # which a cursor sets, whatever it runs
+        if not bound.dirties and cursor.pgresult is not None and is_plain(cursor.pgresult):
+            session.dirty = dirty  # which a cursor sets, whatever it runs
         if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
             return cursor.rowcount
         return read(bound, cursor.pgresult, conn)
 
 
-async def _send_async(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
+async def _send(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
     text = query.encoded(cursor.connection.info.encoding)
     if query.kind is Kind.EXECUTEMANY:
         await cursor.executemany(text, values)

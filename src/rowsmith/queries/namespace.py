@@ -10,11 +10,11 @@ from types import FunctionType
 from typing import Any, cast
 
 from rowsmith.queries.calls import run, stream
-from rowsmith.queries.conversions import Codec
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Kind, Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
+from rowsmith.values.codecs import Codec
 
 
 def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:

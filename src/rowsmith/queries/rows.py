@@ -11,8 +11,8 @@ import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
-from rowsmith.queries.conversions import Codec, Context
 from rowsmith.queries.query import Kind, Query
+from rowsmith.values.codecs import Codec, Context
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, told the names of the columns and the connection that the values come from."""

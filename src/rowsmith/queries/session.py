@@ -16,9 +16,9 @@ from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.protocol import Begin, Mark, is_outdated, is_plain, mark, wrote
 from rowsmith.queries.statement import BoundQuery, Link, Statement
-from rowsmith.queries.wire import AsyncWire, Wire
+from rowsmith.wire.connection import AsyncWire, Wire
+from rowsmith.wire.protocol import Begin, Mark, is_outdated, is_plain, mark, wrote
 
 SESSION = "_rowsmith_session"
 _W = TypeVar("_W", Wire, AsyncWire)
@@ -76,7 +76,7 @@ class Session(Generic[_W]):
         """What begins a transaction block, until it is sent: that is with the block's first statement."""
         self.trace: Trace | None = None
         """What is known of the transaction of a block, None outside one."""
-        self.touched = False
+        self.dirty = False
         """Whether anything ran that may have left traces in the session: settings, locks, temporary tables."""
         self.streams: set[bytes] = set()
         """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
@@ -87,8 +87,8 @@ class Session(Generic[_W]):
     def note(self, bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> None:
         """Note what a statement that went well may have left: traces in the session, rows of the transaction."""
         trace = self.trace
-        if bound.touches or not is_plain(result):
-            self.touched = True
+        if bound.dirties or not is_plain(result):
+            self.dirty = True
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # what psycopg has prepared is gone as well

@@ -13,12 +13,12 @@ from psycopg.types.multirange import MultirangeInfo
 from psycopg.types.range import RangeInfo
 from psycopg.types.string import TextBinaryLoader
 
-from rowsmith.queries.conversions import Context
-from rowsmith.queries.dumpers import Dumper, dump_function
 from rowsmith.queries.lexer import TokenKind, tokenize
 from rowsmith.queries.query import Kind, Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import Rows
+from rowsmith.values.codecs import Context
+from rowsmith.values.dumpers import Dumper, dump_function
 
 
 class BoundQuery:
@@ -35,11 +35,11 @@ class BoundQuery:
         their values. None: not asked yet."""
         self.writes = False
         """Whether it was seen to do anything else than SELECT."""
-        self.touches = any(token.kind is TokenKind.NAME and _touches(token.text) for token in tokenize(query.sql))
+        self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
         """Whether it calls a function that changes the session; one that hides in another function is not seen."""
 
 
-def _touches(name: str) -> bool:
+def _is_dirtying(name: str) -> bool:
     name = name.strip('"').lower()
     return name == "set_config" or (name.startswith(("pg_advisory", "pg_try_advisory")) and "_xact_" not in name)
 

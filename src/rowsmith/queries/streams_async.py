@@ -11,10 +11,10 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from rowsmith.queries.failure import report
-from rowsmith.queries.protocol import command_tag, error_of, prepare
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement
-from rowsmith.queries.wire import AsyncWire
+from rowsmith.wire.connection import AsyncWire
+from rowsmith.wire.protocol import command_tag, error_of, prepare
 
 _T = TypeVar("_T")
 _BATCH = 1000
@@ -64,20 +64,20 @@ class AsyncStream(Generic[_T]):
         statement, self._fetching = self._fetching, None
         session = self._session
         if statement is not None and session.pgconn.transaction_status in _OPEN:
-            await _command_async(self._conn, session, b"CLOSE %b; DEALLOCATE %b" % ((statement.name,) * 2))
+            await _command(self._conn, session, b"CLOSE %b; DEALLOCATE %b" % ((statement.name,) * 2))
             session.streams.discard(statement.name)
 
     async def _open(self) -> Statement:
         conn, session, pgconn = self._conn, self._session, self._session.pgconn
         if pgconn.pipeline_status != PipelineStatus.OFF:
             raise psycopg.NotSupportedError("a stream waits for its rows, and cannot be read in a pipeline")
-        name, touched = session.name(), session.touched
+        name, dirty = session.name(), session.dirty
         alone = conn.autocommit and session.begin is None and pgconn.transaction_status == TransactionStatus.IDLE
         declare = b"DECLARE %b NO SCROLL CURSOR %b FOR " % (name, b"WITH HOLD" if alone else b"")
         async with AsyncRawCursor(conn) as cursor:
             await cursor.execute(declare + self._bound.query.statement, self._values, prepare=False)
         session.streams.add(name)
-        session.touched = touched or self._bound.touches
+        session.dirty = dirty or self._bound.dirties
         async with conn.lock:
             description = await conn.wait(prepare(pgconn, name, b"FETCH FORWARD %d FROM %b" % (_BATCH, name)))
         return session.describe(self._bound, name, description)
@@ -91,7 +91,7 @@ class AsyncStream(Generic[_T]):
         return rows
 
 
-async def _command_async(conn: AsyncConnection[Any], session: Session[AsyncWire], text: bytes) -> None:
+async def _command(conn: AsyncConnection[Any], session: Session[AsyncWire], text: bytes) -> None:
     async with conn.lock:
         result = await session.wire.command(conn, text)
     command_tag(session.pgconn, result)

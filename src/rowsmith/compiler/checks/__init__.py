@@ -1,0 +1,1 @@
+"""What `rowsmith check` reports, and how a finding is printed."""

@@ -1,0 +1,1 @@
+"""The generated module: Python types for PostgreSQL's, row classes, rendering."""

@@ -1,0 +1,1 @@
+"""Pools of connections: opened lazily, checked before use, replaced after faults."""

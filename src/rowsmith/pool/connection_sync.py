@@ -1,0 +1,167 @@
+# Generated from connection_async.py by tools/async_to_sync.py: change that file, then run `make format`.
+"""The connections of a pool: psycopg's own, which report what happens to them and know a deadline."""
+
+from __future__ import annotations
+
+import random
+from time import monotonic, perf_counter
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow, tuple_row
+
+from rowsmith.errors import is_transient
+from rowsmith.pool.events import ConnectionEvents
+from rowsmith.queries.session import Session, session_of
+from rowsmith.wire.concurrency import sleep_sync
+from rowsmith.wire.connection import Wire, recover_sync
+from rowsmith.wire.deadlines import CURRENT, exceeded, until
+from rowsmith.wire.protocol import begin, command_tag
+
+_T = TypeVar("_T")
+_PATIENCE_SECONDS = 4.0
+_PAUSE_SECONDS = 0.5
+_CLEAN_SECONDS = 2.0
+# What DISCARD ALL does (manual, "DISCARD"), without the statements that are prepared, and as one command.
+_RESET = (
+    b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    b"DISCARD SEQUENCES; DISCARD TEMP"
+)
+
+
+class PooledConnection(Connection[TupleRow]):
+    """A psycopg connection of a rowsmith pool. It is in autocommit mode: transaction blocks say BEGIN themselves."""
+
+    events: ConnectionEvents
+    generation: int
+    """The pool's generation that it is of."""
+    opened_at: float
+    used_at: float
+    """When an answer last came over it, as far as the pool knows; both on the monotonic clock, in seconds."""
+    made_with: tuple[Any, Any, int | None]
+    """The cursors that it makes and the prepare_threshold, as they are put back by `clean`."""
+    in_block: bool = False
+    """Whether a transaction block is open here."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """Connect, and tell `events` (one of the keyword arguments) how that went.
+
+        A `patient` attempt (another one) goes on, twice a second or so, while the server cannot be reached and somebody
+        wants it: psycopg_pool's own pauses double, and would go on when the server is back.
+        """
+        events: ConnectionEvents = kwargs.pop("events")
+        patient: bool = kwargs.pop("patient", False)
+        patience = monotonic() + (_PATIENCE_SECONDS if patient else 0)
+        while True:
+            start, generation = perf_counter(), events.generation
+            try:
+                conn = cls._resolved(conninfo, **kwargs)
+                break
+            except psycopg.Error as error:
+                events.failed(error)
+                wanted = patient and (events.wanted() or events.breaker.failures > 0)
+                if events.ended or not is_transient(error) or not (wanted or monotonic() < patience):
+                    raise
+            sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
+        conn.events, conn.generation = events, generation
+        conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
+        conn.opened_at = conn.used_at = monotonic()
+        events.opened(conn.pgconn, (perf_counter() - start) * 1000)
+        return conn
+
+    @classmethod
+    def _resolved(cls, conninfo: str, **kwargs: Any) -> Self:
+        try:
+            return super().connect(conninfo, **kwargs)
+        except UnicodeError as error:  # an empty label, or one of more than 63 characters (RFC 1035)
+            raise psycopg.OperationalError(f"failed to resolve host: no host can have such a name ({error})") from error
+
+    def close(self) -> None:
+        """Close the connection; does nothing where it is closed already."""
+        if not self.closed:
+            self.events.closed(self.pgconn)
+        super().close()
+
+    def commit(self) -> None:
+        """Commit, as psycopg does. Raises ProgrammingError in a transaction block, whose end commits."""
+        self._check_outside_block("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back, as psycopg does. Raises ProgrammingError in a transaction block: raise an exception there."""
+        self._check_outside_block("rollback")
+        super().rollback()
+
+    def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
+        """Wait for a step of the protocol, as psycopg does, and no longer than the deadline.
+
+        A transaction block that has not begun on the server begins first: whatever waits is a part of it.
+        """
+        session = session_of(self)
+        if session.begin is not None:
+            how, session.begin = session.begin, None
+            try:
+                self._wait_until_deadline(begin(self.pgconn, how), interval, timeout)
+            except BaseException as error:
+                recover_sync(self, error)
+                if self.pgconn.transaction_status == TransactionStatus.IDLE:
+                    session.begin = how  # it has not begun: what comes next must not run on its own
+                raise
+        return self._wait_until_deadline(gen, interval, timeout)
+
+    def _wait_until_deadline(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
+        end = CURRENT.get()
+        if timeout is not None or end is None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, max(end - monotonic(), 0))
+        except psycopg.OperationalError as error:
+            if monotonic() < end:
+                raise
+            late = exceeded()
+            recover_sync(self, late)
+            raise late from error
+
+    def clean(self, *, server: bool) -> None:
+        """Bring the session back to how it began, for the next who gets the connection. Outside a transaction.
+
+        On the server that takes a round trip, which is made where something ran that may have left traces, and only
+        if `server` says that there is a session of one's own. Raises psycopg.Error, and TimeoutError after two seconds.
+        """
+        self.row_factory = tuple_row
+        self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
+        self._notice_handlers.clear()
+        self._notify_handlers.clear()
+        if not self._autocommit:
+            self.set_autocommit(True)
+        if (self._isolation_level, self._read_only, self._deferrable) != (None, None, None):
+            self.set_isolation_level(None)
+            self.set_read_only(None)
+            self.set_deferrable(None)
+        session = session_of(self)
+        if server and (session.dirty or session.streams):
+            with until(monotonic() + _CLEAN_SECONDS):
+                self._reset_session(session)
+
+    def _reset_session(self, session: Session[Wire]) -> None:
+        deallocate = [b"DEALLOCATE " + name for name in session.streams]
+        with self.lock:
+            result = session.wire.command(self, b"; ".join([_RESET, *deallocate]))
+        command_tag(self.pgconn, result)
+        session.dirty, session.streams = False, set()
+
+    def _start_query(self) -> PQGen[None]:
+        # Where every cursor of psycopg begins a statement: what it does to the session is not known here.
+        session_of(self).dirty = True
+        return super()._start_query()
+
+    def _check_outside_block(self, what: str) -> None:
+        if self.in_block:
+            raise psycopg.ProgrammingError(
+                f"{what}() inside a transaction block: the end of the block commits, an exception rolls back. To undo "
+                "a part, nest a `with transaction():`"
+            )

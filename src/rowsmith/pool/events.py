@@ -1,0 +1,91 @@
+"""The events of a pool's connections: logged, and the last failure kept, since the pool itself hides it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakSet
+
+import psycopg
+from psycopg.pq import ConnStatus
+from psycopg.pq.abc import PGconn
+
+from rowsmith.errors import HINTS, Category, category, is_transient
+from rowsmith.pool.breaker import CircuitBreaker
+
+logger = logging.getLogger("rowsmith.connections")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailure:
+    """An attempt to connect that failed."""
+
+    category: Category
+    message: str
+    """What libpq or the server said, on one line; no password is in it."""
+
+
+class ConnectionEvents:
+    """What a pool's connections tell. Safe under threads: each event is one assignment and one log record."""
+
+    def __init__(self, name: str, breaker: CircuitBreaker) -> None:
+        self._name = name
+        self.breaker = breaker
+        self.generation = 0
+        """Counts how often the pool was drained: a connection of an earlier generation is of no use."""
+        self.ended = False
+        """Whether the pool is closed, and no connection is wanted any more."""
+        self.wanted: Callable[[], bool] = lambda: False
+        """Whether somebody is waiting for a connection."""
+        self.last_failure: ConnectFailure | None = None
+        """The latest failure, None once a connection was made after it."""
+        self.connections: WeakSet[PGconn] = WeakSet()
+        """Every connection that was made and is still referred to, open or closed."""
+
+    def opened(self, pgconn: PGconn, milliseconds: float) -> None:
+        """A connection was made."""
+        self.last_failure = None
+        self.breaker.succeeded()
+        self.connections.add(pgconn)
+        logger.info("%s: connection opened, server process %d, %.1f ms", self._name, pgconn.backend_pid, milliseconds)
+
+    def failed(self, error: psycopg.Error) -> None:
+        """A connection could not be made."""
+        if is_transient(error):
+            self.breaker.failed()
+        failure = self.last_failure = ConnectFailure(category(error), " ".join(str(error).split()))
+        logger.error("%s: connection failed (%s): %s", self._name, failure.category, failure.message)
+
+    def unanswered(self, error: Exception) -> None:
+        """A connection that was idle does not answer."""
+        failure = self.last_failure = ConnectFailure(category(error), "an idle connection does not answer")
+        logger.warning("%s: %s (%s); the pool is drained", self._name, failure.message, failure.category)
+
+    def closed(self, pgconn: PGconn) -> None:
+        """A connection is being closed from this side."""
+        logger.info("%s: connection closed, server process %d", self._name, pgconn.backend_pid)
+
+
+def explain(error: psycopg.Error, where: str) -> None:
+    """Add a note to an error met while connecting: to what, why as far as known, and what to do."""
+    reason = category(error)
+    error.add_note(f"cannot connect to {where} ({reason}). {HINTS.get(reason, '')}".rstrip())
+
+
+def is_moved(error: psycopg.Error, pgconn: PGconn) -> bool:
+    """Whether an error says that all connections are to a server that stops, or is none to write to any more."""
+    if isinstance(error, (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown)):
+        return True
+    return isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and read_only_parameter(pgconn) is not None
+
+
+def read_only_parameter(pgconn: PGconn) -> str | None:
+    """What makes a server one that cannot be written to, None where nothing does.
+
+    It reports both unasked, at the start of a session and when they change (protocol, ParameterStatus).
+    """
+    for parameter in ("in_hot_standby", "default_transaction_read_only"):
+        if pgconn.status == ConnStatus.OK and pgconn.parameter_status(parameter.encode()) == b"on":
+            return parameter
+    return None

@@ -1,0 +1,1 @@
+"""PostgreSQL servers of rowsmith's own, and scratch databases."""

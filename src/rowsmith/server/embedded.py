@@ -1,0 +1,415 @@
+"""A PostgreSQL server of one's own: for development, for the demo, for tests and for `rowsmith generate`.
+
+It is run by PostgreSQL's own programs (`programs`) and known by its data folder alone: whatever else there is to know
+(is it running, where is its socket, its port) is read from that folder, so every process gives the same answer. It
+listens on a Unix socket that only its own user can reach, and on 127.0.0.1 if a port is asked for; on no other address.
+
+Sources: the PostgreSQL manual, "Creating a Database Cluster", "Starting the Database Server", pg_ctl, initdb.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from rowsmith.errors import ServerError
+from rowsmith.server.programs import (
+    Account,
+    account_for,
+    as_account,
+    environment,
+    give,
+    make_folder,
+    refuse_windows,
+    run,
+    usable,
+    version,
+)
+
+if sys.platform != "win32":  # so that importing this module works everywhere, and using it says what is wrong
+    import fcntl
+
+_START_SECONDS = 30
+_INITDB_SECONDS = 120
+_LOG = "server.log"
+_PASSWORD = "rowsmith.password"  # noqa: S105 - the name of a file
+# sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included (unix(4), unix(7)).
+_SOCKET_PATH_BYTES = 103
+_ROOT_STATE = Path("/var/lib/rowsmith")
+_SHORT_FOLDER = Path("/tmp")  # noqa: S108 - for sockets: TMPDIR may be as deep as the path that did not fit
+_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory; folders in it are made by mkdtemp
+_PLENTY_BYTES = 2 * 2**30
+_DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
+_SOCKET_ONLY_PORT = 5432  # then only a part of the socket's name
+_BUILTIN_LOCALE_SINCE = (17, 0)
+# Faults worth another try. A killed server is not quite gone: its children are still leaving, or nobody has waited
+# for it yet and its process number still counts as alive. And: another program listened first on the port that was
+# free when we chose it.
+_PASSING_FAULTS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
+_PORT_TAKEN = "could not create any TCP/IP sockets"
+# Its standard input is a pipe from its owner: it acts on a line, or when the owner has died. More than one round is for
+# an initdb or a start that was under way then, and still writes to the folder.
+_WATCHDOG = """
+trap '' HUP INT TERM
+read -r _
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    "$1" stop -s -w -m immediate -D "$2/data"
+    rm -rf "$2" "$3"
+    [ -e "$2" ] || exit 0
+    sleep 0.2
+done
+"""
+
+
+class _Postmaster(NamedTuple):
+    """What a running server says of itself in its postmaster.pid (manual, "Database File Layout")."""
+
+    port: int
+    socket_folder: str
+    address: str
+    ready: bool
+
+
+def project_data_folder(project: Path) -> Path:
+    """Where the development server of the project in this folder keeps its data; nothing is created.
+
+    Below XDG_STATE_HOME (default ~/.local/state), or for root below /var/lib, where the server's user can enter.
+    """
+    project = project.resolve()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name)[:40] or "project"
+    state = _ROOT_STATE
+    if os.geteuid() != 0:
+        given = Path(os.environ.get("XDG_STATE_HOME", ""))
+        # The XDG base directory specification says to ignore a relative path.
+        state = (given if given.is_absolute() else Path.home() / ".local" / "state") / "rowsmith"
+    return state / f"{name}-{hashlib.sha256(os.fsencode(project)).hexdigest()[:10]}" / "data"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The PostgreSQL server on one data folder, run with the programs of one bin folder.
+
+    Its superuser is `postgres`: trusted on the socket, with a generated password (SCRAM) on TCP.
+    """
+
+    data: Path
+    binaries: Path
+
+    def __post_init__(self) -> None:
+        refuse_windows()
+        object.__setattr__(self, "data", self.data.absolute())
+
+    def start(self, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
+        """Start the server and wait, up to 30 seconds, until it accepts connections; create its data if new.
+
+        It outlives this process. If it is running already, that is all, whatever its options. With a `port` (0: any
+        free one) it listens on 127.0.0.1 too. `options` are settings of postgresql.conf; those that say where the
+        server listens are not taken.
+
+        Raises ServerError, with the end of the server's log, when it does not start; when the data folder is of
+        another major version or not PostgreSQL's; when it is running without the port asked for.
+        """
+        try:
+            make_folder(self.data.parent)
+            with self._locked():
+                self._start(port, options or {})
+        except OSError as error:
+            raise ServerError(f"Cannot prepare the data folder {self.data}: {error}") from error
+
+    def stop(self) -> None:
+        """Stop the server, rolling back what is open ("fast"), and wait until it has ended; nothing if it has.
+
+        Raises ServerError when it is still running after 30 seconds.
+        """
+        if not self.data.parent.is_dir():
+            return
+        with self._locked():
+            if self._postmaster() is None:
+                return
+            result = self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(_START_SECONDS))
+            if result.returncode != 0:
+                raise ServerError(f"The server in {self.data} did not stop: {result.stdout.strip()}")
+            if (folder := _socket_folder(self.data)) != self.data:
+                with suppress(OSError):  # a folder that is gone or in use is left as it is
+                    folder.rmdir()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server runs: its socket takes connections, so a pid file left by a crash deceives nobody."""
+        return self._postmaster() is not None
+
+    def url(self, database: str = "postgres") -> str:
+        """The URL of a database, over the socket. Raises ServerError when the server is not running."""
+        running = self._require_running()
+        port = "" if running.port == _SOCKET_ONLY_PORT else f"&port={running.port}"
+        host = quote(os.fsencode(running.socket_folder), safe="")
+        return f"postgresql://postgres@/{quote(database, safe='')}?host={host}{port}"
+
+    def tcp_url(self, database: str = "postgres") -> str:
+        """The URL of a database, over TCP with the password. Raises ServerError when it has no TCP port."""
+        running = self._require_running()
+        if not running.address:
+            raise ServerError(f"The server in {self.data} listens on its socket only. Start it with a port for TCP.")
+        try:
+            password = (self.data / _PASSWORD).read_text().strip()
+        except FileNotFoundError as error:
+            raise ServerError(f"{self.data} was not created by rowsmith: it has no {_PASSWORD}.") from error
+        return f"postgresql://postgres:{password}@127.0.0.1:{running.port}/{quote(database, safe='')}"
+
+    def _start(self, port: int | None, options: Mapping[str, str]) -> None:
+        running = self._postmaster()
+        if running is None:
+            if not self._has_data():
+                self._create_data(durable=options.get("fsync") != "off")
+            self._launch(port, options)
+        elif port is None or (running.address and port in {0, running.port}):
+            self._wait_until_ready()
+        else:
+            where = f"on port {running.port}" if running.address else "on its socket only"
+            raise ServerError(
+                f"The server in {self.data} is already running and listens {where}, not on port {port or '(any)'}. "
+                "Stop it first, then start it with the port."
+            )
+
+    def _postmaster(self) -> _Postmaster | None:
+        """What the running server says of itself; None when none runs."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError as error:
+            raise ServerError(f"{self.data} belongs to another user: {error}") from error
+        _pid, _data, _started, port, folder, address, *rest = [*lines, "", "", "", "", "", ""]
+        if not folder:  # written last: either the server is not listening yet or it never came to that
+            return None
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(str(Path(folder, f".s.PGSQL.{port}")))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            except (BlockingIOError, TimeoutError):
+                pass  # the queue of a busy server is full
+        ready = len(rest) > 1 and rest[1].strip() == "ready"
+        return _Postmaster(int(port), folder, address.strip(), ready)
+
+    def _require_running(self) -> _Postmaster:
+        running = self._postmaster()
+        if running is None:
+            raise ServerError(f"No server is running in {self.data}. Start it first: rowsmith server start")
+        return running
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._require_running().ready:
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"The server in {self.data} runs, but does not accept connections after {_START_SECONDS} s; it may "
+                    f"be recovering from a crash. The end of its log:\n{self._log_after(0)}"
+                )
+            time.sleep(0.05)
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        """Let only one process at a time start or stop this server. The kernel drops the lock of a dead process."""
+        path = self.data.with_name(f"{self.data.name}.lock")
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise ServerError(f"Cannot open the lock file of the server in {self.data}: {error}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _has_data(self) -> bool:
+        """Whether the folder holds data for these programs; False for a new or empty one."""
+        if not (self.data / "PG_VERSION").is_file():
+            if self.data.exists() and not (self.data.is_dir() and not any(self.data.iterdir())):
+                raise ServerError(
+                    f"{self.data} is neither empty nor a PostgreSQL data folder (no PG_VERSION). Choose another folder."
+                )
+            return False
+        found, expected = (self.data / "PG_VERSION").read_text().strip(), str(version(self.binaries)[0])
+        if found != expected:
+            raise ServerError(
+                f"{self.data} holds data of PostgreSQL {found}, and {self.binaries} is PostgreSQL {expected}. Use the "
+                f"programs of version {found}, or move the folder away to begin with an empty one."
+            )
+        return True
+
+    def _create_data(self, *, durable: bool) -> None:
+        """Run initdb beside the data folder and move the result there: whole, or not at all."""
+        account = account_for(self.data)
+        with tempfile.TemporaryDirectory(dir=self.data.parent, prefix=f"{self.data.name}.new-") as name:
+            staged, password = Path(name, "data"), Path(name, "password")
+            password.write_text(secrets.token_urlsafe(24))
+            give(account, password, Path(name))
+            locale = ["--encoding=UTF8", "--locale=C"]
+            if version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
+                locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            elif sys.platform == "linux":  # macOS has no C.UTF-8 of its own
+                locale.append("--lc-ctype=C.UTF-8")
+            command: list[str | Path] = [
+                *(usable(self.binaries, account) / "initdb", "-D", staged, "-U", "postgres", f"--pwfile={password}"),
+                *("--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions", *locale),
+                *([] if durable else ["--no-sync"]),
+            ]
+            result = run(command, account, seconds=_INITDB_SECONDS)
+            if result.returncode != 0:
+                raise ServerError(
+                    f"initdb could not create the data folder {self.data}{as_account(account)}. "
+                    f"It said:\n{result.stdout}"
+                )
+            password.rename(staged / _PASSWORD)
+            staged.rename(self.data)
+
+    def _launch(self, port: int | None, options: Mapping[str, str]) -> None:
+        """Start postgres on existing data by pg_ctl, which makes it a session of its own, off our terminal."""
+        account = account_for(self.data)
+        folder = _socket_folder(self.data)
+        if folder != self.data:
+            _private_folder(folder, account)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            settings = dict(options) | {
+                "listen_addresses": "" if port is None else "127.0.0.1",
+                "port": str(_SOCKET_ONLY_PORT if port is None else port or _free_port()),
+                "unix_socket_directories": str(folder),
+            }
+            arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in settings.items())]
+            written = self._log_size()
+            start = ("start", "-w", "-t", str(_START_SECONDS), "-l", _LOG, "-o", shlex.join(arguments))
+            result = self._pg_ctl(*start)
+            if result.returncode == 0:
+                return
+            log = self._log_after(written)
+            passing = any(fault in log for fault in _PASSING_FAULTS) or (port == 0 and _PORT_TAKEN in log)
+            if not passing or time.monotonic() > deadline:
+                raise ServerError(
+                    f"The server in {self.data} did not start{as_account(account)}. "
+                    f"The end of its log, {self.data / _LOG}:\n"
+                    f"{log or result.stdout.strip()}"
+                )
+            time.sleep(0.2)
+
+    def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        account = account_for(self.data)
+        # The folder goes by PGDATA and as the working folder: pg_ctl pastes -D and -l into a shell command unquoted.
+        command: list[str | Path] = [usable(self.binaries, account) / "pg_ctl", *arguments]
+        return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
+
+    def _log_size(self) -> int:
+        log = self.data / _LOG
+        return log.stat().st_size if log.exists() else 0
+
+    def _log_after(self, offset: int) -> str:
+        """The last 20 lines that the server logged after this many bytes."""
+        log = self.data / _LOG
+        text = log.read_bytes()[offset:].decode(errors="replace") if log.exists() else ""
+        return "\n".join(text.splitlines()[-20:])
+
+
+@contextmanager
+def temporary_server(
+    binaries: Path, *, port: int | None = None, options: Mapping[str, str] | None = None
+) -> Generator[Server]:
+    """A server on new data in a temporary folder, for tests: quick, not crash-safe, gone at the end of the block.
+
+    It goes as well when this process dies in any way, SIGKILL included. Any number can run at once. The folder is in
+    memory where there is plenty (on Linux, 2 GiB free); for much data, set TMPDIR to a folder on a disk.
+    `port` and `options` are those of Server.start, which says what is raised.
+    """
+    refuse_windows()
+    account = account_for()
+    folder = Path(tempfile.mkdtemp(prefix="rowsmith-", dir=_temporary_root(account)))
+    give(account, folder)
+    server = Server(folder / "data", binaries)
+    with _watchdog(server, account):
+        server.start(port, _DISPOSABLE | dict(options or {}))
+        yield server
+    if folder.exists():
+        raise ServerError(f"The temporary server in {folder} could not be removed. Stop what uses it, then remove it.")
+
+
+@contextmanager
+def _watchdog(server: Server, account: Account) -> Generator[None]:
+    """Run the process that ends the server and removes its folder when the block ends, however it ends."""
+    programs, sockets = usable(server.binaries, account), _socket_folder(server.data)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _WATCHDOG, "sh", programs / "pg_ctl", server.data.parent, sockets],
+        cwd="/",
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal must not reach it
+        user=account.uid,
+        group=account.gid,
+        extra_groups=account.groups,
+    ) as watchdog:
+        try:
+            yield
+        finally:
+            if watchdog.stdin is not None:
+                # Closing the pipe, as Popen does next before it waits, is not enough while a forked child has it open.
+                with suppress(BrokenPipeError):
+                    os.write(watchdog.stdin.fileno(), b"\n")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _socket_folder(data: Path) -> Path:
+    """The data folder, or a short one made from its path where that is too long for a socket, or not one for libpq."""
+    # To libpq, and to unix_socket_directories, a comma is between the first of several and the second.
+    if len(os.fsencode(data / ".s.PGSQL.65535")) <= _SOCKET_PATH_BYTES and "," not in str(data):
+        return data
+    return _SHORT_FOLDER / f"rowsmith-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+
+
+def _private_folder(folder: Path, account: Account) -> None:
+    """Create a folder in a shared place; refuse one that somebody else has put there."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        give(account, folder)
+    found = folder.lstat()
+    owner = os.geteuid() if account.uid is None else account.uid
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+        raise ServerError(
+            f"{folder} should be a private folder of the server's user (uid {owner}) and is not: remove it."
+        )
+
+
+def _temporary_root(account: Account) -> Path:
+    """TMPDIR if set, else memory where there is plenty, else the usual temporary folder; /tmp if that is private.
+
+    On a disk, copying a small database took twenty times as long as in memory, even without fsync.
+    """
+    given = os.environ.get("TMPDIR")
+    for folder in [Path(given)] if given else [_MEMORY, Path(tempfile.gettempdir())]:
+        if folder == _MEMORY and not (folder.is_dir() and shutil.disk_usage(folder).free > _PLENTY_BYTES):
+            continue
+        if run(["/bin/sh", "-c", 'cd "$1" && test -w .', "sh", folder], account).returncode == 0:
+            return folder
+    return _SHORT_FOLDER

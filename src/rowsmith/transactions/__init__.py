@@ -1,0 +1,1 @@
+"""Transaction blocks, their COMMIT, retries, and advisory locks."""

@@ -1,0 +1,49 @@
+"""A run: a function in a transaction, which is run again as a whole where that is safe."""
+
+from __future__ import annotations
+
+import logging
+import random
+from contextlib import nullcontext
+from typing import TypeVar
+
+from rowsmith.pool.breaker import backoff
+from rowsmith.pool.pool_async import AsyncPool
+from rowsmith.transactions.block_async import AsyncTransactionBlock
+from rowsmith.transactions.rules import TransactionOptions, find_open, retry_reason
+from rowsmith.wire.concurrency import AsyncWork, sleep_async
+from rowsmith.wire.deadlines import deadline
+
+logger = logging.getLogger("rowsmith.transactions")
+
+_T = TypeVar("_T")
+
+
+async def run_async(
+    database: object,
+    pool: AsyncPool,
+    work: AsyncWork[_T],
+    options: TransactionOptions,
+    *,
+    attempts: int,
+    timeout: float | None,
+) -> _T:
+    """What `work` gives for a connection in a transaction, committed. See `Database.run`."""
+    if find_open(database) is not None:
+        async with AsyncTransactionBlock(database, pool, options) as conn:
+            return await work(conn)
+    pauses = backoff(attempts - 1, random.random, first=0.05, most=1.0)
+    with nullcontext() if timeout is None else deadline(timeout):
+        for attempt in range(1, attempts + 1):
+            block = AsyncTransactionBlock(database, pool, options)
+            try:
+                async with block as conn:
+                    return await work(conn)
+            except Exception as error:
+                reason = retry_reason(error, entered=block.entered, lost=block.lost)
+                pause = next(pauses, None)
+                if reason is None or pause is None:
+                    raise
+                logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
+            await sleep_async(pause)
+    raise ValueError(f"attempts={attempts} is less than 1")

@@ -1,0 +1,50 @@
+# Generated from retry_async.py by tools/async_to_sync.py: change that file, then run `make format`.
+"""A run: a function in a transaction, which is run again as a whole where that is safe."""
+
+from __future__ import annotations
+
+import logging
+import random
+from contextlib import nullcontext
+from typing import TypeVar
+
+from rowsmith.pool.breaker import backoff
+from rowsmith.pool.pool_sync import Pool
+from rowsmith.transactions.block_sync import TransactionBlock
+from rowsmith.transactions.rules import TransactionOptions, find_open, retry_reason
+from rowsmith.wire.concurrency import Work, sleep_sync
+from rowsmith.wire.deadlines import deadline
+
+logger = logging.getLogger("rowsmith.transactions")
+
+_T = TypeVar("_T")
+
+
+def run_sync(
+    database: object,
+    pool: Pool,
+    work: Work[_T],
+    options: TransactionOptions,
+    *,
+    attempts: int,
+    timeout: float | None,
+) -> _T:
+    """What `work` gives for a connection in a transaction, committed. See `Database.run`."""
+    if find_open(database) is not None:
+        with TransactionBlock(database, pool, options) as conn:
+            return work(conn)
+    pauses = backoff(attempts - 1, random.random, first=0.05, most=1.0)
+    with nullcontext() if timeout is None else deadline(timeout):
+        for attempt in range(1, attempts + 1):
+            block = TransactionBlock(database, pool, options)
+            try:
+                with block as conn:
+                    return work(conn)
+            except Exception as error:
+                reason = retry_reason(error, entered=block.entered, lost=block.lost)
+                pause = next(pauses, None)
+                if reason is None or pause is None:
+                    raise
+                logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
+            sleep_sync(pause)
+    raise ValueError(f"attempts={attempts} is less than 1")

@@ -1,0 +1,1 @@
+"""Which Python value fits which PostgreSQL type, for the parameters of statements and for COPY."""

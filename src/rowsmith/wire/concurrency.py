@@ -1,0 +1,188 @@
+"""What a synchronous module and its asynchronous twin need under two names: locks, pauses, deadlines, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from types import coroutine
+from typing import Any, Protocol, TypeVar
+from weakref import WeakMethod
+
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+_T = TypeVar("_T")
+_C = TypeVar("_C", bound=AsyncConnection[Any])
+_S = TypeVar("_S", bound=Connection[Any])
+_R_co = TypeVar("_R_co", covariant=True)
+
+
+class Work(Protocol[_R_co]):
+    """A function of a connection in a transaction."""
+
+    def __call__(self, conn: Connection[TupleRow], /) -> _R_co: ...
+
+
+class AsyncWork(Protocol[_R_co]):
+    """A coroutine function of a connection in a transaction."""
+
+    def __call__(self, conn: AsyncConnection[TupleRow], /) -> Awaitable[_R_co]: ...
+
+
+Owner = asyncio.Task[Any] | threading.Thread
+"""Who a transaction or a connection belongs to: the task that opened it or, outside an event loop, the thread."""
+
+_waiting: set[asyncio.Task[None]] = set()
+
+lock_async = asyncio.Lock
+lock_sync = threading.Lock
+sleep_async = asyncio.sleep
+sleep_sync = time.sleep
+
+
+async def within_async(seconds: float, call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`, or TimeoutError after so many seconds. `discard` is for its twin, `within_sync`."""
+    del discard  # a cancelled connection attempt leaves nothing behind
+    return await asyncio.wait_for(call(), seconds)
+
+
+def at_end_async(method: Callable[[], Awaitable[object]]) -> Callable[[], None]:
+    """Have a method awaited when the event loop ends, if its object is still there; what is returned takes that back.
+
+    `asyncio.run` ends a loop by cancelling its tasks and waiting for them. A worker of psycopg_pool that is cancelled
+    while it connects takes that for a failed attempt and goes on, and the program would hang: a pool has to be closed.
+    """
+    reference = WeakMethod(method)
+    taken_back = asyncio.Event()
+
+    async def wait() -> None:
+        try:
+            await taken_back.wait()
+        except asyncio.CancelledError:
+            call = reference()
+            with suppress(asyncio.CancelledError):  # that of the workers, which are being cancelled, too
+                if call is not None:
+                    await call()
+            raise
+
+    task = asyncio.create_task(wait(), name="rowsmith-at-end")
+    _waiting.add(task)  # an event loop holds its tasks weakly
+    task.add_done_callback(_waiting.discard)
+    return taken_back.set
+
+
+def at_end_sync(method: Callable[[], object]) -> Callable[[], None]:
+    """Have a method called when the interpreter ends, if its object is still there; what is returned undoes that."""
+    reference = WeakMethod(method)
+
+    def run() -> None:
+        if (call := reference()) is not None:
+            call()
+
+    atexit.register(run)
+    return lambda: atexit.unregister(run)
+
+
+def within_sync(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`, or TimeoutError after so many seconds (None: never).
+
+    For calls that cannot be interrupted: libpq looks up a host name in C, and waits there. The call runs in a thread
+    of its own; when it ends too late, its result is given to `discard`.
+    """
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def too_late(finished: Future[_T]) -> None:
+        with suppress(Exception):
+            discard(finished.result())
+
+    threading.Thread(target=run, name="rowsmith-within", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except BaseException:
+        if not future.done() or future.exception() is None:
+            future.add_done_callback(too_late)
+        raise
+
+
+async def putconn_async(pool: AsyncConnectionPool[_C], conn: _C) -> None:
+    """Put a connection back into psycopg's pool.
+
+    That loses it where a task is cancelled while it waits in there, for the pool's lock or for a client. It hardly ever
+    has to wait; where it does it goes on by itself, and a cancellation that comes meanwhile is raised afterwards.
+    """
+    putting = pool.putconn(conn)
+    try:
+        waited_for = putting.send(None)
+    except StopIteration:  # it is back, at the first step
+        return
+    task = asyncio.ensure_future(_go_on(putting, waited_for))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _go_on(begun: Coroutine[Any, Any, None], waited_for: Any) -> None:
+    await _rest(begun, waited_for)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+    """What is left of a coroutine, after a first step by hand, which came to where it waits."""
+    with suppress(StopIteration):
+        while True:
+            try:
+                answer = yield waited_for
+            except BaseException as error:  # noqa: BLE001 - of whatever kind, it is the coroutine's to see
+                waited_for = begun.throw(error)
+            else:
+                waited_for = begun.send(answer)
+
+
+def putconn_sync(pool: ConnectionPool[_S], conn: _S) -> None:
+    """Put a connection back into psycopg's pool: nothing cancels a thread."""
+    pool.putconn(conn)
+
+
+async def uninterrupted_async(call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`: a task is cancelled where it waits, and nothing else interrupts it."""
+    del discard
+    return await call()
+
+
+def uninterrupted_sync(call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
+    """The result of `call`, for one that would lose something if KeyboardInterrupt were raised inside it.
+
+    Only the main thread gets KeyboardInterrupt; there the call runs in another thread, and when the wait for it is
+    interrupted, what it gives in the end goes to `discard`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    return within_sync(None, call, discard)
+
+
+def current_owner() -> Owner:
+    """The running task, or the current thread where no event loop runs."""
+    # asyncio.current_task() would raise an error to say that none runs.
+    loop = asyncio._get_running_loop()  # noqa: SLF001
+    task = None if loop is None else asyncio.current_task(loop)
+    return task or threading.current_thread()
