@@ -45,7 +45,7 @@ from conftest import cloned
 from network import Proxy
 from rowsmith import errors, load_queries
 from rowsmith.server.scratch import drop_database, replace_database
-from rowsmith.wire import connection as wire
+from rowsmith.wire import connection_async as wire
 
 SCHEMA = """
 CREATE TABLE later (id int CONSTRAINT later_key UNIQUE DEFERRABLE INITIALLY DEFERRED);

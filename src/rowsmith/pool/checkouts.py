@@ -61,7 +61,7 @@ class Checkouts:
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._checkouts))
 
-    def ask(self, most: int) -> Owner:
+    def wait(self, most: int) -> Owner:
         """Note who waits for one more connection, of `most` in all, until `asked`.
 
         Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
@@ -81,7 +81,7 @@ class Checkouts:
             )
         return owner
 
-    def asked(self, owner: Owner) -> None:
+    def stop_waiting(self, owner: Owner) -> None:
         """It waits no more."""
         self._waiting.discard(owner)
 

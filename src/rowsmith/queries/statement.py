@@ -33,8 +33,8 @@ class BoundQuery:
         self.preparable: bool | None = (described or None) if single else False
         """Whether it is run as a prepared statement: one whose parameters have types that PostgreSQL knows without
         their values. None: not asked yet."""
-        self.writes = False
-        """Whether it was seen to do anything else than SELECT."""
+        self.writes: bool | None = None
+        """Whether it writes; None if it is not known: a SELECT may call a function that does."""
         self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
         """Whether it calls a function that changes the session; one that hides in another function is not seen."""
 

@@ -6,9 +6,9 @@ import asyncio
 import atexit
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import coroutine
 from typing import Any, Protocol, TypeVar
 from weakref import WeakMethod
@@ -44,6 +44,27 @@ lock_async = asyncio.Lock
 lock_sync = threading.Lock
 sleep_async = asyncio.sleep
 sleep_sync = time.sleep
+
+
+@asynccontextmanager
+async def hold_if_free_async(lock: asyncio.Lock) -> AsyncGenerator[bool]:
+    """Hold a lock for a block, if that is possible at once; whether it is held."""
+    if lock.locked():
+        yield False
+    else:
+        async with lock:
+            yield True
+
+
+@contextmanager
+def hold_if_free_sync(lock: threading.Lock) -> Generator[bool]:
+    """Hold a lock for a block, if that is possible at once; whether it is held."""
+    held = lock.acquire(blocking=False)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
 
 
 async def within_async(seconds: float, call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
