@@ -43,10 +43,11 @@ async def execute_async(
         async with conn.lock:
             statement, transaction = session.ready(bound, conn), session.transaction
             data = None if statement is None else statement.dump(values)
-            if statement is None or data is None or (transaction is not None and transaction.is_concerned(bound)):
-                statement, loaded = await _Execution(bound, conn, session, values).run()
+            if statement is None or data is None:
+                statement, loaded = await _Preparation(bound, conn, session, values).run()
             else:
-                result = await session.wire.execute(conn, statement, data)
+                began = transaction is not None and not transaction.begun
+                result = await _send(bound, conn, session, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
                     left_traces = status == _COMMAND_OK or bound.dirties
@@ -54,8 +55,8 @@ async def execute_async(
                         session.note(bound, result, conn)
                     loaded = statement.load(result)
                 else:
-                    error = error_of(session.pgconn, result)
-                    statement, loaded = await _Execution(bound, conn, session, values).run_again(statement, error)
+                    preparation = _Preparation(bound, conn, session, values, began=began)
+                    statement, loaded = await preparation.run_again(statement, error_of(session.pgconn, result))
         if statement is None:
             returned = await _by_cursor(bound, conn, session, values)
         else:
@@ -68,50 +69,65 @@ async def execute_async(
     return returned
 
 
-class _Execution:
-    """An execution that takes more than a prepared statement by itself: it is prepared first, or sent with BEGIN."""
+async def _send(
+    bound: BoundQuery,
+    conn: AsyncConnection[Any],
+    session: Session[AsyncWire],
+    statement: Statement,
+    data: Sequence[Buffer | None],
+) -> PGresult:
+    """Run the prepared statement, together with BEGIN if its transaction is still to begin, and with the question for
+    the transaction's id if it writes.
+    """
+    transaction, wire = session.transaction, session.wire
+    if transaction is None or not transaction.is_concerned(bound):
+        return await wire.execute(conn, statement, data)
+    ask_id = transaction.wants_id and bool(bound.writes)
+    return await wire.execute_in_transaction(conn, transaction, statement, data, ask_id=ask_id)
+
+
+class _Preparation:
+    """An execution that prepares its statement first, or again after it has failed."""
 
     def __init__(
-        self, bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
+        self,
+        bound: BoundQuery,
+        conn: AsyncConnection[Any],
+        session: Session[AsyncWire],
+        values: Sequence[Any],
+        *,
+        began: bool = False,
     ) -> None:
         self._bound, self._conn, self._session, self._values = bound, conn, session, values
-        self._began = self._again = False
+        self._began = began
+        """Whether BEGIN was sent together with the statement."""
+        self._again = False
 
     async def run(self) -> tuple[Statement | None, Any]:
         """Returns the prepared statement and what it has loaded; no statement if only a cursor can run the query now.
 
         Then nothing has run.
         """
-        session, bound = self._session, self._bound
+        session, bound, conn = self._session, self._bound, self._conn
         try:
             while True:
-                statement = session.ready(bound, self._conn) or await self._prepare()
+                statement = session.ready(bound, conn) or await self._prepare()
                 if statement is None or (data := statement.dump(self._values)) is None:
                     return None, None
-                result = await self._send(statement, data)
+                self._began = session.transaction is not None and not session.transaction.begun
+                result = await _send(bound, conn, session, statement, data)
                 if result.status in (_TUPLES_OK, _COMMAND_OK):
-                    session.note(bound, result, self._conn)
+                    session.note(bound, result, conn)
                     return statement, statement.load(result)
                 await self._renew(statement, error_of(session.pgconn, result))
         except _INTERRUPTIONS as interruption:
-            await recover_async(self._conn, interruption)  # if it came in the middle of psycopg's own code
+            await recover_async(conn, interruption)  # if it came in the middle of psycopg's own code
             raise
 
     async def run_again(self, statement: Statement, error: psycopg.Error) -> tuple[Statement | None, Any]:
         """Like `run`, after the statement has failed. Raises the error if it would fail again."""
         await self._renew(statement, error)
         return await self.run()
-
-    async def _send(self, statement: Statement, data: Sequence[Buffer | None]) -> PGresult:
-        """Run the statement together with BEGIN if its transaction is still to begin, and with the question for the
-        transaction's id if it writes.
-        """
-        transaction, wire = self._session.transaction, self._session.wire
-        if transaction is None or not transaction.is_concerned(self._bound):
-            return await wire.execute(self._conn, statement, data)
-        self._began = not transaction.begun
-        ask_id = transaction.wants_id and bool(self._bound.writes)
-        return await wire.execute_in_transaction(self._conn, transaction, statement, data, ask_id=ask_id)
 
     async def _renew(self, statement: Statement, error: psycopg.Error) -> None:
         """Drop a statement that has failed, so that it is prepared again. Raises the error if that would not help.
@@ -173,10 +189,10 @@ async def _by_cursor(
         async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                    await _send(bound, cursor, values)
+                    await _execute_cursor(bound, cursor, values)
                 else:
                     async with conn.pipeline():  # the end of this inner block waits for the answer
-                        await _send(bound, cursor, values)
+                        await _execute_cursor(bound, cursor, values)
             except BaseException as error:
                 session.dirty = True  # what it did is not known
                 if isinstance(error, _INTERRUPTIONS):
@@ -190,7 +206,7 @@ async def _by_cursor(
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
 
 
-async def _send(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
+async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
     text = bound.query.encoded(cursor.connection.info.encoding)
     if bound.query.kind is Kind.EXECUTEMANY:
         await cursor.executemany(text, values)

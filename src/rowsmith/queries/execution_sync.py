@@ -42,10 +42,11 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
         with conn.lock:
             statement, transaction = session.ready(bound, conn), session.transaction
             data = None if statement is None else statement.dump(values)
-            if statement is None or data is None or (transaction is not None and transaction.is_concerned(bound)):
-                statement, loaded = _Execution(bound, conn, session, values).run()
+            if statement is None or data is None:
+                statement, loaded = _Preparation(bound, conn, session, values).run()
             else:
-                result = session.wire.execute(conn, statement, data)
+                began = transaction is not None and not transaction.begun
+                result = _send(bound, conn, session, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
                     left_traces = status == _COMMAND_OK or bound.dirties
@@ -53,8 +54,8 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
                         session.note(bound, result, conn)
                     loaded = statement.load(result)
                 else:
-                    error = error_of(session.pgconn, result)
-                    statement, loaded = _Execution(bound, conn, session, values).run_again(statement, error)
+                    preparation = _Preparation(bound, conn, session, values, began=began)
+                    statement, loaded = preparation.run_again(statement, error_of(session.pgconn, result))
         if statement is None:
             returned = _by_cursor(bound, conn, session, values)
         else:
@@ -67,48 +68,65 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
     return returned
 
 
-class _Execution:
-    """An execution that takes more than a prepared statement by itself: it is prepared first, or sent with BEGIN."""
+def _send(
+    bound: BoundQuery,
+    conn: Connection[Any],
+    session: Session[Wire],
+    statement: Statement,
+    data: Sequence[Buffer | None],
+) -> PGresult:
+    """Run the prepared statement, together with BEGIN if its transaction is still to begin, and with the question for
+    the transaction's id if it writes.
+    """
+    transaction, wire = session.transaction, session.wire
+    if transaction is None or not transaction.is_concerned(bound):
+        return wire.execute(conn, statement, data)
+    ask_id = transaction.wants_id and bool(bound.writes)
+    return wire.execute_in_transaction(conn, transaction, statement, data, ask_id=ask_id)
 
-    def __init__(self, bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> None:
+
+class _Preparation:
+    """An execution that prepares its statement first, or again after it has failed."""
+
+    def __init__(
+        self,
+        bound: BoundQuery,
+        conn: Connection[Any],
+        session: Session[Wire],
+        values: Sequence[Any],
+        *,
+        began: bool = False,
+    ) -> None:
         self._bound, self._conn, self._session, self._values = bound, conn, session, values
-        self._began = self._again = False
+        self._began = began
+        """Whether BEGIN was sent together with the statement."""
+        self._again = False
 
     def run(self) -> tuple[Statement | None, Any]:
         """Returns the prepared statement and what it has loaded; no statement if only a cursor can run the query now.
 
         Then nothing has run.
         """
-        session, bound = self._session, self._bound
+        session, bound, conn = self._session, self._bound, self._conn
         try:
             while True:
-                statement = session.ready(bound, self._conn) or self._prepare()
+                statement = session.ready(bound, conn) or self._prepare()
                 if statement is None or (data := statement.dump(self._values)) is None:
                     return None, None
-                result = self._send(statement, data)
+                self._began = session.transaction is not None and not session.transaction.begun
+                result = _send(bound, conn, session, statement, data)
                 if result.status in (_TUPLES_OK, _COMMAND_OK):
-                    session.note(bound, result, self._conn)
+                    session.note(bound, result, conn)
                     return statement, statement.load(result)
                 self._renew(statement, error_of(session.pgconn, result))
         except _INTERRUPTIONS as interruption:
-            recover_sync(self._conn, interruption)  # if it came in the middle of psycopg's own code
+            recover_sync(conn, interruption)  # if it came in the middle of psycopg's own code
             raise
 
     def run_again(self, statement: Statement, error: psycopg.Error) -> tuple[Statement | None, Any]:
         """Like `run`, after the statement has failed. Raises the error if it would fail again."""
         self._renew(statement, error)
         return self.run()
-
-    def _send(self, statement: Statement, data: Sequence[Buffer | None]) -> PGresult:
-        """Run the statement together with BEGIN if its transaction is still to begin, and with the question for the
-        transaction's id if it writes.
-        """
-        transaction, wire = self._session.transaction, self._session.wire
-        if transaction is None or not transaction.is_concerned(self._bound):
-            return wire.execute(self._conn, statement, data)
-        self._began = not transaction.begun
-        ask_id = transaction.wants_id and bool(self._bound.writes)
-        return wire.execute_in_transaction(self._conn, transaction, statement, data, ask_id=ask_id)
 
     def _renew(self, statement: Statement, error: psycopg.Error) -> None:
         """Drop a statement that has failed, so that it is prepared again. Raises the error if that would not help.
@@ -168,10 +186,10 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
         with RawCursor(conn, row_factory=tuple_row) as cursor:
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                    _send(bound, cursor, values)
+                    _execute_cursor(bound, cursor, values)
                 else:
                     with conn.pipeline():  # the end of this inner block waits for the answer
-                        _send(bound, cursor, values)
+                        _execute_cursor(bound, cursor, values)
             except BaseException as error:
                 session.dirty = True  # what it did is not known
                 if isinstance(error, _INTERRUPTIONS):
@@ -185,7 +203,7 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
 
 
-def _send(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
+def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
     text = bound.query.encoded(cursor.connection.info.encoding)
     if bound.query.kind is Kind.EXECUTEMANY:
         cursor.executemany(text, values)
