@@ -26,12 +26,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 import rowsmith
-from conftest import settings_for
-from network import Proxy, black_hole, closed_port, refusing_server, url_at
 from rowsmith import Database, Settings, load_queries
 from rowsmith.database import replace_default
 from rowsmith.errors import Category, PoolTimeoutError, SettingsError, TransactionError
 from rowsmith.wire.concurrency import at_end_sync
+from tests.harness.databases import settings_for
+from tests.harness.network import Proxy, black_hole, closed_port, refusing_server, url_at
 
 SECRET = "pa55-w0rd-of-the-test"
 NAME = "rowsmith-under-test"

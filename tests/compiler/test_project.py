@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, rowsmith, write
 from rowsmith.compiler.project import Project, ProjectError, QueryFolder
+from tests.harness.projects import assert_snapshot, rowsmith, write
 
 
 def test_the_defaults(tmp_path: Path) -> None:

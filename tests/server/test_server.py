@@ -155,7 +155,7 @@ def test_a_second_start_finds_it_running(server: Server) -> None:
 
 def test_two_processes_start_it_at_once_and_it_outlives_them(server: Server) -> None:
     script = """if True:
-        import sys; from pathlib import Path; from rowsmith.server import Server
+        import sys; from pathlib import Path; from rowsmith.server.embedded import Server
         Server(Path(sys.argv[1]), Path(sys.argv[2])).start(options={"fsync": "off"})
         print(Path(sys.argv[1], "postmaster.pid").read_text().split()[0])"""
     starters = [python(script, server.data, server.binaries) for _ in range(2)]

@@ -8,10 +8,10 @@ import threading
 import psycopg
 import pytest
 
-from conftest import settings_for
 from rowsmith import Database, deadline
 from rowsmith.errors import ConnectionLostError, DeadlineExceededError, LockTimeoutError, TransactionError
 from rowsmith.transactions.lock_requests import LockRequest
+from tests.harness.databases import settings_for
 
 MINE = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
 

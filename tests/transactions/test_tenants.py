@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from conftest import settings_for
 from rowsmith import Database, load_queries
 from rowsmith.errors import TransactionError
+from tests.harness.databases import settings_for
 
 QUERIES = """
 -- name: tenant()$

@@ -27,9 +27,6 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from conftest import settings_for
-from network import Proxy
-from pgbouncer import cancels_and_leaves, connected, prepare_threshold
 from rowsmith import Database
 from rowsmith.database import Block
 from rowsmith.errors import (
@@ -43,6 +40,9 @@ from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.options import TransactionOptions
 from rowsmith.transactions.rules import Ending, check_commit, ending, savepoint
 from rowsmith.wire.concurrency import current_owner
+from tests.harness.databases import settings_for
+from tests.harness.network import Proxy
+from tests.harness.pgbouncer import cancels_and_leaves, connected, prepare_threshold
 
 AnyConnection = Connection[TupleRow] | AsyncConnection[TupleRow]
 Body = Callable[[], Coroutine[Any, Any, None]]

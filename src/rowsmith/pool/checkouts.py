@@ -42,7 +42,7 @@ class _Checkout:
 class Checkouts:
     """Counts connections out and in. Each step is one of a dictionary, which is safe under threads.
 
-    A connection that is in use for longer than `threshold` seconds is logged, with the stack that acquired it; 0: never.
+    A connection in use for longer than `threshold` seconds is logged, with the stack that acquired it (0: never).
     """
 
     def __init__(self, threshold: float) -> None:

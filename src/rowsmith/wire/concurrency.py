@@ -74,7 +74,7 @@ async def within_async(seconds: float, call: Callable[[], Awaitable[_T]], discar
 
 
 def at_end_async(method: Callable[[], Awaitable[object]]) -> Callable[[], None]:
-    """Have a method awaited when the event loop ends, if its object still exists. Returns a function that undoes this.
+    """Have a method awaited when the event loop ends, if its object still exists. Returns what undoes this.
 
     `asyncio.run` ends a loop by cancelling its tasks and waiting for them. A worker of psycopg_pool that is cancelled
     while it connects takes that for a failed attempt and goes on, so the program would hang: pools must be closed.
@@ -99,7 +99,7 @@ def at_end_async(method: Callable[[], Awaitable[object]]) -> Callable[[], None]:
 
 
 def at_end_sync(method: Callable[[], object]) -> Callable[[], None]:
-    """Have a method called when the interpreter ends, if its object still exists. Returns a function that undoes this."""
+    """Have a method called when the interpreter ends, if its object still exists. Returns what undoes this."""
     reference = WeakMethod(method)
 
     def run() -> None:
