@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from rowsmith import Database, Settings, migrations
+from rowsmith import Database, Settings, logs, migrations
 from rowsmith.database import replace_default
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 
@@ -78,6 +79,18 @@ def worker_database_url(server_url: str, template: str, pooled: Callable[[str], 
     """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
     with cloned(server_url, template) as url:
         yield pooled(url)
+
+
+@pytest.fixture
+def default_logging() -> Iterator[None]:
+    """The library's loggers as they are in a new process, and afterwards as they were."""
+    defaults: logging.Logger = vars(logs)["_defaults"]
+    level, handlers = defaults.level, defaults.handlers
+    defaults.setLevel(logging.ERROR)
+    defaults.handlers = []
+    yield
+    defaults.handlers = handlers
+    defaults.setLevel(level)
 
 
 @pytest.fixture

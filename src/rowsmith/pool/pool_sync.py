@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from time import monotonic, perf_counter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import psycopg
 import psycopg_pool
@@ -23,7 +24,6 @@ from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
 from rowsmith.pool.health import HealthCheck, failed, passed, utc_now
 from rowsmith.queries.session import session_of
-from rowsmith.settings import Settings
 from rowsmith.wire.concurrency import (
     at_end_sync,
     lock_sync,
@@ -34,6 +34,9 @@ from rowsmith.wire.concurrency import (
 )
 from rowsmith.wire.deadlines import remaining, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
+
+if TYPE_CHECKING:  # slow to import, see rowsmith.database
+    from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
 _RECONNECT_SECONDS = 4
