@@ -11,14 +11,14 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
 from rowsmith.errors import TransactionError
-from rowsmith.logs import set_level
+from rowsmith.logs import configure
 from rowsmith.pool.breaker import CircuitBreaker, CircuitState
 from rowsmith.pool.forks import in_child, keep
 from rowsmith.pool.health import HealthCheck, failed, utc_now
@@ -26,7 +26,6 @@ from rowsmith.pool.pool_async import CLOSED, AsyncLease, AsyncPool
 from rowsmith.pool.pool_sync import Lease, Pool
 from rowsmith.pool.probe_async import probe_async
 from rowsmith.pool.probe_sync import probe_sync
-from rowsmith.settings import Settings
 from rowsmith.shutdown import shutdown_on_signals
 from rowsmith.transactions.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
 from rowsmith.transactions.advisory_locks_sync import AdvisoryLock, SessionLock, TransactionLock
@@ -38,6 +37,9 @@ from rowsmith.transactions.options import PLAIN, IsolationLevel, options_of
 from rowsmith.transactions.retry_async import run_async
 from rowsmith.transactions.retry_sync import run_sync
 from rowsmith.wire.concurrency import AsyncWork, Work
+
+if TYPE_CHECKING:  # pydantic-settings is slow to import: it is imported when the environment is read
+    from rowsmith.settings import Settings
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -105,9 +107,11 @@ class Database:
     """
 
     def __init__(self, settings: Settings | str | None = None) -> None:
-        if isinstance(settings, str):
-            settings = Settings(database_url=settings)
-        self.settings = Settings() if settings is None else settings
+        if settings is None or isinstance(settings, str):
+            from rowsmith.settings import Settings  # noqa: PLC0415 - see above
+
+            settings = Settings() if settings is None else Settings(database_url=settings)
+        self.settings = settings
         self._name = str(self.settings.describe()["database"] or self.settings.application_name)
         self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
         self._pool = Pool(self.settings, self._name, self._breaker)
@@ -115,7 +119,7 @@ class Database:
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
         self._closed, self._refusal = False, CLOSED
-        set_level(self.settings)
+        configure(self.settings)
 
     def _begin_anew(self) -> None:
         """In a forked child: pools of its own, and none of the parent's open transactions."""

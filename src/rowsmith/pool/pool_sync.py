@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import psycopg_pool
@@ -21,7 +21,6 @@ from rowsmith.pool.breaker import CircuitBreaker, CircuitState, backoff
 from rowsmith.pool.checkouts import Checkouts
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
-from rowsmith.settings import Settings
 from rowsmith.wire.concurrency import (
     at_end_sync,
     lock_sync,
@@ -32,6 +31,9 @@ from rowsmith.wire.concurrency import (
 )
 from rowsmith.wire.deadlines import remaining, until
 from rowsmith.wire.protocol import TRANSACTION_ID
+
+if TYPE_CHECKING:  # slow to import, see rowsmith.database
+    from rowsmith.settings import Settings
 
 # psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep while the server is back.
 _RECONNECT_SECONDS = 4

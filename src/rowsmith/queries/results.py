@@ -27,8 +27,8 @@ class Reader(NamedTuple):
     """
 
     load: Callable[[PGresult], Any]
-    """The values of the result, None if there is no row. Raises RowCountError or ResultShapeError if it does not fit the
-    query's mark."""
+    """The values of the result, None if there is no row. Raises RowCountError or ResultShapeError if it does not fit
+    the query's mark."""
     make: Callable[[Any], Any]
     """What the call returns, from these values."""
 
