@@ -28,7 +28,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from rowsmith import Database
-from rowsmith.database import Block
+from rowsmith.blocks import Block
 from rowsmith.errors import (
     ConnectionLostError,
     PoolTimeoutError,

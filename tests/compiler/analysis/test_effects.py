@@ -120,7 +120,7 @@ def test_a_query_that_only_reads_is_proven(conn: Connection, tmp_path: Path, sql
     assert only_reads(conn, sql, tmp_path)
     conn.rollback()
     conn.execute("SET TRANSACTION READ ONLY")
-    conn.execute(sql.replace(":n::int", "1"))
+    conn.execute(sql.replace(":n::int", "1").encode())
     assert conn.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
     conn.rollback()
 
