@@ -13,6 +13,8 @@ from enum import StrEnum
 import psycopg
 import psycopg_pool
 
+from rowsmith.findings import Finding, count_of
+
 
 class RowsmithError(Exception):
     """The root of every error that rowsmith itself raises."""
@@ -31,11 +33,10 @@ class MigrationError(RowsmithError):
 
 
 class QueryFileError(RowsmithError):
-    """The query files hold faults. `faults` lists every one, as `file:line: what is wrong and what to do`."""
+    """The query files have faults. `faults` lists every one; its text is `file:line: what is wrong. what to do`."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__("\n".join([f"{count} in the query files", *faults]))
+    def __init__(self, faults: Sequence[Finding]) -> None:
+        super().__init__("\n".join([f"{count_of(len(faults), 'fault')} in the query files", *map(str, faults)]))
         self.faults = tuple(faults)
 
 

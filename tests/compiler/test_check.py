@@ -14,9 +14,9 @@ import pytest
 from projects import assert_snapshot, databases, project, rowsmith, watching, write
 from rowsmith.compiler import screen
 from rowsmith.compiler.checks.check import Examiner
-from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.project import Project
 from rowsmith.compiler.workbench import Workbench
+from rowsmith.findings import Finding, Rule
 
 ROOT = Path(__file__).parent.parent.parent
 

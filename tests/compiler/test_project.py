@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from projects import assert_snapshot, rowsmith, write
-from rowsmith.compiler.project import Project, ProjectError, QueryFolder
+from rowsmith.compiler.project import Project, ProjectError
+from rowsmith.queries.loader import QueryFolder
 
 
 def test_the_defaults(tmp_path: Path) -> None:

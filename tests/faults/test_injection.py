@@ -25,7 +25,8 @@ from blueprint.queries import queries
 from conftest import ROOT, cloned
 from injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 
 ADA, BOB, HERO, HIDDEN, HOME, SESSION, REVIEW, KEY, NOTE, NEW = (UUID(int=number) for number in range(1, 11))
 KNOWN = {str(UUID(int=number)) for number in range(11)}

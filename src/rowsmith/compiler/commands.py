@@ -18,7 +18,7 @@ from types import FrameType
 import click
 
 from rowsmith.compiler.checks.check import Report
-from rowsmith.compiler.checks.findings import Finding, Rule, Severity, count_of, summary
+from rowsmith.compiler.checks.findings import summary
 from rowsmith.compiler.description_json import as_json
 from rowsmith.compiler.generation import module_text, output_of, preventing, staleness
 from rowsmith.compiler.module.render import write_module
@@ -27,7 +27,7 @@ from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.watch import watch
 from rowsmith.compiler.workbench import Workbench
 from rowsmith.errors import ModuleError, ServerError
-from rowsmith.queries.query import display_path
+from rowsmith.findings import Finding, Rule, Severity, count_of, display_path
 
 _FOUND = 1
 _TERMINATED = 128 + signal.SIGTERM
@@ -61,7 +61,7 @@ def generate(place: Place, *, checking: bool = False, watching: bool = False) ->
                 return _FOUND
             written = not checking and write_module(output, text)
             said = f"written in {perf_counter() - began:.1f} s" if written else "up to date"
-            screen.line(f"{display_path(output)}: {count_of(report.queries)}, {said}", "bold")
+            screen.line(f"{display_path(output)}: {count_of(len(report.queries), 'query')}, {said}", "bold")
             return 0
 
         return _watch(place, workbench, screen, run) if watching else run()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from rowsmith.errors import RowsmithError
-from rowsmith.queries.query import display_path
+from rowsmith.findings import count_of, display_path
+from rowsmith.queries.loader import QueryFolder
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
@@ -29,18 +30,9 @@ class ProjectError(RowsmithError):
     """The configuration holds faults. `faults` lists every one, as `what is wrong: what was expected`."""
 
     def __init__(self, file: Path | None, faults: list[str]) -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         place = "" if file is None else f" in {display_path(file)}, [tool.rowsmith]"
-        super().__init__("\n  ".join([f"rowsmith's configuration: {count}{place}", *faults]))
+        super().__init__("\n  ".join([f"rowsmith's configuration: {count_of(len(faults), 'fault')}{place}", *faults]))
         self.faults = tuple(faults)
-
-
-@dataclass(frozen=True, slots=True)
-class QueryFolder:
-    """A folder of query files, and the namespace that its queries are in: none, or the component's name."""
-
-    path: Path
-    namespace: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

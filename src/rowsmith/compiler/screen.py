@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.checks.findings import Finding, Severity, render
+from rowsmith.compiler.checks.findings import render
 from rowsmith.errors import RowsmithError
+from rowsmith.findings import Finding, Severity
 
 _SHOWN_AFTER_SECONDS = 1.0
 _WIDTH_OF_A_FILE = 160

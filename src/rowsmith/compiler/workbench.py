@@ -21,7 +21,7 @@ from psycopg.rows import TupleRow
 from rowsmith import migrations
 from rowsmith.compiler.checks.check import Examiner
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
-from rowsmith.queries.query import display_path
+from rowsmith.findings import display_path
 from rowsmith.server.scratch import create_database, drop_database, libpq_url, replace_database
 from rowsmith.settings import Settings
 

@@ -17,7 +17,8 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.wire.connection import Wire, recover_free_sync, recover_sync
