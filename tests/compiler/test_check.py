@@ -192,7 +192,7 @@ def test_no_scratch_database(folder: Path, server_url: str, server_tcp_url: str 
     project(folder, "-- name: one()$\nSELECT 1;\n")
     done = rowsmith("check", "--database-url", "postgresql://ada:hush@127.0.0.1:1/app")
     assert done.exit_code == 2
-    assert "No scratch database: " in done.output
+    assert "Cannot create a scratch database: " in done.output
     assert "hush" not in done.output
     done = rowsmith("check", "--database-url", "mysql://localhost/app")
     assert done.exit_code == 2
