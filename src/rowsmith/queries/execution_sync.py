@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.query import Kind
+from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
