@@ -182,6 +182,8 @@ async def _by_cursor(
         try:
             if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                 await _send(query, cursor, values)
+                if query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                    await _leave_pooler(conn, session)
             else:
                 async with conn.pipeline():  # the end of this inner block waits for the answer
                     await _send(query, cursor, values)
@@ -195,6 +197,17 @@ async def _by_cursor(
         if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
             return cursor.rowcount
         return read(bound, cursor.pgresult, conn)
+
+
+async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends. An empty query does.
+    """
+    async with conn.lock:
+        if conn.pgconn.transaction_status == _IDLE:
+            await session.wire.command(conn, b"")
 
 
 async def _send(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:

@@ -179,6 +179,8 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
         try:
             if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                 _send(query, cursor, values)
+                if query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                    _leave_pooler(conn, session)
             else:
                 with conn.pipeline():  # the end of this inner block waits for the answer
                     _send(query, cursor, values)
@@ -192,6 +194,17 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
         if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
             return cursor.rowcount
         return read(bound, cursor.pgresult, conn)
+
+
+def _leave_pooler(conn: Connection[Any], session: Session[Wire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends. An empty query does.
+    """
+    with conn.lock:
+        if conn.pgconn.transaction_status == _IDLE:
+            session.wire.command(conn, b"")
 
 
 def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
