@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from rowsmith import Database, migrations
+from rowsmith import Database, logs, migrations
 from rowsmith.database import replace_default
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 from tests.harness.databases import MIGRATIONS, cloned, settings_for
@@ -59,6 +60,18 @@ def worker_database_url(server_url: str, template: str, pooled: Callable[[str], 
     """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
     with cloned(server_url, template) as url:
         yield pooled(url)
+
+
+@pytest.fixture
+def default_logging() -> Iterator[None]:
+    """The library's loggers as they are in a new process, and afterwards as they were."""
+    defaults: logging.Logger = vars(logs)["_defaults"]
+    level, handlers = defaults.level, defaults.handlers
+    defaults.setLevel(logging.ERROR)
+    defaults.handlers = []
+    yield
+    defaults.handlers = handlers
+    defaults.setLevel(level)
 
 
 @pytest.fixture

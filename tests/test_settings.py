@@ -57,7 +57,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("DB_LEAK_THRESHOLD", "leak_threshold", 60000),
     ("DB_PGBOUNCER", "pgbouncer", False),
     ("DB_APPLICATION_NAME", "application_name", "rowsmith"),
-    ("APP_ENV", "app_env", "development"),
+    ("APP_ENV", "app_env", "production"),
 ]
 NUMBERS = [row for row in TABLE if type(row[2]) is int]
 # The least value and the noun of each number's message.

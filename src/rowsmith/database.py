@@ -11,30 +11,35 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
 from rowsmith.errors import TransactionError
-from rowsmith.logs import set_level
+from rowsmith.logs import configure
 from rowsmith.pool.breaker import CircuitBreaker, CircuitState
 from rowsmith.pool.forks import in_child, keep
 from rowsmith.pool.health import HealthCheck, failed, utc_now
 from rowsmith.pool.pool_async import CLOSED, AsyncLease, AsyncPool
 from rowsmith.pool.pool_sync import Lease, Pool
-from rowsmith.settings import Settings
+from rowsmith.pool.probe_async import probe_async
+from rowsmith.pool.probe_sync import probe_sync
 from rowsmith.shutdown import shutdown_on_signals
 from rowsmith.transactions.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
 from rowsmith.transactions.advisory_locks_sync import AdvisoryLock, SessionLock, TransactionLock
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.block_sync import TransactionBlock
+from rowsmith.transactions.current import forget_open
 from rowsmith.transactions.lock_requests import LockRequest, LockScope
+from rowsmith.transactions.options import PLAIN, IsolationLevel, options_of
 from rowsmith.transactions.retry_async import run_async
 from rowsmith.transactions.retry_sync import run_sync
-from rowsmith.transactions.rules import PLAIN, IsolationLevel, TransactionOptions, checked_settings, forget_open
 from rowsmith.wire.concurrency import AsyncWork, Work
+
+if TYPE_CHECKING:  # pydantic-settings is slow to import: it is imported when the environment is read
+    from rowsmith.settings import Settings
 
 PROBE_SECONDS = 5.0
 """How long a health probe may take, unless told."""
@@ -102,9 +107,11 @@ class Database:
     """
 
     def __init__(self, settings: Settings | str | None = None) -> None:
-        if isinstance(settings, str):
-            settings = Settings(database_url=settings)
-        self.settings = Settings() if settings is None else settings
+        if settings is None or isinstance(settings, str):
+            from rowsmith.settings import Settings  # noqa: PLC0415 - see above
+
+            settings = Settings() if settings is None else Settings(database_url=settings)
+        self.settings = settings
         self._name = str(self.settings.describe()["database"] or self.settings.application_name)
         self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
         self._pool = Pool(self.settings, self._name, self._breaker)
@@ -112,7 +119,7 @@ class Database:
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
         self._closed, self._refusal = False, CLOSED
-        set_level(self.settings)
+        configure(self.settings)
 
     def _begin_anew(self) -> None:
         """In a forked child: pools of its own, and none of the parent's open transactions."""
@@ -149,7 +156,7 @@ class Database:
         told, TransactionAbortedError where an SQL error was caught inside, TransactionError where the transaction was
         ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred constraint.
         """
-        options = _options(isolation, read_only, deferrable, settings)
+        options = options_of(isolation, read_only, deferrable, settings)
         return Block(
             lambda: TransactionBlock(self, self._pool, options),
             lambda: AsyncTransactionBlock(self, self._apool(), options),
@@ -176,7 +183,7 @@ class Database:
 
         Raises what the last attempt raised, CommitUnknownError among it, after which nothing is run again.
         """
-        options = _options(isolation, read_only, deferrable, settings)
+        options = options_of(isolation, read_only, deferrable, settings)
         return run_sync(self, self._pool, work, options, attempts=attempts, timeout=timeout)
 
     async def arun(
@@ -191,7 +198,7 @@ class Database:
         timeout: float | None = 30.0,
     ) -> _T:
         """As `run`, for a coroutine function, over the event loop's own pool."""
-        options = _options(isolation, read_only, deferrable, settings)
+        options = options_of(isolation, read_only, deferrable, settings)
         return await run_async(self, self._apool(), work, options, attempts=attempts, timeout=timeout)
 
     def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
@@ -252,7 +259,7 @@ class Database:
 
     def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """Probe the database with a SELECT 1. Takes `timeout` seconds at most, and never raises."""
-        return replace(self._pool.check_health(timeout), circuit=self._breaker.state)
+        return replace(probe_sync(self._pool, timeout), circuit=self._breaker.state)
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
         """As `check_health`, over the event loop's own pool."""
@@ -260,7 +267,7 @@ class Database:
             pool = self._apool()
         except psycopg_pool.PoolClosed as error:
             return failed(utc_now(), 0.0, error)
-        return replace(await pool.check_health(timeout), circuit=self._breaker.state)
+        return replace(await probe_async(pool, timeout), circuit=self._breaker.state)
 
     def statistics(self) -> dict[str, int]:
         """The pools' figures, added up: psycopg_pool's own (see its manual), and `connections_in_use`.
@@ -322,14 +329,6 @@ class Database:
             if loop not in self._apools:
                 self._apools[loop] = AsyncPool(self.settings, self._name, self._breaker)
             return self._apools[loop]
-
-
-def _options(
-    isolation: IsolationLevel | None, read_only: bool, deferrable: bool, settings: Mapping[str, str] | None
-) -> TransactionOptions:
-    if isolation is None and not read_only and not deferrable and not settings:
-        return PLAIN
-    return TransactionOptions(isolation, read_only, deferrable, checked_settings(settings))
 
 
 class _Default:

@@ -228,7 +228,7 @@ class Settings(BaseSettings):
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(
-        "development", validation_alias="app_env", description="`development` logs every query; others errors only."
+        "production", validation_alias="app_env", description="`development` logs every query; any other, errors only."
     )
 
     def __init__(self, **values: Any) -> None:

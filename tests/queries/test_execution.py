@@ -42,7 +42,7 @@ from psycopg.types.string import TextLoader
 
 from rowsmith import errors, load_queries
 from rowsmith.server.scratch import drop_database, replace_database
-from rowsmith.wire import connection as wire
+from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
 from tests.harness.network import Proxy
 from tests.harness.worlds import World, outcome, told

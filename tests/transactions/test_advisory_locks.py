@@ -33,7 +33,7 @@ def test_a_name_has_a_number_that_stays_the_same() -> None:
     assert -(2**63) <= key("nightly report") < 2**63
     assert key("abc") == int.from_bytes(bytes.fromhex("ba7816bf8f01cfea"), "big", signed=True)  # FIPS 180-2
     assert key(-5) == -5
-    with pytest.raises(ValueError, match="64-bit"):
+    with pytest.raises(ValueError, match="64 bits"):
         key(2**63)
 
 
@@ -43,7 +43,7 @@ def test_one_holder_at_a_time(db: Database, database_url: str) -> None:
             assert lock.is_held()
             assert held(observer) == 1
             with (
-                pytest.raises(LockTimeoutError, match="'job' is held by another session"),
+                pytest.raises(LockTimeoutError, match=r"'job' could not be acquired within .* s: it is held by"),
                 db.advisory_lock("job", wait=0),
             ):
                 pytest.fail("was entered")

@@ -8,12 +8,14 @@ looked at again. Only the columns that a codec reads are dirty. As in the standa
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Read = Callable[[Any], Any]
 Values = Sequence[Any]
@@ -54,7 +56,7 @@ def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Read]) -
     if missing := [name for name in fields if name not in names]:
         raise TypeError(f"{make.__name__} has {', '.join(missing)}, which the result has not")
     places = {name: names.index(name) for name in fields}
-    if issubclass(make, BaseModel):
+    if _is_model(make):
         return _of_model(make, places, reads, len(names))
     if make.__bases__ == (object,) and set(vars(make).get("__slots__", ())) == set(fields):
         return _of_slots(make, places, reads, len(names))
@@ -64,6 +66,8 @@ def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Read]) -
 def _of_model(make: type[BaseModel], places: Mapping[str, int], reads: Mapping[int, Read], width: int) -> Constructor:
     """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
     values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
+    from pydantic import BaseModel  # noqa: PLC0415 - is imported already where there is a model
+
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}
     source = _Source(
@@ -87,8 +91,14 @@ def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
     return _compiled(_Source(columns, "row.__class__ = make", "row = mould()"), reads, make=make, mould=mould)
 
 
+def _is_model(make: type[Any]) -> TypeGuard[type[BaseModel]]:
+    """Whether a class is a pydantic model. There is none before the application has imported pydantic."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(make, pydantic.BaseModel)
+
+
 def _fields(make: type[Any]) -> tuple[str, ...]:
-    if issubclass(make, BaseModel):
+    if _is_model(make):
         return tuple(make.model_fields)
     return tuple(field.name for field in dataclasses.fields(make))
 

@@ -18,7 +18,6 @@ from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 from psycopg.types.multirange import Multirange, MultirangeLoader
 from psycopg.types.range import Range, RangeLoader
-from pydantic import TypeAdapter
 
 Inet: TypeAlias = IPv4Address | IPv6Address | IPv4Interface | IPv6Interface
 """What psycopg makes of an `inet`: an address where the netmask is that of one host, else an interface."""
@@ -127,6 +126,8 @@ class Bound(Codec):
     """A type of the user's: validated by pydantic from what `inner` gives. JSON is dumped by pydantic as well."""
 
     def __init__(self, annotation: Any, inner: Codec) -> None:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import, for users who have such a type
+
         self.adapter = TypeAdapter[Any](annotation)
         self.inner = inner
 

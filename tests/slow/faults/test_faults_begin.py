@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-import rowsmith.database
 import rowsmith.pool.connection_sync
+import rowsmith.transactions.options
 from rowsmith import load_queries
 from rowsmith.errors import CommitUnknownError
 from rowsmith.server.scratch import create_database, drop_database
-from rowsmith.transactions.rules import TransactionOptions
-from rowsmith.wire.connection import Wire
+from rowsmith.transactions.options import TransactionOptions
+from rowsmith.wire.connection_sync import Wire
 from rowsmith.wire.protocol import Begin
 from tests.harness.drivers import Observer, World, both_worlds, database, sql
 from tests.harness.network import Proxy
@@ -75,7 +75,7 @@ def test_nothing_runs_on_its_own_where_a_transaction_did_not_begin(
                     await call(query, conn, n=n)
                 await call(queries.count_items, conn)
             observer.do("TRUNCATE items")
-        monkeypatch.setattr(rowsmith.database, "PLAIN", refused())
+        monkeypatch.setattr(rowsmith.transactions.options, "PLAIN", refused())
         for query in (queries.add_item, queries.add_untyped):
             async with here.transaction() as conn:
                 for n in (1, 2):
@@ -147,7 +147,7 @@ def test_where_ids_are_not_told_transactions_go_on_without(
                     await call(queries.add_item, conn, n=n)
             async with here.transaction() as conn:
                 assert await call(queries.count_items, conn) == 4
-            assert "does not tell what became of a lost COMMIT: permission denied" in caplog.text
+            assert "cannot tell the outcome of a lost COMMIT: permission denied" in caplog.text
             proxy.lose_reply(b"COMMIT")
             with pytest.raises(CommitUnknownError) as caught:
                 async with here.transaction() as conn:
