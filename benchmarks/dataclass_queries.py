@@ -12,6 +12,7 @@ from uuid import UUID
 from rowsmith.queries.typed import query, rows, typed_queries
 
 
+# --- benchmarks/sql/users.sql ---
 @dataclass(frozen=True, slots=True)
 class User:
     id: UUID
@@ -34,7 +35,6 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- benchmarks/sql/users.sql ---
-
     @query
     def get_user(self, *, id: UUID) -> User | None:
         """One user by key. (benchmarks/sql/users.sql, b282364a)"""
@@ -43,11 +43,11 @@ class Queries(Protocol):
     def list_users(self, *, most: int) -> list[User]:
         """The first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
-    @query
+    @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """A new user, with the columns that the server fills in. (benchmarks/sql/users.sql, 821dc695)"""
 
-    @query
+    @query(writes=True)
     def record_event(self, *, user_id: UUID | None, event_type: str, event_name: str) -> int:
         """The statement that writes, in the transaction of three. (benchmarks/sql/users.sql, 48d8118c)"""
 
@@ -55,7 +55,7 @@ class Queries(Protocol):
     def list_users_tenfold(self) -> list[User]:
         """Every user ten times over: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
 
-    @query
+    @query(writes=True)
     def record_events(self, sets: Iterable[RecordEventsParameters], /) -> int:
         """The bulk insert of those who have no COPY. (benchmarks/sql/users.sql, 50c34d31)"""
 

@@ -21,9 +21,9 @@ from pydantic import SecretStr, ValidationError
 
 from rowsmith.errors import RowsmithError, SettingsError
 from rowsmith.settings import Settings, variable_name
+from tests.harness.databases import ROOT
 
 URL = "postgresql://ada:s3cret@db.example:5433/app"
-ROOT = Path(__file__).parent.parent
 SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
 ENCODE = (
     "Percent-encode these characters in the user name and the password: "
@@ -57,7 +57,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("DB_LEAK_THRESHOLD", "leak_threshold", 60000),
     ("DB_PGBOUNCER", "pgbouncer", False),
     ("DB_APPLICATION_NAME", "application_name", "rowsmith"),
-    ("APP_ENV", "app_env", "development"),
+    ("APP_ENV", "app_env", "production"),
 ]
 NUMBERS = [row for row in TABLE if type(row[2]) is int]
 # The least value and the noun of each number's message.
@@ -257,7 +257,7 @@ def test_pool_sizes_are_compared_beside_other_faults(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DB_MAX_IDLE", "x")
     assert faults() == [
         f"DATABASE_URL is not set. {SET_URL}",
-        "DB_MIN_CONNECTIONS is 20, which is more than DB_MAX_CONNECTIONS (10). Lower the first or raise the second.",
+        "DB_MIN_CONNECTIONS is '20': expected at most 10, which is DB_MAX_CONNECTIONS. Example: DB_MIN_CONNECTIONS=2",
         "DB_MAX_IDLE is 'x': expected a whole number of milliseconds, 1 or more. Example: DB_MAX_IDLE=600000",
     ]
 
@@ -266,7 +266,7 @@ def test_pool_sizes_are_compared_beside_other_faults(monkeypatch: pytest.MonkeyP
 def test_pool_sizes_are_compared_with_defaults(smallest: dict[str, int], largest: dict[str, int]) -> None:
     low, high = smallest.get("min_connections", 2), largest.get("max_connections", 10)
     (fault,) = faults(database_url=URL, **smallest, **largest)
-    assert fault.startswith(f"DB_MIN_CONNECTIONS is {low}, which is more than DB_MAX_CONNECTIONS ({high}). ")
+    assert fault.startswith(f"DB_MIN_CONNECTIONS is {low}: expected at most {high}, which is DB_MAX_CONNECTIONS. ")
 
 
 def test_pool_sizes_are_not_compared_where_one_is_wrong_itself() -> None:

@@ -583,7 +583,7 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- sql/analytics.sql ---
-    @query
+    @query(writes=True)
     def record_event(
         self,
         *,
@@ -596,7 +596,7 @@ class Queries(Protocol):
         """Store one event that happens now. `session_id` is the visit that it belongs to.
         (sql/analytics.sql, b42a2326)"""
 
-    @query
+    @query(writes=True)
     def load_events(
         self,
         *,
@@ -610,7 +610,7 @@ class Queries(Protocol):
         """Store many events in one statement: the n-th is made of the n-th element of each array. An event whose
         time is NULL happened now. (sql/analytics.sql, 2dca9d8d)"""
 
-    @query
+    @query(writes=True)
     def import_page_views(self, sets: Iterable[ImportPageViewsParameters], /) -> int:
         """Store page views as a web server logs them. (sql/analytics.sql, 2df59eea)"""
 
@@ -640,14 +640,14 @@ class Queries(Protocol):
         """The latest events of one user. (sql/analytics.sql, caa4a3f7)"""
 
     # --- sql/api_keys.sql ---
-    @query
+    @query(writes=True)
     def issue_api_key(
         self, *, user_id: UUID, name: str, key_hash: str, permissions: JsonValue | Jsonb, expires_at: datetime | None
     ) -> ApiKey:
         """Store a new key by its hash. `permissions` is a JSON list of strings; without `expires_at` it never ends.
         (sql/api_keys.sql, ea806096)"""
 
-    @query
+    @query(writes=True)
     def verify_api_key(self, *, key_hash: str) -> ApiKey | None:
         """Count one use of a key and answer it. No row if it is unknown, revoked, expired, or its owner inactive.
         (sql/api_keys.sql, 87e3693e)"""
@@ -668,21 +668,21 @@ class Queries(Protocol):
     def count_api_keys(self) -> int:
         """The number of keys, revoked and expired ones included. (sql/api_keys.sql, 71a4b94c)"""
 
-    @query
+    @query(writes=True)
     def set_api_key_rate_limit(self, *, api_key_id: UUID, rate_limit: int) -> int:
         """Allow a key so many requests per hour. (sql/api_keys.sql, e35b5231)"""
 
-    @query
+    @query(writes=True)
     def revoke_api_key(self, *, api_key_id: UUID, user_id: UUID) -> int:
         """Switch off a key of this user for good. No rows if it is not theirs, or revoked already.
         (sql/api_keys.sql, fdd6aa59)"""
 
-    @query
+    @query(writes=True)
     def delete_expired_api_keys(self, *, days: int) -> int:
         """Delete the keys that expired more than so many days ago. (sql/api_keys.sql, f89ef732)"""
 
     # --- sql/health_checks.sql ---
-    @query
+    @query(writes=True)
     def record_health_check(self, *, status: str) -> RecordHealthCheckRow:
         """Store the result of a check made now. (sql/health_checks.sql, 18e2e864)"""
 
@@ -690,7 +690,7 @@ class Queries(Protocol):
     def list_health_checks(self, *, max_rows: int) -> list[ListHealthChecksRow]:
         """The latest results, the newest first. (sql/health_checks.sql, 943ca893)"""
 
-    @query
+    @query(writes=True)
     def delete_old_health_checks(self, *, days: int) -> int:
         """Delete the results that are older than so many days. (sql/health_checks.sql, fe46b98d)"""
 
@@ -699,12 +699,12 @@ class Queries(Protocol):
     def count_all_rows(self) -> list[CountAllRowsRow]:
         """The number of rows of every table, in the order of the tables' names. (sql/maintenance.sql, 610a2888)"""
 
-    @query
+    @query(writes=True)
     def analyze_tables(self) -> None:
         """Refresh the planner's statistics of every table, as after a bulk load. (sql/maintenance.sql, c9e04c6b)"""
 
     # --- sql/notifications.sql ---
-    @query
+    @query(writes=True)
     def send_notification(
         self,
         *,
@@ -717,7 +717,7 @@ class Queries(Protocol):
     ) -> Notification:
         """Notify one user. `channels` is a list of email, push and in-app. (sql/notifications.sql, 39fe8163)"""
 
-    @query
+    @query(writes=True)
     def send_notifications(
         self,
         *,
@@ -731,7 +731,7 @@ class Queries(Protocol):
         """Send the same notification to each of many users, once to each, however often they are listed.
         (sql/notifications.sql, 36daf07d)"""
 
-    @query
+    @query(writes=True)
     def notify_collaborators(
         self,
         *,
@@ -763,38 +763,38 @@ class Queries(Protocol):
     def count_unread_notifications(self, *, user_id: UUID) -> int:
         """The number that a user's badge shows: unread and not archived. (sql/notifications.sql, 155b008b)"""
 
-    @query
+    @query(writes=True)
     def mark_notifications_sent(self, *, notification_ids: Array[UUID]) -> int:
         """Note that these notifications have gone out. (sql/notifications.sql, fbb74793)"""
 
-    @query
+    @query(writes=True)
     def mark_notification_read(self, *, notification_id: UUID, user_id: UUID) -> Notification | None:
         """Note that a user has read one of their notifications; the time of the first reading is kept. No row if
         it is not theirs. (sql/notifications.sql, c4cf0ee8)"""
 
-    @query
+    @query(writes=True)
     def mark_all_notifications_read(self, *, user_id: UUID) -> int:
         """Note that a user has read everything. Counts what was unread. (sql/notifications.sql, 3ed49b4d)"""
 
-    @query
+    @query(writes=True)
     def archive_old_notifications(self, *, days: int) -> int:
         """Archive what was read and is older than so many days. What nobody has read stays in sight.
         (sql/notifications.sql, 61c03508)"""
 
     # --- sql/projects.sql ---
-    @query
+    @query(writes=True)
     def create_project(
         self, *, user_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project:
         """Create an empty project. `settings` is a JSON object. (sql/projects.sql, 6ed4af11)"""
 
-    @query
+    @query(writes=True)
     def create_project_from_template(self, *, user_id: UUID, template_id: UUID, name: str) -> Project | None:
         """Create a project that starts as a copy of a template, and count the template's use, all in one statement.
         No row if there is no such template that this user may use: a public and approved one, or their own.
         (sql/projects.sql, 54226a5d)"""
 
-    @query
+    @query(writes=True)
     def import_projects(self, sets: Iterable[ImportProjectsParameters], /) -> int:
         """Create projects with ids, states and times of creation that are known already. An id that is there
         already is left as it is, so that an import which broke off can be run again. (sql/projects.sql, e0b2aa8e)"""
@@ -825,18 +825,18 @@ class Queries(Protocol):
         """The number of projects in each state, of one user or, with NULL, of all. States with none count zero.
         (sql/projects.sql, dce6f0f7)"""
 
-    @query
+    @query(writes=True)
     def update_project(
         self, *, project_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project | None:
         """Replace what the owner writes of a project. No row for an unknown project. (sql/projects.sql, 5157c4a1)"""
 
-    @query
+    @query(writes=True)
     def set_project_progress(self, *, project_id: UUID, progress: int) -> int:
         """Report how far the build of a project is, in per cent, which also marks it as PROCESSING.
         (sql/projects.sql, 12c31049)"""
 
-    @query
+    @query(writes=True)
     def complete_project(
         self,
         *,
@@ -851,26 +851,26 @@ class Queries(Protocol):
         """Store what a build made of a project, which is then COMPLETED. No row if unknown or archived.
         (sql/projects.sql, f8797217)"""
 
-    @query
+    @query(writes=True)
     def publish_project(self, *, project_id: UUID, deployment_url: str | None) -> Project | None:
         """Publish a draft or completed project. No row if it is unknown, still being built, failed, archived, or
         published already: so that of two calls at once, only one goes on to tell the collaborators.
         (sql/projects.sql, 44bf8125)"""
 
-    @query
+    @query(writes=True)
     def archive_project(self, *, project_id: UUID) -> Project | None:
         """Take a project out of use, and out of the public's sight. No row if unknown or archived already.
         (sql/projects.sql, 9e007049)"""
 
-    @query
+    @query(writes=True)
     def transfer_projects(self, *, from_user_id: UUID, to_user_id: UUID) -> int:
         """Give all projects of one user to another, as before deleting an account. (sql/projects.sql, 3ee5a8bd)"""
 
-    @query
+    @query(writes=True)
     def delete_project(self, *, project_id: UUID) -> int:
         """Delete a project with its list of collaborators. (sql/projects.sql, 211efb57)"""
 
-    @query
+    @query(writes=True)
     def add_collaborator(
         self,
         *,
@@ -883,7 +883,7 @@ class Queries(Protocol):
     ) -> Collaborator | None:
         """Add a user to a project, or change what a collaborator may do. (sql/projects.sql, fc285ee3)"""
 
-    @query
+    @query(writes=True)
     def remove_collaborator(self, *, project_id: UUID, user_id: UUID) -> int:
         """Take a user off a project. (sql/projects.sql, 5d0acd4a)"""
 
@@ -912,12 +912,12 @@ class Queries(Protocol):
         """Everybody who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
     # --- sql/reviews.sql ---
-    @query
+    @query(writes=True)
     def upsert_review(self, *, template_id: UUID, user_id: UUID, rating: int, comment: str | None) -> Review | None:
         """Write a review, or replace the one that this user has written before, which then awaits approval again.
         (sql/reviews.sql, 55073d41)"""
 
-    @query
+    @query(writes=True)
     def import_reviews(self, sets: Iterable[ImportReviewsParameters], /) -> int:
         """Write approved reviews with times that are known already. A review that is there already is left as it
         is, so that an import which broke off can be run again. (sql/reviews.sql, 5c48888b)"""
@@ -939,17 +939,17 @@ class Queries(Protocol):
         """How often a template was given each number of stars, from five down to one, none counting zero.
         (sql/reviews.sql, 391603b0)"""
 
-    @query
+    @query(writes=True)
     def approve_review(self, *, review_id: UUID) -> Review | None:
         """Approve a review, as a moderator. No row if unknown or approved already. (sql/reviews.sql, f2ef5a60)"""
 
-    @query
+    @query(writes=True)
     def delete_review(self, *, template_id: UUID, user_id: UUID) -> int:
         """Delete what one user has said of one template. The average changes with refresh_template_rating.
         (sql/reviews.sql, f12fd75a)"""
 
     # --- sql/sessions.sql ---
-    @query
+    @query(writes=True)
     def queue_session(
         self,
         *,
@@ -960,12 +960,12 @@ class Queries(Protocol):
     ) -> Session:
         """Add a session to the queue, for claim_session to take. (sql/sessions.sql, f04bf647)"""
 
-    @query
+    @query(writes=True)
     def claim_session(self) -> Session | None:
         """Take the oldest waiting session from the queue. No row if none waits. Workers that ask at once get
         different sessions, and none waits for another. (sql/sessions.sql, f00cdd3d)"""
 
-    @query
+    @query(writes=True)
     def start_session(
         self,
         *,
@@ -977,7 +977,7 @@ class Queries(Protocol):
         """Begin a session at once, past the queue. `session_type` is pipeline, analysis or generation.
         (sql/sessions.sql, 839472a9)"""
 
-    @query
+    @query(writes=True)
     def complete_session(
         self,
         *,
@@ -991,23 +991,23 @@ class Queries(Protocol):
         """End a running session well. No row if it is unknown or not running, so that a session ends once.
         (sql/sessions.sql, fbbc8caa)"""
 
-    @query
+    @query(writes=True)
     def fail_session(
         self, *, session_id: UUID, error_message: str | None, error_code: str | None, duration_ms: int | None
     ) -> Session | None:
         """End a running session with an error, and count the failed attempt. No row if unknown or not running.
         (sql/sessions.sql, 6a1d333b)"""
 
-    @query
+    @query(writes=True)
     def retry_session(self, *, session_id: UUID, max_attempts: int) -> Session | None:
         """Put a failed session back into the queue. No row if it has not failed, or has failed too often already.
         (sql/sessions.sql, 1a9e0c81)"""
 
-    @query
+    @query(writes=True)
     def cancel_session(self, *, session_id: UUID) -> Session | None:
         """Stop a session that waits or runs. No row if it is unknown or has ended. (sql/sessions.sql, 38150a5b)"""
 
-    @query
+    @query(writes=True)
     def import_sessions(self, sets: Iterable[ImportSessionsParameters], /) -> int:
         """Store sessions with ids, states and times that are known already. An id that is there already is left as
         it is, so that an import which broke off can be run again. (sql/sessions.sql, 3af3913e)"""
@@ -1037,14 +1037,14 @@ class Queries(Protocol):
         """Sessions, tokens and cost of each day from the first to the last, days in UTC. Days without any are there.
         (sql/sessions.sql, 8b9f3a0b)"""
 
-    @query
+    @query(writes=True)
     def append_log_line(
         self, *, session_id: UUID, level: LogLevel, message: str, context: JsonValue | Jsonb | None
     ) -> LogLine:
         """Add one line to the log of a session. Its time is that of the clock, not of the transaction.
         (sql/sessions.sql, b74ef509)"""
 
-    @query
+    @query(writes=True)
     def append_log_lines(
         self,
         *,
@@ -1066,13 +1066,13 @@ class Queries(Protocol):
     def count_log_lines(self) -> int:
         """The number of log lines of all sessions. (sql/sessions.sql, d6b737e6)"""
 
-    @query
+    @query(writes=True)
     def delete_old_sessions(self, *, days: int) -> int:
         """Delete the sessions that ended, and began more than so many days ago, with their logs.
         (sql/sessions.sql, 97a69f79)"""
 
     # --- sql/templates.sql ---
-    @query
+    @query(writes=True)
     def create_template(
         self,
         *,
@@ -1090,7 +1090,7 @@ class Queries(Protocol):
         """Create a template, which at first only its author sees. A slug that is taken violates
         module_templates_slug_key. (sql/templates.sql, e496ae0c)"""
 
-    @query
+    @query(writes=True)
     def import_templates(self, sets: Iterable[ImportTemplatesParameters], /) -> int:
         """Create public, approved templates with ids that are known already. An id that is there already is left
         as it is, so that an import which broke off can be run again. (sql/templates.sql, bfb30fa6)"""
@@ -1140,34 +1140,34 @@ class Queries(Protocol):
         """The number of templates that the public sees in each category. Categories with none count zero.
         (sql/templates.sql, c6107ba5)"""
 
-    @query
+    @query(writes=True)
     def update_template(
         self, *, template_id: UUID, name: str, description: str | None, tags: Array[str], keywords: Array[str]
     ) -> Template | None:
         """Replace what is said of a template and what it is found by. No row for an unknown template.
         (sql/templates.sql, aad893c2)"""
 
-    @query
+    @query(writes=True)
     def update_template_content(
         self, *, template_id: UUID, version: str, html: str, css: str | None, js: str | None
     ) -> Template | None:
         """Store a new version of a template, which has to be approved again. No row for an unknown template.
         (sql/templates.sql, c0d90f7a)"""
 
-    @query
+    @query(writes=True)
     def publish_template(self, *, template_id: UUID) -> Template | None:
         """Make a template public, which shows it to all once it is approved. No row for an unknown template.
         (sql/templates.sql, 422eb1a3)"""
 
-    @query
+    @query(writes=True)
     def approve_template(self, *, template_id: UUID) -> Template | None:
         """Approve a template, as a moderator. No row if unknown or approved already. (sql/templates.sql, f9ac2b23)"""
 
-    @query
+    @query(writes=True)
     def record_template_download(self, *, template_id: UUID) -> int:
         """Count one download of a template. (sql/templates.sql, 9bc9832e)"""
 
-    @query
+    @query(writes=True)
     def lock_template(self, *, template_id: UUID) -> UUID | None:
         """Hold a template until the end of the transaction, and answer its id; None for an unknown template.
         First step of a review: of two reviewers at once, the second then waits here, and its
@@ -1175,27 +1175,27 @@ class Queries(Protocol):
         the refresh itself takes, so that it does not clash with foreign keys to the template.
         (sql/templates.sql, 45864785)"""
 
-    @query
+    @query(writes=True)
     def refresh_template_rating(self, *, template_id: UUID) -> RefreshTemplateRatingRow | None:
         """Set a template's rating to the average of its reviews, NULL without any. No row for an unknown template.
         Call lock_template earlier in the same transaction. (sql/templates.sql, 2adc047b)"""
 
-    @query
+    @query(writes=True)
     def refresh_all_ratings(self) -> int:
         """Set the rating of every template to the average of its reviews, as after an import. Counts those whose
         rating has changed. (sql/templates.sql, b1762ab3)"""
 
-    @query
+    @query(writes=True)
     def delete_template(self, *, template_id: UUID) -> int:
         """Delete a template with its reviews. Projects that began with it stay. (sql/templates.sql, 024049ff)"""
 
     # --- sql/users.sql ---
-    @query
+    @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """Create an account with the role USER. An address that is taken, in any spelling, violates users_email_key.
         (sql/users.sql, a7d636c8)"""
 
-    @rows
+    @rows(writes=True)
     def load_users(
         self, *, emails: Array[str], names: Array[str], password_hashes: Array[str], created_ats: Array[datetime]
     ) -> list[LoadUsersRow]:
@@ -1245,7 +1245,7 @@ class Queries(Protocol):
         """What one user has made and used: projects, templates, reviews, AI sessions and what these cost.
         Each table is counted on its own, so that no join multiplies another's rows. (sql/users.sql, 3adf1be2)"""
 
-    @query
+    @query(writes=True)
     def update_profile(
         self,
         *,
@@ -1259,35 +1259,35 @@ class Queries(Protocol):
         """Replace the whole profile, as a form sends it: NULL clears a field. No row for an unknown user.
         (sql/users.sql, 8521a447)"""
 
-    @query
+    @query(writes=True)
     def update_password(self, *, user_id: UUID, password_hash: str) -> int:
         """Set a new password, and lift a lock: whoever may set the password has proved who they are.
         (sql/users.sql, 7ffa5916)"""
 
-    @query
+    @query(writes=True)
     def verify_email(self, *, user_id: UUID) -> int:
         """Note that the user has proved to own the e-mail address. (sql/users.sql, e42a8fe1)"""
 
-    @query
+    @query(writes=True)
     def set_user_role(self, *, user_id: UUID, role: UserRole) -> int:
         """Give a user another role. (sql/users.sql, 23d16433)"""
 
-    @query
+    @query(writes=True)
     def set_user_active(self, *, user_id: UUID, is_active: bool) -> int:
         """Open or close an account without deleting anything. The API keys of a closed account do not work.
         (sql/users.sql, 8ef7a503)"""
 
-    @query
+    @query(writes=True)
     def record_failed_sign_in(self, *, user_id: UUID) -> RecordFailedSignInRow | None:
         """Count a wrong password, and lock the account for 15 minutes at the fifth. Answers the new state; no row
         for an unknown user. Once a lock has run out, the count starts again at one. (sql/users.sql, 7a0694b4)"""
 
-    @query
+    @query(writes=True)
     def reset_sign_in(self, *, user_id: UUID) -> User | None:
         """Note a successful sign-in: the failures are forgotten, the lock is lifted, last_login_at is now.
         No row for an unknown user. (sql/users.sql, 10f9e132)"""
 
-    @query
+    @query(writes=True)
     def delete_user(self, *, user_id: UUID) -> int:
         """Delete an account, with its API keys, reviews, memberships and notifications. A user who owns projects
         cannot be deleted (projects_user_id_fkey): see transfer_projects. (sql/users.sql, 08f7a584)"""

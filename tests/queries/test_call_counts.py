@@ -28,9 +28,9 @@ from psycopg.types.string import TextLoader
 from pydantic import BaseModel
 
 import rowsmith
-from conftest import settings_for
 from rowsmith import Database, load_queries
 from rowsmith.queries.typed import typed_queries
+from tests.harness.databases import settings_for
 
 SQL = """
 -- name: get(id)^

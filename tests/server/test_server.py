@@ -155,7 +155,7 @@ def test_a_second_start_finds_it_running(server: Server) -> None:
 
 def test_two_processes_start_it_at_once_and_it_outlives_them(server: Server) -> None:
     script = """if True:
-        import sys; from pathlib import Path; from rowsmith.server import Server
+        import sys; from pathlib import Path; from rowsmith.server.embedded import Server
         Server(Path(sys.argv[1]), Path(sys.argv[2])).start(options={"fsync": "off"})
         print(Path(sys.argv[1], "postmaster.pid").read_text().split()[0])"""
     starters = [python(script, server.data, server.binaries) for _ in range(2)]
@@ -238,7 +238,7 @@ def test_a_folder_that_is_not_postgresql_s_is_left_alone(server: Server) -> None
 def test_data_of_another_major_version_is_not_started(server: Server) -> None:
     server.data.mkdir(parents=True)
     (server.data / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, and .* is PostgreSQL \d+\. Use"):
+    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, but .* is PostgreSQL \d+\. Use"):
         server.start()
 
 
@@ -471,7 +471,7 @@ def test_replace_database(url: str, expected: str) -> None:
 
 
 def test_replace_database_refuses_another_url() -> None:
-    with pytest.raises(ValueError, match="scheme is 'mysql'"):
+    with pytest.raises(ValueError, match="the scheme 'mysql'"):
         replace_database("mysql://secret@h/x", "y")
 
 

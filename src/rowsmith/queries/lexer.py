@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 
 
 class TokenKind(Enum):
@@ -68,26 +69,23 @@ _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
 # Strings on successive lines are one string, and an E on the first rules them all (scan.l, "quotecontinue").
 _CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 
-_TOKEN = re.compile(
-    rf"""
-      (?P<SPACE>         [ \t\n\r\f\v]+ )
-    | (?P<LINE_COMMENT>  --[^\n\r]* )
-    | (?P<block>         /\* )
-    | (?P<STRING>        [eE]'{_ESCAPE_BODY}'(?:{_CONTINUED}'{_ESCAPE_BODY}')*
-                       | (?:[uU]&|[bBxXnN])?'{_STRING_BODY}' )
-    | (?P<quoted>        (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+" )
-    | (?P<dollar>        \$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
-    | (?P<unclosed>      (?:[eE]|[uU]&|[bBxXnN])?' | (?:[uU]&)?" )
-    | (?P<NAME>          {_NAME} )
-    | (?P<NUMBER>        \d\w*(?:\.(?!\.)\w*)? | \.\d\w* )
-    | (?P<POSITIONAL>    \$\d+ )
-    | (?P<cast>          :: | := )
-    | (?P<PARAMETER>     {_PARAMETER} )
-    | (?P<SEMICOLON>     ; )
-    | (?P<SYMBOL>        . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_TOKEN = rf"""
+    (?P<SPACE>         [ \t\n\r\f\v]+ )
+  | (?P<LINE_COMMENT>  --[^\n\r]* )
+  | (?P<block>         /\* )
+  | (?P<STRING>        [eE]'{_ESCAPE_BODY}'(?:{_CONTINUED}'{_ESCAPE_BODY}')*
+                     | (?:[uU]&|[bBxXnN])?'{_STRING_BODY}' )
+  | (?P<quoted>        (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+" )
+  | (?P<dollar>        \$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
+  | (?P<unclosed>      (?:[eE]|[uU]&|[bBxXnN])?' | (?:[uU]&)?" )
+  | (?P<NAME>          {_NAME} )
+  | (?P<NUMBER>        \d\w*(?:\.(?!\.)\w*)? | \.\d\w* )
+  | (?P<POSITIONAL>    \$\d+ )
+  | (?P<cast>          :: | := )
+  | (?P<PARAMETER>     {_PARAMETER} )
+  | (?P<SEMICOLON>     ; )
+  | (?P<SYMBOL>        . )
+"""
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 # Reserved words cannot be columns, so a colon after one of them begins a parameter, not the second half of a slice
@@ -103,18 +101,22 @@ def tokenize(text: str) -> Iterator[Token]:
 
     Raises UnterminatedError for a string, quoted identifier, dollar quote or block comment without an end.
     """
-    slices = _Slices()
+    slices, match_at = _Slices(), _pattern().match
     position = 0
-    while position < len(text):
-        token = slices.judge(_token_at(text, position))
+    while match := match_at(text, position):
+        token = slices.judge(_token(text, match))
         yield token
         position = token.end
 
 
-def _token_at(text: str, start: int) -> Token:
-    match = _TOKEN.match(text, start)
-    assert match, "SYMBOL takes any character"  # noqa: S101 - a fault of the pattern above, not of the input
-    group = str(match.lastgroup)
+@cache
+def _pattern() -> re.Pattern[str]:
+    """Compiled for the first text: it takes as long as importing ten modules."""
+    return re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
+
+
+def _token(text: str, match: re.Match[str]) -> Token:
+    start, group = match.start(), str(match.lastgroup)
     if group == "block":
         return Token(TokenKind.BLOCK_COMMENT, text[start : _end_of_block_comment(text, start)], start)
     if group == "dollar":

@@ -11,8 +11,8 @@ from types import FunctionType
 from typing import Any, cast
 
 from rowsmith.queries.calls import run, stream
-from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind, Query, QueryFunction
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.codecs import Writer
@@ -26,6 +26,8 @@ def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None =
 
     Raises QueryFileError, which lists every fault with its file and line.
     """
+    from rowsmith.queries.loader import read_queries  # noqa: PLC0415 - with aiosql, which only reads files
+
     queries = Queries("queries")
     for query in read_queries(Path(path)):
         add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes or {}))))

@@ -11,8 +11,10 @@ from typing import Any, get_args
 import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError
+from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import ROWS, Kind
+from rowsmith.queries.query import Query
 from rowsmith.values.codecs import Context, Enumeration, codec, fields_of
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
@@ -30,15 +32,16 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
         return lambda names, _context: of_tuple(_named_tuple(names), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
-        fault = f"{query.location}: {query.name} has the record class {query.record_class}"
-        raise QueryFileError([f"{fault}, which load_queries(record_classes=...) was not given. Given: {known}"])
+        message = f"{query.name} has the record class {query.record_class}, which is not in record_classes"
+        hint = f"Given: {known}"
+        raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
     return lambda names, _context: of_class(make, names, {})
 
 
 def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
     """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
-    if query.kind not in (Kind.MANY, Kind.ONE, Kind.RETURNING):
+    if query.kind not in ROWS:
         return lambda _names, context: of_value(codec(result).reader(context)), []
     row = next(each for each in (*get_args(result), result) if each is not NoneType)
     fields = fields_of(row)

@@ -11,12 +11,14 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Command
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
@@ -57,6 +59,8 @@ class Description:
     reads: tuple[str, ...]
     """`schema.table.column`, sorted."""
     writes: tuple[str, ...]
+    only_reads: bool = False
+    """Whether the query is proven to do nothing but read."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever there is."""
 
@@ -76,6 +80,7 @@ class Describer:
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
         self._catalog = Catalog(conn)
+        self._effects = Effects(self._catalog)
         self._types: dict[int, str] = {}
 
     def describe(self, query: Query) -> Description:
@@ -105,6 +110,7 @@ class Describer:
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
+            self._effects.only_reads(tree),
             prover.one_row(tree) or self._inserts_one_row(tree),
         )
 

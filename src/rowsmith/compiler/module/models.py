@@ -13,12 +13,10 @@ from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.module.overrides import MODULES
 from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel, filled, named
 from rowsmith.errors import ModuleError, UnknownTypeError
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import ROWS, Kind, misfit
+from rowsmith.queries.query import Query
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
-
-_ROWS = (Kind.MANY, Kind.ONE, Kind.RETURNING)
-_MARKS = {Kind.MANY: "no mark", Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,8 @@ class Call:
     parameters: tuple[Field, ...]
     """For a `*!` query, the sets of parameters."""
     result: PythonType
+    writes: bool
+    """Unless the query is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,12 @@ class _Collector:
             self._classes[sets] = Model(sets, parameters, query)
             iterable = filled("Iterable[{}]", named(sets), imports={("collections.abc", "Iterable")})
             parameters = (Field("sets", iterable, nullable=False),)
-        elif query.kind in _ROWS:
+        elif query.kind in ROWS:
             row = named(self._row(query, base, columns))
             result = filled("list[{}]", row) if query.kind is Kind.MANY else row if one_row else row.or_none()
         elif query.kind is Kind.VALUE and columns:
             result = columns[0].annotated if one_row else columns[0].type.or_none()
-        return Call(query, parameters, result)
+        return Call(query, parameters, result, not description.only_reads)
 
     def _field(self, query: Query, typed: Typed, *, parameter: bool) -> Field:
         if typed.row is not None and typed.oid in self._table_classes:
@@ -223,12 +223,8 @@ class _Collector:
 
     def _check_shape(self, query: Query, columns: Sequence[Field]) -> None:
         place = f"{query.location}: {query.qualified_name}"
-        if query.kind in _MARKS and not columns:
-            self._faults.append(f"{place} is marked {_MARKS[query.kind]} but returns no rows. Mark it with !")
-        elif query.kind is Kind.VALUE and len(columns) != 1:
-            self._faults.append(f"{place} is marked $ but returns {len(columns)} columns. Mark it with ^")
-        elif query.kind is Kind.AFFECTED and columns:
-            self._faults.append(f"{place} is marked ! but returns rows. Take no mark, ^, $ or <!")
+        if found := misfit(query.kind, len(columns)):
+            self._faults.append(f"{place} {found.message}. {found.hint}")
 
     def _check_columns(self, query: Query, columns: Sequence[Field]) -> None:
         place = f"{query.location}: {query.qualified_name}"
