@@ -24,8 +24,8 @@ demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL 
 test: .venv/installed  ## the whole test suite, on an embedded PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-soak: .venv/installed  ## the bank of tests/faults under random faults, five minutes in each isolation level
-	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/faults/test_bank.py -s
+soak: .venv/installed  ## the bank of tests/slow under random faults, five minutes in each isolation level
+	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/slow/bank -s
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench

@@ -6,23 +6,19 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from rowsmith import Database, Settings, logs, migrations
+from rowsmith import Database, logs, migrations
 from rowsmith.database import replace_default
 from rowsmith.server.scratch import create_database, drop_database, replace_database
+from tests.harness.databases import MIGRATIONS, cloned, settings_for
 
-pytest_plugins = ["rowsmith.testing", "pgbouncer"]
+pytest_plugins = ["rowsmith.testing", "tests.harness.pgbouncer"]
 
-ROOT = Path(__file__).parent.parent
-MIGRATIONS = ROOT / "migrations"
 FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -43,21 +39,6 @@ def template(server_url: str, testrun_uid: str) -> str:
             migrations.apply(settings_for(replace_database(server_url, f"{name}_new")), [MIGRATIONS])
             conn.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
     return name
-
-
-@contextmanager
-def cloned(server_url: str, template: str | None) -> Generator[str]:
-    """The URL of a new database, a copy of the template or empty, dropped at the end."""
-    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", template)
-    try:
-        yield url
-    finally:
-        drop_database(url, server_url)
-
-
-def settings_for(url: str, **values: object) -> Settings:
-    """Settings for a test: nothing from a .env file, and no waiting where nobody will come."""
-    return Settings(database_url=url, _env_file=None, **{"connect_retries": 0, **values})
 
 
 @pytest.fixture

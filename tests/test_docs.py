@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import pytest
 
-from conftest import ROOT
 from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
+from tests.harness.databases import ROOT
 
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import MIGRATIONS, ROOT, settings_for
 from rowsmith import errors, migrations
 from rowsmith.server.programs import find_binaries
+from tests.harness.databases import MIGRATIONS, ROOT, settings_for
 
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.name.endswith(".rollback.sql"))
 

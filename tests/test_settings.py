@@ -21,9 +21,9 @@ from pydantic import SecretStr, ValidationError
 
 from rowsmith.errors import RowsmithError, SettingsError
 from rowsmith.settings import Settings, variable_name
+from tests.harness.databases import ROOT
 
 URL = "postgresql://ada:s3cret@db.example:5433/app"
-ROOT = Path(__file__).parent.parent
 SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
 ENCODE = (
     "Percent-encode these characters in the user name and the password: "

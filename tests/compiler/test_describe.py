@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, project, rowsmith, write
+from tests.harness.projects import assert_snapshot, project, rowsmith, write
 
 QUERIES = """\
 -- name: get_user(id)^

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, rowsmith, write
 from rowsmith.compiler.project import Project, ProjectError
 from rowsmith.queries.loader import QueryFolder
+from tests.harness.projects import assert_snapshot, rowsmith, write
 
 
 def test_the_defaults(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ from pydantic import BaseModel, ConfigDict, create_model
 from blueprint.dataset import Sizes, load
 from blueprint.queries import User as UserModel
 from blueprint.queries import UserRole
-from conftest import cloned
 from rowsmith import Database
 from rowsmith.copy.call import copy_rows
 from rowsmith.copy.failure import report
 from rowsmith.values.tables import Table
+from tests.harness.databases import cloned
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ROW_KINDS = "sequence, a mapping, a dataclass or a pydantic model"

@@ -26,13 +26,13 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 import rowsmith
-from conftest import settings_for
-from network import Proxy, black_hole, closed_port, refusing_server, url_at
-from pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
 from rowsmith import Database, HealthCheck
 from rowsmith.errors import HINTS, Category, PoolTimeoutError, category, is_transient
 from rowsmith.pool.breaker import backoff
 from rowsmith.pool.health import failed, passed
+from tests.harness.databases import settings_for
+from tests.harness.network import Proxy, black_hole, closed_port, refusing_server, url_at
+from tests.harness.pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
 
 SECRET = "pa55-w0rd-of-the-test"
 SLACK = 0.5

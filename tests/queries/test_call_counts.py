@@ -28,11 +28,11 @@ from psycopg.types.string import TextLoader
 from pydantic import BaseModel
 
 import rowsmith
-from conftest import settings_for
 from rowsmith import Database, load_queries
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.typed import fingerprint, load_typed_queries
 from rowsmith.values.codecs import Enumeration
+from tests.harness.databases import settings_for
 
 SQL = """
 -- name: get(id)^

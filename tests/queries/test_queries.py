@@ -16,8 +16,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
 
-from pgbouncer import prepare_threshold
 from rowsmith import errors, load_queries
+from tests.harness.pgbouncer import prepare_threshold
 
 SQL = """
 -- name: make()#

@@ -27,11 +27,8 @@ from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from conftest import settings_for
-from network import Proxy
-from pgbouncer import cancels_and_leaves, connected, prepare_threshold
 from rowsmith import Database
-from rowsmith.database import Block
+from rowsmith.blocks import Block
 from rowsmith.errors import (
     ConnectionLostError,
     PoolTimeoutError,
@@ -39,15 +36,13 @@ from rowsmith.errors import (
     TransactionAbortedError,
     TransactionError,
 )
-from rowsmith.transactions.rules import (
-    Ending,
-    OpenTransaction,
-    TransactionOptions,
-    check_commit,
-    ending,
-    savepoint,
-)
+from rowsmith.transactions.current import OpenTransaction
+from rowsmith.transactions.options import TransactionOptions
+from rowsmith.transactions.rules import Ending, check_commit, ending, savepoint
 from rowsmith.wire.concurrency import current_owner
+from tests.harness.databases import settings_for
+from tests.harness.network import Proxy
+from tests.harness.pgbouncer import cancels_and_leaves, connected, prepare_threshold
 
 AnyConnection = Connection[TupleRow] | AsyncConnection[TupleRow]
 Body = Callable[[], Coroutine[Any, Any, None]]
@@ -473,13 +468,13 @@ def test_deferrable(driver: Driver) -> None:
     ],
 )
 def test_deferrable_without_effect_is_refused(db: Database, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="deferrable=True has a meaning only with isolation='serializable' and read_"):
+    with pytest.raises(ValueError, match="deferrable=True requires isolation='serializable' and read_"):
         db.transaction(**options)
 
 
 @pytest.mark.parametrize("isolation", ["SERIALIZABLE", "snapshot", "", "read committed; DROP TABLE items", 3, []])
 def test_an_unknown_isolation_level_is_refused(db: Database, isolation: Any) -> None:
-    with pytest.raises(ValueError, match="is not one of: read uncommitted, read committed, repeatable read, serial"):
+    with pytest.raises(ValueError, match="expected one of read uncommitted, read committed, repeatable read, serial"):
         db.transaction(isolation=isolation)
 
 
@@ -487,7 +482,7 @@ def test_an_unknown_isolation_level_is_refused(db: Database, isolation: Any) -> 
 def test_options_on_a_nested_block_are_refused(driver: Driver, options: dict[str, Any]) -> None:
     async def body() -> None:
         async with driver.transaction(**options) as conn:
-            with pytest.raises(TransactionError, match="give them to the outermost block"):
+            with pytest.raises(TransactionError, match="pass them to the outermost block"):
                 async with driver.transaction(**options):
                     pytest.fail("was entered")
             assert await sql(conn, "SELECT 1") == [(1,)]  # and the outer block goes on

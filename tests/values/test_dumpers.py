@@ -29,9 +29,9 @@ from psycopg.types.numeric import Float8, Int4, Int8
 from psycopg.types.range import Range
 from psycopg.types.string import StrDumper
 
-from conftest import cloned
 from rowsmith import load_queries
-from test_execution import World, outcome, told
+from tests.harness.databases import cloned
+from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
 CREATE DOMAIN whole AS int CHECK (VALUE <> 3);

@@ -1,4 +1,4 @@
-"""The results of a query: what a call gives, by the query's mark, and whether the result fits that."""
+"""The results of a query: what a call returns, by the query's mark, and whether the result fits the mark."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:
 
 
 class Reader(NamedTuple):
-    """Makes of a result what a call of the query gives, in two steps.
+    """Turns a result into what a call of the query returns, in two steps.
 
-    The first needs the connection to itself; the second runs code of the user's, which may use the connection.
+    The first step holds the connection's lock. The second one may run the user's code, which may use the connection.
     """
 
     load: Callable[[PGresult], Any]
-    """The values of the result, None for a row that is not there. Raises RowCountError or ResultShapeError where the
-    result does not fit the query's mark."""
+    """The values of the result, None if there is no row. Raises RowCountError or ResultShapeError if it does not fit
+    the query's mark."""
     make: Callable[[Any], Any]
-    """What the call gives, of these values."""
+    """What the call returns, from these values."""
 
 
 def reader(query: Query, transformer: Transformer, constructor: Constructor | None) -> Reader:
     """The reader of a query's results.
 
-    `transformer` has loaders for its columns; `constructor` is None for a statement that returns no rows.
+    `transformer` has the loaders of its columns; `constructor` is None for a statement that returns no rows.
     """
     if query.kind is Kind.AFFECTED and constructor is None:
         return Reader(affected, int)
@@ -47,7 +47,7 @@ def reader(query: Query, transformer: Transformer, constructor: Constructor | No
 
 
 def affected(result: PGresult) -> int:
-    """The number of rows that a statement affected, -1 for one that affects none."""
+    """The number of rows that a statement affected, -1 if its command tag has none."""
     count = result.command_tuples
     return -1 if count is None else count
 

@@ -11,6 +11,7 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Command
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
@@ -56,6 +57,8 @@ class Description:
     reads: tuple[str, ...]
     """`schema.table.column`, sorted."""
     writes: tuple[str, ...]
+    only_reads: bool = False
+    """Whether the query is proven to do nothing but read."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever there is."""
 
@@ -75,6 +78,7 @@ class Describer:
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
         self._catalog = Catalog(conn)
+        self._effects = Effects(self._catalog)
         self._types: dict[int, str] = {}
 
     def describe(self, query: Query) -> Description:
@@ -104,6 +108,7 @@ class Describer:
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
+            self._effects.only_reads(tree),
             prover.one_row(tree) or self._inserts_one_row(tree),
         )
 
