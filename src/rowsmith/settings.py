@@ -56,16 +56,8 @@ def _shown(value: object) -> str:
     return repr(value) if len(text) <= _MAX_NAME else f"{len(text)} characters long"
 
 
-def _wrong(value: object, info: ValidationInfo, expected: str) -> ValueError:
-    """The line for a value that is not what was expected. Every such field has a default: it is the example."""
-    field = str(info.field_name)
-    name, default = variable_name(field), Settings.model_fields[field].default
-    example = str(default).lower() if isinstance(default, bool) else default
-    return ValueError(f"{name} is {_shown(value)}: expected {expected}. Example: {name}={example}")
-
-
 def _digits(value: object) -> int | None:
-    """The number that digits alone make; `int()` would also take 1_000, +5, and the digits of other scripts."""
+    """The number made of digits alone; `int()` would also take 1_000, +5, and the digits of other scripts."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = value.strip() if isinstance(value, str) else ""
@@ -75,32 +67,35 @@ def _digits(value: object) -> int | None:
     return int(text.lstrip("0")[:11] or "0")
 
 
+# The validators raise ValueError with the rest of the line: "DB_MAX_IDLE is 'x': expected ..." for all but the URLs.
+
+
 def _whole_number(minimum: int, what: str = "a whole number") -> BeforeValidator:
     """A validator for a whole number from `minimum` to the largest that PostgreSQL takes."""
 
-    def parse(value: object, info: ValidationInfo) -> int:
+    def parse(value: object) -> int:
         number = _digits(value)
         if number is None or number < minimum:
-            raise _wrong(value, info, f"{what}, {minimum} or more")
+            raise ValueError(f"{what}, {minimum} or more")
         if number > _MAX_INT:
-            raise _wrong(value, info, f"{what}, at most {_MAX_INT}")
+            raise ValueError(f"{what}, at most {_MAX_INT}")
         return number
 
     return BeforeValidator(parse)
 
 
-def _boolean(value: object, info: ValidationInfo) -> bool:
+def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in _TRUE + _FALSE:
-        raise _wrong(value, info, "true or false (or 1, 0, yes, no, on, off)")
+        raise ValueError("true or false (or 1, 0, yes, no, on, off)")
     return text in _TRUE
 
 
-def _name(value: object, info: ValidationInfo) -> str:
+def _name(value: object) -> str:
     """Printable ASCII only: the server replaces anything else in application_name."""
     text = value.strip() if isinstance(value, str) else ""
     if not re.fullmatch(f"[ -~]{{1,{_MAX_NAME}}}", text):
-        raise _wrong(value, info, f"1 to {_MAX_NAME} printable ASCII characters")
+        raise ValueError(f"1 to {_MAX_NAME} printable ASCII characters")
     return text
 
 
@@ -152,11 +147,10 @@ def _url_fault(url: str) -> str | None:
     return None if all(1 <= (_digits(port) or 0) <= _MAX_PORT for port in ports if port) else _BAD_PORT
 
 
-def _url(value: object, info: ValidationInfo) -> SecretStr:
+def _url(value: object) -> SecretStr:
     url = value.get_secret_value() if isinstance(value, SecretStr) else value
-    fault = _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}"
-    if fault:
-        raise ValueError(f"{variable_name(str(info.field_name))} {fault}")
+    if fault := _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}":
+        raise ValueError(fault)
     return SecretStr(str(url).strip())
 
 
@@ -180,11 +174,16 @@ _Name = Annotated[str, BeforeValidator(_name)]
 def _fault(error: ErrorDetails) -> str:
     """One line of the message, for one of pydantic's errors."""
     field = str(error["loc"][0])
-    if error["type"] == "missing":
-        return f"{variable_name(field)} is not set. {_SET_URL}"
     if error["type"] == "extra_forbidden":
         return f"{field!r} is not a setting. The settings are: {', '.join(Settings.model_fields)}."
-    return error["msg"].removeprefix("Value error, ")
+    variable, default = variable_name(field), Settings.model_fields[field].default
+    if error["type"] == "missing":
+        return f"{variable} is not set. {_SET_URL}"
+    wrong = error["msg"].removeprefix("Value error, ")
+    if field.endswith("_url"):
+        return f"{variable} {wrong}"
+    example = str(default).lower() if isinstance(default, bool) else default
+    return f"{variable} is {_shown(error['input'])}: expected {wrong}. Example: {variable}={example}"
 
 
 @final
@@ -236,7 +235,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            faults = [_fault(each) for each in error.errors(include_url=False, include_input=False)]
+            faults = [_fault(each) for each in error.errors(include_url=False)]
         except UnicodeDecodeError:
             faults = [".env is not UTF-8 text. Save it as UTF-8."]
         except OSError as error:
@@ -253,13 +252,10 @@ class Settings(BaseSettings):
     @field_validator("min_connections")
     @classmethod
     def fits_in_the_pool(cls, value: int, info: ValidationInfo) -> int:
-        """Compares the two sizes, where `max_connections` is valid itself."""
+        """Compares the two sizes if `max_connections` is valid itself."""
         largest = info.data.get("max_connections", value)
         if value > largest:
-            raise ValueError(
-                f"DB_MIN_CONNECTIONS is {value}, which is more than DB_MAX_CONNECTIONS ({largest}). "
-                "Lower the first or raise the second."
-            )
+            raise ValueError(f"at most {largest}, which is DB_MAX_CONNECTIONS")
         return value
 
     @property

@@ -238,7 +238,7 @@ def test_a_folder_that_is_not_postgresql_s_is_left_alone(server: Server) -> None
 def test_data_of_another_major_version_is_not_started(server: Server) -> None:
     server.data.mkdir(parents=True)
     (server.data / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, and .* is PostgreSQL \d+\. Use"):
+    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, but .* is PostgreSQL \d+\. Use"):
         server.start()
 
 
@@ -471,7 +471,7 @@ def test_replace_database(url: str, expected: str) -> None:
 
 
 def test_replace_database_refuses_another_url() -> None:
-    with pytest.raises(ValueError, match="scheme is 'mysql'"):
+    with pytest.raises(ValueError, match="the scheme 'mysql'"):
         replace_database("mysql://secret@h/x", "y")
 
 

@@ -29,7 +29,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rowsmith import connection
-from rowsmith.queries.query import Query, display_path
+from rowsmith.findings import display_path
+from rowsmith.queries.query import Query
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,8 @@ from types import FunctionType
 from typing import Any, cast
 
 from rowsmith.queries.calls import run, stream
-from rowsmith.queries.query import Kind, Query, QueryFunction
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.codecs import Codec

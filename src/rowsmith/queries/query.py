@@ -6,29 +6,12 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-
-class Kind(StrEnum):
-    """What a call of a query gives, by aiosql's mark behind its name."""
-
-    MANY = "many"
-    """no mark: a list of rows"""
-    ONE = "one"
-    """`^`: one row or None"""
-    VALUE = "value"
-    """`$`: one value, None where there is no row"""
-    AFFECTED = "affected"
-    """`!`: the number of affected rows"""
-    RETURNING = "returning"
-    """`<!`: the row that RETURNING gives back, or None"""
-    EXECUTEMANY = "executemany"
-    """`*!`: the number of rows affected by all sets of parameters together"""
-    SCRIPT = "script"
-    """`#`: nothing; several statements, no parameters"""
+from rowsmith.findings import display_path
+from rowsmith.queries.marks import Kind
 
 
 @dataclass(frozen=True)
@@ -121,8 +104,3 @@ class QueryFunction(Protocol):
 
     @property
     def __call__(self) -> Callable[..., Any]: ...
-
-
-def display_path(path: Path) -> str:
-    """The path as a person in the working folder would write it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

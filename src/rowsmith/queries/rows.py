@@ -10,8 +10,10 @@ from typing import Any
 import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError
+from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.values.codecs import Codec, Context
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
@@ -29,8 +31,9 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
         return lambda names, _context: of_tuple(_named_tuple(names), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
-        fault = f"{query.location}: {query.name} has the record class {query.record_class}"
-        raise QueryFileError([f"{fault}, which load_queries(record_classes=...) was not given. Given: {known}"])
+        message = f"{query.name} has the record class {query.record_class}, which is not in record_classes"
+        hint = f"Given: {known}"
+        raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
     return lambda names, _context: of_class(make, names, {})
 

@@ -14,7 +14,8 @@ from psycopg.types.range import RangeInfo
 from psycopg.types.string import TextBinaryLoader
 
 from rowsmith.queries.lexer import TokenKind, tokenize
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import Rows
 from rowsmith.values.codecs import Context

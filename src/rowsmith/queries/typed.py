@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rowsmith.errors import StaleModuleError
+from rowsmith.findings import display_path
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.namespace import Queries, add_query, bind
-from rowsmith.queries.query import Query, display_path
+from rowsmith.queries.query import Query
 from rowsmith.queries.rows import exact_rows_of
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.codecs import Codec, Enumeration

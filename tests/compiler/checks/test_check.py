@@ -13,9 +13,9 @@ import pytest
 
 from rowsmith.compiler import screen
 from rowsmith.compiler.checks.check import Examiner
-from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.project import Project
 from rowsmith.compiler.workbench import Workbench
+from rowsmith.findings import Finding, Rule
 from tests.harness.databases import ROOT
 from tests.harness.projects import assert_snapshot, databases, project, rowsmith, watching, write
 
@@ -191,7 +191,7 @@ def test_no_scratch_database(folder: Path, server_url: str, server_tcp_url: str 
     project(folder, "-- name: one()$\nSELECT 1;\n")
     done = rowsmith("check", "--database-url", "postgresql://ada:hush@127.0.0.1:1/app")
     assert done.exit_code == 2
-    assert "No scratch database: " in done.output
+    assert "Cannot create a scratch database: " in done.output
     assert "hush" not in done.output
     done = rowsmith("check", "--database-url", "mysql://localhost/app")
     assert done.exit_code == 2

@@ -33,7 +33,7 @@ from rowsmith.compiler.module.render import GENERATED, render, write_module
 from rowsmith.compiler.module.types import read_types
 from rowsmith.errors import ModuleError, QueryFileError, StaleModuleError
 from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind
+from rowsmith.queries.marks import Kind
 from tests.harness.databases import ROOT
 from tests.harness.modules import database, load, module, source
 
@@ -197,9 +197,9 @@ NO_FIELD = '{file}:1: a: column "model_dump" cannot be a field of a pydantic mod
         (TWO_SHAPES, TWO_SHAPES_REFUSED),
         ("-- name: a()\nSELECT 1, 2;", TWICE_UNNAMED),
         ("-- name: a()\nSELECT 1 AS model_dump;", NO_FIELD),
-        ("-- name: a()\nDELETE FROM users;", "{file}:1: a is marked no mark but returns no rows. Mark it with !"),
+        ("-- name: a()\nDELETE FROM users;", "{file}:1: a returns no rows. Mark it with !, or add RETURNING"),
         ("-- name: a()$\nSELECT 1, 2;", "{file}:1: a is marked $ but returns 2 columns. Mark it with ^"),
-        ("-- name: a()!\nSELECT 1;", "{file}:1: a is marked ! but returns rows. Take no mark, ^, $ or <!"),
+        ("-- name: a()!\nSELECT 1;", "{file}:1: a is marked ! but returns rows. Remove the mark, or use ^, $ or <!"),
         (
             "-- name: a()^\n-- record_class: Queries\nSELECT 1 AS a;",
             "{file}:1: a: Queries cannot be the name of a record class",

@@ -13,12 +13,10 @@ from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.module.overrides import MODULES
 from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel
 from rowsmith.errors import ModuleError, UnknownTypeError
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import ROWS, Kind, misfit
+from rowsmith.queries.query import Query
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
-
-_ROWS = (Kind.MANY, Kind.ONE, Kind.RETURNING)
-_MARKS = {Kind.MANY: "no mark", Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,7 @@ class _Collector:
         columns = tuple(self._field(query, each, parameter=False) for each in description.columns)
         self._check_shape(query, columns)
         sets = self._free(f"{base}Parameters") if query.kind is Kind.EXECUTEMANY else None
-        row = self._row(query, base, columns) if query.kind in _ROWS else None
+        row = self._row(query, base, columns) if query.kind in ROWS else None
         codecs = tuple(each for each in columns if each.type.reads)
         imports = columns[0].type.imports if columns and row is None else frozenset[tuple[str, str]]()
         result = self._result(description, columns, row)
@@ -271,12 +269,8 @@ class _Collector:
 
     def _check_shape(self, query: Query, columns: Sequence[Field]) -> None:
         place = f"{query.location}: {query.qualified_name}"
-        if query.kind in _MARKS and not columns:
-            self._faults.append(f"{place} is marked {_MARKS[query.kind]} but returns no rows. Mark it with !")
-        elif query.kind is Kind.VALUE and len(columns) != 1:
-            self._faults.append(f"{place} is marked $ but returns {len(columns)} columns. Mark it with ^")
-        elif query.kind is Kind.AFFECTED and columns:
-            self._faults.append(f"{place} is marked ! but returns rows. Take no mark, ^, $ or <!")
+        if found := misfit(query.kind, len(columns)):
+            self._faults.append(f"{place} {found.message}. {found.hint}")
 
     def _check_columns(self, query: Query, columns: Sequence[Field]) -> None:
         place = f"{query.location}: {query.qualified_name}"
