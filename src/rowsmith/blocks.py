@@ -30,7 +30,7 @@ class Block(Generic[_S, _A]):
             self._entered = None
             raise
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         entered, self._entered = self._entered, None
         entered.__exit__(*exc_info)
 
@@ -43,7 +43,7 @@ class Block(Generic[_S, _A]):
             self._entered = None
             raise
 
-    async def __aexit__(self, *exc_info: Any) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         entered, self._entered = self._entered, None
         await entered.__aexit__(*exc_info)
 
