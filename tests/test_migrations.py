@@ -178,7 +178,7 @@ def test_the_lock_of_a_run_that_was_killed_is_gone(yoyo: Yoyo, tmp_path: Path) -
     config = f"[DEFAULT]\ndatabase = rowsmith://env\nsources = {tmp_path}\nbatch_mode = on\n"
     write(tmp_path, {"yoyo.ini": config, "0001.a.sql": "SELECT pg_sleep(60);"})
     killed = subprocess.Popen([sys.executable, "-m", "yoyo", "apply"], cwd=tmp_path)
-    sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    sleeping = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn:
         while not conn.execute(f"SELECT 1 {sleeping}".encode()).fetchone():
             assert killed.poll() is None

@@ -1137,11 +1137,9 @@ def test_a_cancelled_task_that_waits_for_the_server_leaves_nothing_behind(databa
         ):
             await blocker.execute("LOCK TABLE users")
             task = asyncio.create_task(copy_rows(conn, "users", [{"email": "a", "password_hash": "x"}]))
-            for _ in range(200):
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            while await (await blocker.execute(waiting)).fetchone() != (1,):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.01)
-                cursor = await blocker.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-                if await cursor.fetchone() == (1,):
-                    break
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -133,6 +133,10 @@ class Observer:
         """
         return bool(self.do(query, NAME, text))
 
+    def waits_for(self, backend: int) -> bool:
+        """Whether a session waits for a lock that this server process holds."""
+        return bool(self.do("SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))", backend))
+
     def end_sessions(self, pids: Iterable[int] | None = None) -> None:
         """End sessions of the library from the server's side (57P01), all or these; they have ended then."""
         which = "application_name = %s AND (%s::int[] IS NULL OR pid = ANY(%s::int[]))"

@@ -190,6 +190,8 @@ async def _by_cursor(
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                     await _execute_cursor(bound, cursor, values)
+                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                        await _leave_pooler(conn, session)
                 else:
                     async with conn.pipeline():  # the end of this inner block waits for the answer
                         await _execute_cursor(bound, cursor, values)
@@ -204,6 +206,17 @@ async def _by_cursor(
                 return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
             session.note(bound, result, conn)
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
+
+
+async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends: here, at once.
+    """
+    async with conn.lock:
+        if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+            await session.wire.command(conn, b"SELECT")
 
 
 async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:

@@ -187,6 +187,8 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
                     _execute_cursor(bound, cursor, values)
+                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                        _leave_pooler(conn, session)
                 else:
                     with conn.pipeline():  # the end of this inner block waits for the answer
                         _execute_cursor(bound, cursor, values)
@@ -201,6 +203,17 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
                 return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
             session.note(bound, result, conn)
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
+
+
+def _leave_pooler(conn: Connection[Any], session: Session[Wire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends: here, at once.
+    """
+    with conn.lock:
+        if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+            session.wire.command(conn, b"SELECT")
 
 
 def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg._pipeline_base import BasePipeline
 from psycopg.conninfo import conninfo_to_dict
 
 from blueprint.queries import queries
@@ -176,6 +177,24 @@ def test_sets_of_parameters_are_never_prepared(db: Database, url: str) -> None:
     assert in_every_session(url, "SELECT name FROM pg_prepared_statements") == [[]] * SERVERS
 
 
+def test_a_client_that_has_sent_sets_of_parameters_keeps_no_session(
+    db: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg sends a Flush message behind the last Sync of a pipeline: it may come when PgBouncer has ended that."""
+    communicate = BasePipeline._communicate_gen  # pyright: ignore[reportPrivateUsage]
+
+    def communicate_slowly(self: BasePipeline) -> Any:
+        yield from communicate(self)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(BasePipeline, "_communicate_gen", communicate_slowly)
+    with ExitStack() as stack:
+        for _ in range(SERVERS):
+            conn = stack.enter_context(db.connection())
+            assert queries.import_page_views(conn, [page_view("/")]) == 1
+        assert in_every_session(url, "SELECT 1") == [[(1,)]] * SERVERS
+
+
 def page_view(url: str) -> Any:
     others = ("user_id", "session_id", "user_agent", "ip_address", "referer")
     return {"url": url, "occurred_at": "2026-01-01Z", **dict.fromkeys(others)}
@@ -267,7 +286,8 @@ def test_sessions_that_are_replaced_between_transactions_are_not_missed(db: Data
 
 
 def test_a_cancelled_task_stops_its_own_statement_and_no_other(db: Database, url: str) -> None:
-    running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(31)'"
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    running = f"{ours} AND state = 'active' AND query = 'SELECT pg_sleep(31)'"
 
     async def sleep(seconds: int) -> None:
         async with db.transaction() as conn:
@@ -414,7 +434,9 @@ def test_a_migration_run_is_refused_and_leaves_no_lock_behind(bouncer: PgBouncer
         with pytest.raises(MigrationError, match="MIGRATION_DATABASE_URL"):
             run(settings, [MIGRATIONS])
     with psycopg.connect(bouncer.direct(url)) as conn:
-        assert conn.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").fetchall() == []
+        held = "SELECT l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+        of_ours = "l.locktype = 'advisory' AND d.datname = current_database()"
+        assert conn.execute(f"{held} WHERE {of_ours}".encode()).fetchall() == []
 
 
 def test_a_migration_run_goes_past_it(bouncer: PgBouncer, empty_database_url: str) -> None:
