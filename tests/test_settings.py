@@ -83,7 +83,7 @@ DEFAULTS = {name: default for name, _, default in TABLE}
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """None of our variables, and a current folder without a `.env`."""
+    """An environment without our variables, and a current folder without a `.env`."""
     ours = {variable_name(field) for field in Settings.model_fields}
     for name in [name for name in os.environ if name.upper() in ours]:
         monkeypatch.delenv(name)
@@ -91,7 +91,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def faults(**values: Any) -> list[str]:
-    """The lines of the message below its first, which is checked here."""
+    """The lines of the message after the first, which is checked here."""
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
     first, *lines = str(caught.value).split("\n")
@@ -102,7 +102,7 @@ def faults(**values: Any) -> list[str]:
 
 
 def everything_said(error: BaseException) -> str:
-    """The error's own text, its representation, and its traceback with all that is chained to it."""
+    """The text of the error, its representation, and its traceback with everything that is chained to it."""
     said: list[str] = []
     chained: BaseException | None = error
     while chained is not None:
@@ -520,7 +520,7 @@ PASSWORDS = st.builds(
 
 
 def shown_by(**values: str) -> str:
-    """All that a log could hold of these settings, or of the error that they are."""
+    """Everything that a log could contain about these settings, or about the error that they cause."""
     try:
         settings = Settings(**values)
     except SettingsError as error:
