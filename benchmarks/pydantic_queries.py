@@ -120,37 +120,37 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     get_user: GetUserQuery
-    """One user by key.
+    """Find one user by key.
 
     benchmarks/sql/users.sql:3
     """
 
     list_users: ListUsersQuery
-    """The first users, by key.
+    """List the first users, by key.
 
     benchmarks/sql/users.sql:10
     """
 
     create_user: CreateUserQuery
-    """A new user, with the columns that the server fills in.
+    """Create a user, and return it with the columns that the server fills in.
 
     benchmarks/sql/users.sql:18
     """
 
     record_event: RecordEventQuery
-    """The statement that writes, in the transaction of three.
+    """The statement that writes, in a transaction of three statements.
 
     benchmarks/sql/users.sql:25
     """
 
     list_users_tenfold: ListUsersTenfoldQuery
-    """Every user ten times over: a million rows, to be streamed.
+    """List every user ten times: a million rows, to be streamed.
 
     benchmarks/sql/users.sql:30
     """
 
     record_events: RecordEventsQuery
-    """The bulk insert of those who have no COPY.
+    """The bulk insert, for libraries without COPY.
 
     benchmarks/sql/users.sql:37
     """

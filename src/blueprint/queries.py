@@ -681,7 +681,7 @@ class ImportTemplatesParameters(TypedDict):
 
 
 class RecordEventQuery(TypedQuery, Protocol):
-    """`record_event`, sql/analytics.sql:4"""
+    """`record_event`, sql/analytics.sql:3"""
 
     @overload
     def __call__(
@@ -711,7 +711,7 @@ class RecordEventQuery(TypedQuery, Protocol):
 
 
 class LoadEventsQuery(TypedQuery, Protocol):
-    """`load_events`, sql/analytics.sql:10"""
+    """`load_events`, sql/analytics.sql:9"""
 
     @overload
     def __call__(
@@ -743,7 +743,7 @@ class LoadEventsQuery(TypedQuery, Protocol):
 
 
 class ImportPageViewsQuery(TypedQuery, Protocol):
-    """`import_page_views`, sql/analytics.sql:25"""
+    """`import_page_views`, sql/analytics.sql:24"""
 
     @overload
     def __call__(self, conn: Connection[Any], sets: Iterable[ImportPageViewsParameters], /) -> int: ...
@@ -755,7 +755,7 @@ class ImportPageViewsQuery(TypedQuery, Protocol):
 
 
 class CountEventsQuery(TypedQuery, Protocol):
-    """`count_events`, sql/analytics.sql:35"""
+    """`count_events`, sql/analytics.sql:34"""
 
     @overload
     def __call__(self, conn: Connection[Any], /) -> int: ...
@@ -765,7 +765,7 @@ class CountEventsQuery(TypedQuery, Protocol):
 
 
 class CountEventsPerDayQuery(TypedQuery, Protocol):
-    """`count_events_per_day`, sql/analytics.sql:39"""
+    """`count_events_per_day`, sql/analytics.sql:38"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, first_day: date, last_day: date) -> list[CountEventsPerDayRow]: ...
@@ -785,7 +785,7 @@ class CountEventsPerDayQuery(TypedQuery, Protocol):
 
 
 class GetFunnelQuery(TypedQuery, Protocol):
-    """`get_funnel`, sql/analytics.sql:63"""
+    """`get_funnel`, sql/analytics.sql:62"""
 
     @overload
     def __call__(
@@ -821,7 +821,7 @@ class GetFunnelQuery(TypedQuery, Protocol):
 
 
 class ListWeeklyRetentionQuery(TypedQuery, Protocol):
-    """`list_weekly_retention`, sql/analytics.sql:110"""
+    """`list_weekly_retention`, sql/analytics.sql:109"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, first_day: date, weeks: int) -> list[ListWeeklyRetentionRow]: ...
@@ -891,7 +891,7 @@ class IssueApiKeyQuery(TypedQuery, Protocol):
 
 
 class VerifyApiKeyQuery(TypedQuery, Protocol):
-    """`verify_api_key`, sql/api_keys.sql:12"""
+    """`verify_api_key`, sql/api_keys.sql:13"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, key_hash: str) -> ApiKey | None: ...
@@ -901,7 +901,7 @@ class VerifyApiKeyQuery(TypedQuery, Protocol):
 
 
 class GetApiKeyByIdQuery(TypedQuery, Protocol):
-    """`get_api_key_by_id`, sql/api_keys.sql:28"""
+    """`get_api_key_by_id`, sql/api_keys.sql:30"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, api_key_id: UUID) -> ApiKey | None: ...
@@ -911,7 +911,7 @@ class GetApiKeyByIdQuery(TypedQuery, Protocol):
 
 
 class ListApiKeysOfUserQuery(TypedQuery, Protocol):
-    """`list_api_keys_of_user`, sql/api_keys.sql:37"""
+    """`list_api_keys_of_user`, sql/api_keys.sql:39"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> list[ApiKey]: ...
@@ -927,7 +927,7 @@ class ListApiKeysOfUserQuery(TypedQuery, Protocol):
 
 
 class ListApiKeysWithOwnerQuery(TypedQuery, Protocol):
-    """`list_api_keys_with_owner`, sql/api_keys.sql:47"""
+    """`list_api_keys_with_owner`, sql/api_keys.sql:49"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, max_rows: int) -> list[ListApiKeysWithOwnerRow]: ...
@@ -945,7 +945,7 @@ class ListApiKeysWithOwnerQuery(TypedQuery, Protocol):
 
 
 class CountApiKeysQuery(TypedQuery, Protocol):
-    """`count_api_keys`, sql/api_keys.sql:66"""
+    """`count_api_keys`, sql/api_keys.sql:68"""
 
     @overload
     def __call__(self, conn: Connection[Any], /) -> int: ...
@@ -955,7 +955,7 @@ class CountApiKeysQuery(TypedQuery, Protocol):
 
 
 class SetApiKeyRateLimitQuery(TypedQuery, Protocol):
-    """`set_api_key_rate_limit`, sql/api_keys.sql:70"""
+    """`set_api_key_rate_limit`, sql/api_keys.sql:72"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, api_key_id: UUID, rate_limit: int) -> int: ...
@@ -967,7 +967,7 @@ class SetApiKeyRateLimitQuery(TypedQuery, Protocol):
 
 
 class RevokeApiKeyQuery(TypedQuery, Protocol):
-    """`revoke_api_key`, sql/api_keys.sql:76"""
+    """`revoke_api_key`, sql/api_keys.sql:78"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, api_key_id: UUID, user_id: UUID) -> int: ...
@@ -979,7 +979,7 @@ class RevokeApiKeyQuery(TypedQuery, Protocol):
 
 
 class DeleteExpiredApiKeysQuery(TypedQuery, Protocol):
-    """`delete_expired_api_keys`, sql/api_keys.sql:84"""
+    """`delete_expired_api_keys`, sql/api_keys.sql:87"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, days: int) -> int: ...
@@ -1499,7 +1499,7 @@ class CompleteProjectQuery(TypedQuery, Protocol):
 
 
 class PublishProjectQuery(TypedQuery, Protocol):
-    """`publish_project`, sql/projects.sql:154"""
+    """`publish_project`, sql/projects.sql:155"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID, deployment_url: str | None) -> Project | None: ...
@@ -1511,7 +1511,7 @@ class PublishProjectQuery(TypedQuery, Protocol):
 
 
 class ArchiveProjectQuery(TypedQuery, Protocol):
-    """`archive_project`, sql/projects.sql:171"""
+    """`archive_project`, sql/projects.sql:172"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID) -> Project | None: ...
@@ -1521,7 +1521,7 @@ class ArchiveProjectQuery(TypedQuery, Protocol):
 
 
 class TransferProjectsQuery(TypedQuery, Protocol):
-    """`transfer_projects`, sql/projects.sql:184"""
+    """`transfer_projects`, sql/projects.sql:185"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, from_user_id: UUID, to_user_id: UUID) -> int: ...
@@ -1533,7 +1533,7 @@ class TransferProjectsQuery(TypedQuery, Protocol):
 
 
 class DeleteProjectQuery(TypedQuery, Protocol):
-    """`delete_project`, sql/projects.sql:190"""
+    """`delete_project`, sql/projects.sql:191"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID) -> int: ...
@@ -1543,7 +1543,7 @@ class DeleteProjectQuery(TypedQuery, Protocol):
 
 
 class AddCollaboratorQuery(TypedQuery, Protocol):
-    """`add_collaborator`, sql/projects.sql:195"""
+    """`add_collaborator`, sql/projects.sql:196"""
 
     @overload
     def __call__(
@@ -1575,7 +1575,7 @@ class AddCollaboratorQuery(TypedQuery, Protocol):
 
 
 class RemoveCollaboratorQuery(TypedQuery, Protocol):
-    """`remove_collaborator`, sql/projects.sql:207"""
+    """`remove_collaborator`, sql/projects.sql:208"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID, user_id: UUID) -> int: ...
@@ -1587,7 +1587,7 @@ class RemoveCollaboratorQuery(TypedQuery, Protocol):
 
 
 class GetCollaboratorQuery(TypedQuery, Protocol):
-    """`get_collaborator`, sql/projects.sql:213"""
+    """`get_collaborator`, sql/projects.sql:214"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID, user_id: UUID) -> Collaborator | None: ...
@@ -1599,7 +1599,7 @@ class GetCollaboratorQuery(TypedQuery, Protocol):
 
 
 class ListCollaboratorsQuery(TypedQuery, Protocol):
-    """`list_collaborators`, sql/projects.sql:221"""
+    """`list_collaborators`, sql/projects.sql:222"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID) -> list[ListCollaboratorsRow]: ...
@@ -1617,7 +1617,7 @@ class ListCollaboratorsQuery(TypedQuery, Protocol):
 
 
 class ListProjectsSharedWithUserQuery(TypedQuery, Protocol):
-    """`list_projects_shared_with_user`, sql/projects.sql:237"""
+    """`list_projects_shared_with_user`, sql/projects.sql:238"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]: ...
@@ -1635,7 +1635,7 @@ class ListProjectsSharedWithUserQuery(TypedQuery, Protocol):
 
 
 class MayEditProjectQuery(TypedQuery, Protocol):
-    """`may_edit_project`, sql/projects.sql:254"""
+    """`may_edit_project`, sql/projects.sql:255"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID, user_id: UUID) -> bool: ...
@@ -1647,7 +1647,7 @@ class MayEditProjectQuery(TypedQuery, Protocol):
 
 
 class ListProjectEditorsQuery(TypedQuery, Protocol):
-    """`list_project_editors`, sql/projects.sql:271"""
+    """`list_project_editors`, sql/projects.sql:272"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, project_id: UUID) -> list[ListProjectEditorsRow]: ...
@@ -2481,7 +2481,7 @@ class CreateUserQuery(TypedQuery, Protocol):
 
 
 class LoadUsersQuery(TypedQuery, Protocol):
-    """`load_users`, sql/users.sql:13"""
+    """`load_users`, sql/users.sql:14"""
 
     @overload
     def __call__(
@@ -2533,7 +2533,7 @@ class LoadUsersQuery(TypedQuery, Protocol):
 
 
 class GetUserByIdQuery(TypedQuery, Protocol):
-    """`get_user_by_id`, sql/users.sql:22"""
+    """`get_user_by_id`, sql/users.sql:23"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> User | None: ...
@@ -2543,7 +2543,7 @@ class GetUserByIdQuery(TypedQuery, Protocol):
 
 
 class GetUserByEmailQuery(TypedQuery, Protocol):
-    """`get_user_by_email`, sql/users.sql:31"""
+    """`get_user_by_email`, sql/users.sql:32"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, email: str) -> User | None: ...
@@ -2553,7 +2553,7 @@ class GetUserByEmailQuery(TypedQuery, Protocol):
 
 
 class GetCredentialsByEmailQuery(TypedQuery, Protocol):
-    """`get_credentials_by_email`, sql/users.sql:40"""
+    """`get_credentials_by_email`, sql/users.sql:41"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, email: str) -> Credentials | None: ...
@@ -2563,7 +2563,7 @@ class GetCredentialsByEmailQuery(TypedQuery, Protocol):
 
 
 class ListUsersPageQuery(TypedQuery, Protocol):
-    """`list_users_page`, sql/users.sql:47"""
+    """`list_users_page`, sql/users.sql:48"""
 
     @overload
     def __call__(
@@ -2587,7 +2587,7 @@ class ListUsersPageQuery(TypedQuery, Protocol):
 
 
 class ListActiveUsersQuery(TypedQuery, Protocol):
-    """`list_active_users`, sql/users.sql:62"""
+    """`list_active_users`, sql/users.sql:63"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, days: int) -> list[User]: ...
@@ -2603,7 +2603,7 @@ class ListActiveUsersQuery(TypedQuery, Protocol):
 
 
 class CountUsersQuery(TypedQuery, Protocol):
-    """`count_users`, sql/users.sql:73"""
+    """`count_users`, sql/users.sql:74"""
 
     @overload
     def __call__(self, conn: Connection[Any], /) -> int: ...
@@ -2613,7 +2613,7 @@ class CountUsersQuery(TypedQuery, Protocol):
 
 
 class CountActiveUsersQuery(TypedQuery, Protocol):
-    """`count_active_users`, sql/users.sql:77"""
+    """`count_active_users`, sql/users.sql:78"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, days: int) -> int: ...
@@ -2623,7 +2623,7 @@ class CountActiveUsersQuery(TypedQuery, Protocol):
 
 
 class CountUsersByRoleQuery(TypedQuery, Protocol):
-    """`count_users_by_role`, sql/users.sql:84"""
+    """`count_users_by_role`, sql/users.sql:85"""
 
     @overload
     def __call__(self, conn: Connection[Any], /) -> list[CountUsersByRoleRow]: ...
@@ -2639,7 +2639,7 @@ class CountUsersByRoleQuery(TypedQuery, Protocol):
 
 
 class GetUserStatisticsQuery(TypedQuery, Protocol):
-    """`get_user_statistics`, sql/users.sql:92"""
+    """`get_user_statistics`, sql/users.sql:93"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> GetUserStatisticsRow | None: ...
@@ -2651,7 +2651,7 @@ class GetUserStatisticsQuery(TypedQuery, Protocol):
 
 
 class UpdateProfileQuery(TypedQuery, Protocol):
-    """`update_profile`, sql/users.sql:141"""
+    """`update_profile`, sql/users.sql:142"""
 
     @overload
     def __call__(
@@ -2683,7 +2683,7 @@ class UpdateProfileQuery(TypedQuery, Protocol):
 
 
 class UpdatePasswordQuery(TypedQuery, Protocol):
-    """`update_password`, sql/users.sql:155"""
+    """`update_password`, sql/users.sql:156"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID, password_hash: str) -> int: ...
@@ -2695,7 +2695,7 @@ class UpdatePasswordQuery(TypedQuery, Protocol):
 
 
 class VerifyEmailQuery(TypedQuery, Protocol):
-    """`verify_email`, sql/users.sql:163"""
+    """`verify_email`, sql/users.sql:164"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> int: ...
@@ -2705,7 +2705,7 @@ class VerifyEmailQuery(TypedQuery, Protocol):
 
 
 class SetUserRoleQuery(TypedQuery, Protocol):
-    """`set_user_role`, sql/users.sql:169"""
+    """`set_user_role`, sql/users.sql:170"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID, role: UserRole) -> int: ...
@@ -2715,7 +2715,7 @@ class SetUserRoleQuery(TypedQuery, Protocol):
 
 
 class SetUserActiveQuery(TypedQuery, Protocol):
-    """`set_user_active`, sql/users.sql:175"""
+    """`set_user_active`, sql/users.sql:176"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID, is_active: bool) -> int: ...
@@ -2727,7 +2727,7 @@ class SetUserActiveQuery(TypedQuery, Protocol):
 
 
 class RecordFailedSignInQuery(TypedQuery, Protocol):
-    """`record_failed_sign_in`, sql/users.sql:181"""
+    """`record_failed_sign_in`, sql/users.sql:182"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> RecordFailedSignInRow | None: ...
@@ -2739,7 +2739,7 @@ class RecordFailedSignInQuery(TypedQuery, Protocol):
 
 
 class ResetSignInQuery(TypedQuery, Protocol):
-    """`reset_sign_in`, sql/users.sql:197"""
+    """`reset_sign_in`, sql/users.sql:198"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> User | None: ...
@@ -2749,7 +2749,7 @@ class ResetSignInQuery(TypedQuery, Protocol):
 
 
 class DeleteUserQuery(TypedQuery, Protocol):
-    """`delete_user`, sql/users.sql:210"""
+    """`delete_user`, sql/users.sql:211"""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *, user_id: UUID) -> int: ...
@@ -2762,139 +2762,143 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     record_event: RecordEventQuery
-    """Store one event that happens now. `session_id` is the visit that it belongs to.
+    """Store one event with the current time. `session_id` is the visit that the event belongs to.
 
-    sql/analytics.sql:4
+    sql/analytics.sql:3
     """
 
     load_events: LoadEventsQuery
-    """Store many events in one statement: the n-th is made of the n-th element of each array. An event whose
-    time is NULL happened now.
+    """Store many events in one statement: the n-th event takes the n-th element of each array. If its time is
+    NULL, the current time is stored.
 
-    sql/analytics.sql:10
+    sql/analytics.sql:9
     """
 
     import_page_views: ImportPageViewsQuery
-    """Store page views as a web server logs them.
+    """Store page views from a web server's log.
 
-    sql/analytics.sql:25
+    sql/analytics.sql:24
     """
 
     count_events: CountEventsQuery
-    """The number of events.
+    """Count all events.
 
-    sql/analytics.sql:35
+    sql/analytics.sql:34
     """
 
     count_events_per_day: CountEventsPerDayQuery
-    """The number of events of each type on each day from the first to the last. Every type that occurs in
-    these days has a row for each of them, zero on days without any.
+    """Count the events of each type on each day from the first to the last. Every type that occurs in this
+    period has a row for every day, with 0 for days without events of that type.
 
-    sql/analytics.sql:39
+    sql/analytics.sql:38
     """
 
     get_funnel: GetFunnelQuery
-    """How many users got how far along these events, each after the one before it, between two moments.
-    `conversion` is the share, from 0 to 1, of those who took the first step. The earliest event that
-    continues a user's way is taken: no other choice could get them further.
+    """Count the users who reached each of these steps in order, between two points in time. `conversion` is
+    the share, from 0 to 1, of the users who took the first step. Each step is matched with the user's
+    earliest event that qualifies, because no other choice could take them further.
 
-    sql/analytics.sql:63
+    sql/analytics.sql:62
     """
 
     list_weekly_retention: ListWeeklyRetentionQuery
-    """Of the users whose first event ever fell into a week, how many came back in each of the weeks after it.
-    Cohorts from the week of `first_day` on; week 0 is the cohort's own, `weeks` the last one looked at, and
-    weeks that have not begun are left out. `retention` is a share from 0 to 1.
+    """Count how many users of each cohort came back in each following week. A cohort is the users whose first
+    event was in the same week. The first cohort is that of the week of `first_day`. Week 0 is the cohort's
+    first week and `weeks` the last one counted. Weeks that have not begun are omitted. `retention` is a
+    share from 0 to 1.
 
-    sql/analytics.sql:110
+    sql/analytics.sql:109
     """
 
     list_events_of_user: ListEventsOfUserQuery
-    """The latest events of one user.
+    """List the latest events of a user.
 
     sql/analytics.sql:148
     """
 
     issue_api_key: IssueApiKeyQuery
-    """Store a new key by its hash. `permissions` is a JSON list of strings; without `expires_at` it never ends.
+    """Store a new key by its hash. `permissions` is a JSON list of strings. If `expires_at` is NULL, the key
+    never expires.
 
     sql/api_keys.sql:3
     """
 
     verify_api_key: VerifyApiKeyQuery
-    """Count one use of a key and answer it. No row if it is unknown, revoked, expired, or its owner inactive.
+    """Count one use of a key, and return the key. No row if the key is unknown, revoked or expired, or if its
+    owner is inactive.
 
-    sql/api_keys.sql:12
+    sql/api_keys.sql:13
     """
 
     get_api_key_by_id: GetApiKeyByIdQuery
     """Find one key by id.
 
-    sql/api_keys.sql:28
+    sql/api_keys.sql:30
     """
 
     list_api_keys_of_user: ListApiKeysOfUserQuery
-    """The keys of one user, the newest first.
+    """List the keys of a user, newest first.
 
-    sql/api_keys.sql:37
+    sql/api_keys.sql:39
     """
 
     list_api_keys_with_owner: ListApiKeysWithOwnerQuery
-    """All keys with the names of their owners, the most used first.
+    """List all keys with the names of their owners, most used first.
 
-    sql/api_keys.sql:47
+    sql/api_keys.sql:49
     """
 
     count_api_keys: CountApiKeysQuery
-    """The number of keys, revoked and expired ones included.
+    """Count all keys, including revoked and expired ones.
 
-    sql/api_keys.sql:66
+    sql/api_keys.sql:68
     """
 
     set_api_key_rate_limit: SetApiKeyRateLimitQuery
-    """Allow a key so many requests per hour.
+    """Set how many requests per hour a key may make.
 
-    sql/api_keys.sql:70
+    sql/api_keys.sql:72
     """
 
     revoke_api_key: RevokeApiKeyQuery
-    """Switch off a key of this user for good. No rows if it is not theirs, or revoked already.
+    """Revoke a key of this user permanently. Changes nothing if the key belongs to someone else or is already
+    revoked.
 
-    sql/api_keys.sql:76
+    sql/api_keys.sql:78
     """
 
     delete_expired_api_keys: DeleteExpiredApiKeysQuery
-    """Delete the keys that expired more than so many days ago.
+    """Delete the keys that expired more than `days` days ago.
 
-    sql/api_keys.sql:84
+    sql/api_keys.sql:87
     """
 
     record_health_check: RecordHealthCheckQuery
-    """Store the result of a check made now.
+    """Store the result of a check, with the current time.
 
     sql/health_checks.sql:3
     """
 
     list_health_checks: ListHealthChecksQuery
-    """The latest results, the newest first.
+    """List the latest results, newest first.
 
     sql/health_checks.sql:9
     """
 
     delete_old_health_checks: DeleteOldHealthChecksQuery
-    """Delete the results that are older than so many days.
+    """Delete the results that are older than `days` days.
 
     sql/health_checks.sql:16
     """
 
     count_all_rows: CountAllRowsQuery
-    """The number of rows of every table, in the order of the tables' names.
+    """Count the rows of every table, sorted by table name.
 
     sql/maintenance.sql:3
     """
 
     analyze_tables: AnalyzeTablesQuery
-    """Refresh the planner's statistics of every table, as after a bulk load.
+    """Update the planner's statistics for every table, for example after a bulk load.
 
     sql/maintenance.sql:18
     """
@@ -2906,62 +2910,62 @@ class Queries(Protocol):
     """
 
     send_notifications: SendNotificationsQuery
-    """Send the same notification to each of many users, once to each, however often they are listed.
+    """Send the same notification to many users. A user who is listed twice gets it once.
 
     sql/notifications.sql:12
     """
 
     notify_collaborators: NotifyCollaboratorsQuery
-    """Send the same notification to every collaborator of a project. The owner is not one.
+    """Send the same notification to every collaborator of a project. The owner is not a collaborator.
 
     sql/notifications.sql:20
     """
 
     list_notifications_of_user: ListNotificationsOfUserQuery
-    """The latest notifications of a user that are not archived, all of them or only the unread.
+    """List a user's latest notifications that are not archived: all of them, or only the unread ones.
 
     sql/notifications.sql:29
     """
 
     list_unsent_notifications: ListUnsentNotificationsQuery
-    """The oldest notifications that have not gone out yet, and are to go out by this channel.
+    """List the oldest notifications for this channel that have not been sent yet.
 
     sql/notifications.sql:42
     """
 
     count_notifications: CountNotificationsQuery
-    """The number of notifications of all users, archived ones included.
+    """Count the notifications of all users, including archived ones.
 
     sql/notifications.sql:54
     """
 
     count_unread_notifications: CountUnreadNotificationsQuery
-    """The number that a user's badge shows: unread and not archived.
+    """Count a user's notifications that are unread and not archived, as a badge shows them.
 
     sql/notifications.sql:58
     """
 
     mark_notifications_sent: MarkNotificationsSentQuery
-    """Note that these notifications have gone out.
+    """Mark these notifications as sent.
 
     sql/notifications.sql:66
     """
 
     mark_notification_read: MarkNotificationReadQuery
-    """Note that a user has read one of their notifications; the time of the first reading is kept. No row if
-    it is not theirs.
+    """Mark one of a user's notifications as read. If it was read before, the first time is kept. No row if the
+    notification belongs to someone else.
 
     sql/notifications.sql:73
     """
 
     mark_all_notifications_read: MarkAllNotificationsReadQuery
-    """Note that a user has read everything. Counts what was unread.
+    """Mark all of a user's notifications as read. Returns how many were unread.
 
     sql/notifications.sql:86
     """
 
     archive_old_notifications: ArchiveOldNotificationsQuery
-    """Archive what was read and is older than so many days. What nobody has read stays in sight.
+    """Archive the notifications that were read and are older than `days` days. Unread ones stay visible.
 
     sql/notifications.sql:94
     """
@@ -2973,15 +2977,15 @@ class Queries(Protocol):
     """
 
     create_project_from_template: CreateProjectFromTemplateQuery
-    """Create a project that starts as a copy of a template, and count the template's use, all in one statement.
-    No row if there is no such template that this user may use: a public and approved one, or their own.
+    """Create a project as a copy of a template, and count the use of the template, in one statement. No row
+    unless the template exists and is either public and approved or the user's own.
 
     sql/projects.sql:13
     """
 
     import_projects: ImportProjectsQuery
-    """Create projects with ids, states and times of creation that are known already. An id that is there
-    already is left as it is, so that an import which broke off can be run again.
+    """Create projects with given ids, statuses and creation times. Existing ids are skipped, so an interrupted
+    import can be run again.
 
     sql/projects.sql:32
     """
@@ -2993,211 +2997,212 @@ class Queries(Protocol):
     """
 
     list_projects_of_user: ListProjectsOfUserQuery
-    """The projects of one user, the newest first, with the name of the template where there is one.
+    """List the projects of a user, newest first, with the name of the template if there is one.
 
     sql/projects.sql:49
     """
 
     search_projects: SearchProjectsQuery
-    """Projects by words in their name and description, by status, by tag, by owner, the latest changed first.
-    NULL for a filter means any: it is gone before the plan is made, so the others can use their indexes.
-    `query` is written as for a search engine: words, "a phrase", or, -without.
+    """Search projects by words in their name and description, by status, by tag and by owner, most recently
+    changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
+    indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
 
     sql/projects.sql:71
     """
 
     count_projects: CountProjectsQuery
-    """The number of projects.
+    """Count all projects.
 
     sql/projects.sql:99
     """
 
     count_projects_by_status: CountProjectsByStatusQuery
-    """The number of projects in each state, of one user or, with NULL, of all. States with none count zero.
+    """Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
 
     sql/projects.sql:103
     """
 
     update_project: UpdateProjectQuery
-    """Replace what the owner writes of a project. No row for an unknown project.
+    """Replace the fields that the owner of a project fills in. No row for an unknown project.
 
     sql/projects.sql:113
     """
 
     set_project_progress: SetProjectProgressQuery
-    """Report how far the build of a project is, in per cent, which also marks it as PROCESSING.
+    """Set the progress of a project's build, in percent, and the status to PROCESSING.
 
     sql/projects.sql:127
     """
 
     complete_project: CompleteProjectQuery
-    """Store what a build made of a project, which is then COMPLETED. No row if unknown or archived.
+    """Store the result of a project's build, and set the status to COMPLETED. No row if the project is unknown
+    or archived.
 
     sql/projects.sql:135
     """
 
     publish_project: PublishProjectQuery
-    """Publish a draft or completed project. No row if it is unknown, still being built, failed, archived, or
-    published already: so that of two calls at once, only one goes on to tell the collaborators.
+    """Publish a draft or completed project. No row if it is unknown, being built, failed, archived or already
+    published. Of two concurrent calls, therefore, only one goes on to notify the collaborators.
 
-    sql/projects.sql:154
+    sql/projects.sql:155
     """
 
     archive_project: ArchiveProjectQuery
-    """Take a project out of use, and out of the public's sight. No row if unknown or archived already.
+    """Archive a project and make it private. No row if it is unknown or already archived.
 
-    sql/projects.sql:171
+    sql/projects.sql:172
     """
 
     transfer_projects: TransferProjectsQuery
-    """Give all projects of one user to another, as before deleting an account.
+    """Transfer all projects of one user to another, for example before an account is deleted.
 
-    sql/projects.sql:184
+    sql/projects.sql:185
     """
 
     delete_project: DeleteProjectQuery
-    """Delete a project with its list of collaborators.
+    """Delete a project and its list of collaborators.
 
-    sql/projects.sql:190
+    sql/projects.sql:191
     """
 
     add_collaborator: AddCollaboratorQuery
-    """Add a user to a project, or change what a collaborator may do.
+    """Add a collaborator to a project, or change what they may do.
 
-    sql/projects.sql:195
+    sql/projects.sql:196
     """
 
     remove_collaborator: RemoveCollaboratorQuery
-    """Take a user off a project.
+    """Remove a collaborator from a project.
 
-    sql/projects.sql:207
+    sql/projects.sql:208
     """
 
     get_collaborator: GetCollaboratorQuery
-    """What one user may do in one project; None if they do not work on it, or own it.
+    """Find one collaborator of a project. None if the user is not one; the owner is not one either.
 
-    sql/projects.sql:213
+    sql/projects.sql:214
     """
 
     list_collaborators: ListCollaboratorsQuery
-    """The collaborators of a project with their names, the most powerful roles first.
+    """List the collaborators of a project with their names, most powerful roles first.
 
-    sql/projects.sql:221
+    sql/projects.sql:222
     """
 
     list_projects_shared_with_user: ListProjectsSharedWithUserQuery
-    """The projects of others that a user works on, with the owners' names, the latest changed first.
+    """List other people's projects that a user works on, with the owners' names, most recently changed first.
 
-    sql/projects.sql:237
+    sql/projects.sql:238
     """
 
     may_edit_project: MayEditProjectQuery
-    """Whether a user may edit a project: as its owner, by their role, or because they were allowed to.
+    """Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
 
-    sql/projects.sql:254
+    sql/projects.sql:255
     """
 
     list_project_editors: ListProjectEditorsQuery
-    """Everybody who may edit a project, the owner first.
+    """List everyone who may edit a project, the owner first.
 
-    sql/projects.sql:271
+    sql/projects.sql:272
     """
 
     upsert_review: UpsertReviewQuery
-    """Write a review, or replace the one that this user has written before, which then awaits approval again.
+    """Write a review, or replace the user's earlier one. Either way it awaits approval.
 
     sql/reviews.sql:3
     """
 
     import_reviews: ImportReviewsQuery
-    """Write approved reviews with times that are known already. A review that is there already is left as it
-    is, so that an import which broke off can be run again.
+    """Write approved reviews with given times. Existing reviews are skipped, so an interrupted import can be run
+    again.
 
     sql/reviews.sql:14
     """
 
     get_review: GetReviewQuery
-    """What one user has said of one template.
+    """Find one user's review of one template.
 
     sql/reviews.sql:21
     """
 
     list_reviews_of_template: ListReviewsOfTemplateQuery
-    """The reviews of a template with their writers' names, the newest first.
+    """List the reviews of a template with their authors' names, newest first.
 
     sql/reviews.sql:29
     """
 
     count_reviews: CountReviewsQuery
-    """The number of reviews.
+    """Count all reviews.
 
     sql/reviews.sql:45
     """
 
     count_reviews_by_rating: CountReviewsByRatingQuery
-    """How often a template was given each number of stars, from five down to one, none counting zero.
+    """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
 
     sql/reviews.sql:49
     """
 
     approve_review: ApproveReviewQuery
-    """Approve a review, as a moderator. No row if unknown or approved already.
+    """Approve a review, as a moderator. No row if it is unknown or already approved.
 
     sql/reviews.sql:59
     """
 
     delete_review: DeleteReviewQuery
-    """Delete what one user has said of one template. The average changes with refresh_template_rating.
+    """Delete one user's review of one template. refresh_template_rating updates the average.
 
     sql/reviews.sql:68
     """
 
     queue_session: QueueSessionQuery
-    """Add a session to the queue, for claim_session to take.
+    """Add a session to the queue. claim_session takes it from there.
 
     sql/sessions.sql:4
     """
 
     claim_session: ClaimSessionQuery
-    """Take the oldest waiting session from the queue. No row if none waits. Workers that ask at once get
-    different sessions, and none waits for another.
+    """Take the oldest session from the queue. No row if the queue is empty. Concurrent workers get different
+    sessions and do not wait for each other.
 
     sql/sessions.sql:13
     """
 
     start_session: StartSessionQuery
-    """Begin a session at once, past the queue. `session_type` is pipeline, analysis or generation.
+    """Start a session at once, without the queue. `session_type` is pipeline, analysis or generation.
 
     sql/sessions.sql:31
     """
 
     complete_session: CompleteSessionQuery
-    """End a running session well. No row if it is unknown or not running, so that a session ends once.
+    """Complete a running session. No row if it is unknown or not running, so a session ends only once.
 
     sql/sessions.sql:40
     """
 
     fail_session: FailSessionQuery
-    """End a running session with an error, and count the failed attempt. No row if unknown or not running.
+    """End a running session with an error, and count the failed attempt. No row if it is unknown or not running.
 
     sql/sessions.sql:57
     """
 
     retry_session: RetrySessionQuery
-    """Put a failed session back into the queue. No row if it has not failed, or has failed too often already.
+    """Put a failed session back into the queue. No row if it has not failed, or has reached `max_attempts`.
 
     sql/sessions.sql:72
     """
 
     cancel_session: CancelSessionQuery
-    """Stop a session that waits or runs. No row if it is unknown or has ended.
+    """Cancel a session that is pending or running. No row if it is unknown or has ended.
 
     sql/sessions.sql:87
     """
 
     import_sessions: ImportSessionsQuery
-    """Store sessions with ids, states and times that are known already. An id that is there already is left as
-    it is, so that an import which broke off can be run again.
+    """Store sessions with given ids, statuses and times. Existing ids are skipped, so an interrupted import can
+    be run again.
 
     sql/sessions.sql:98
     """
@@ -3209,76 +3214,76 @@ class Queries(Protocol):
     """
 
     list_sessions_of_user: ListSessionsOfUserQuery
-    """The latest sessions of one user, of one type or, with NULL, of all.
+    """List the latest sessions of a user, of one type or (with NULL) of all types.
 
     sql/sessions.sql:114
     """
 
     get_session_with_log: GetSessionWithLogQuery
-    """One session with its log lines as a JSON list, the first line first.
+    """Find one session, with its log lines as a JSON list in order.
 
     sql/sessions.sql:126
     """
 
     count_sessions: CountSessionsQuery
-    """The number of sessions.
+    """Count all sessions.
 
     sql/sessions.sql:164
     """
 
     count_sessions_by_status: CountSessionsByStatusQuery
-    """The number of sessions in each state. States with none count zero.
+    """Count the sessions of each status. Unused statuses have count 0.
 
     sql/sessions.sql:168
     """
 
     list_session_cost_per_day: ListSessionCostPerDayQuery
-    """Sessions, tokens and cost of each day from the first to the last, days in UTC. Days without any are there.
+    """Sessions, tokens and cost of each day (UTC) from the first to the last, including days without sessions.
 
     sql/sessions.sql:176
     """
 
     append_log_line: AppendLogLineQuery
-    """Add one line to the log of a session. Its time is that of the clock, not of the transaction.
+    """Add one line to the log of a session. Its time is the current time, not the start of the transaction.
 
     sql/sessions.sql:202
     """
 
     append_log_lines: AppendLogLinesQuery
-    """Add many lines to the log of a session: the n-th is made of the n-th element of each array. A line
-    whose time is NULL gets the current one, a microsecond after the line before it, and so keeps its place.
+    """Add many lines to the log of a session: the n-th line takes the n-th element of each array. If its time is
+    NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
 
     sql/sessions.sql:211
     """
 
     list_log_lines: ListLogLinesQuery
-    """The log of a session in order, from a level upwards; NULL for all of it.
+    """List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
 
     sql/sessions.sql:224
     """
 
     count_log_lines: CountLogLinesQuery
-    """The number of log lines of all sessions.
+    """Count the log lines of all sessions.
 
     sql/sessions.sql:235
     """
 
     delete_old_sessions: DeleteOldSessionsQuery
-    """Delete the sessions that ended, and began more than so many days ago, with their logs.
+    """Delete the sessions that have ended and were created more than `days` days ago, with their logs.
 
     sql/sessions.sql:239
     """
 
     create_template: CreateTemplateQuery
-    """Create a template, which at first only its author sees. A slug that is taken violates
+    """Create a template. At first only its author can see it. A slug that is already in use violates
     module_templates_slug_key.
 
     sql/templates.sql:3
     """
 
     import_templates: ImportTemplatesQuery
-    """Create public, approved templates with ids that are known already. An id that is there already is left
-    as it is, so that an import which broke off can be run again.
+    """Create public, approved templates with given ids. Existing ids are skipped, so an interrupted import can
+    be run again.
 
     sql/templates.sql:20
     """
@@ -3290,74 +3295,74 @@ class Queries(Protocol):
     """
 
     get_template_by_slug: GetTemplateBySlugQuery
-    """Find one template by its name in URLs.
+    """Find one template by slug, its name in URLs.
 
     sql/templates.sql:43
     """
 
     search_templates: SearchTemplatesQuery
-    """Full-text search in the templates that the public sees, the best hits first; NULL for a category or
-    complexity means any. `query` is written as for a search engine: words, "a phrase", or, -without.
+    """Full-text search in the templates that everyone can see, best hits first. NULL for the category or
+    complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
 
     sql/templates.sql:53
     """
 
     list_most_used_templates: ListMostUsedTemplatesQuery
-    """The templates of the public that most projects began with, of one category or, with NULL, of all.
+    """List the templates that everyone can see, most used first, of one category or (with NULL) of all.
 
     sql/templates.sql:77
     """
 
     list_templates_of_author: ListTemplatesOfAuthorQuery
-    """All templates of one author, the newest first.
+    """List all templates of an author, newest first.
 
     sql/templates.sql:98
     """
 
     list_templates_with_reviews: ListTemplatesWithReviewsQuery
-    """The most used templates of the public, each with its reviews as a JSON list, the newest review first.
+    """List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
 
     sql/templates.sql:109
     """
 
     get_template_with_reviews: GetTemplateWithReviewsQuery
-    """One template with its reviews as a JSON list, the newest review first.
+    """Find one template, with its reviews as a JSON list, newest first.
 
     sql/templates.sql:145
     """
 
     count_templates: CountTemplatesQuery
-    """The number of templates.
+    """Count all templates.
 
     sql/templates.sql:178
     """
 
     count_templates_by_category: CountTemplatesByCategoryQuery
-    """The number of templates that the public sees in each category. Categories with none count zero.
+    """Count the templates that everyone can see, by category. Unused categories have count 0.
 
     sql/templates.sql:182
     """
 
     update_template: UpdateTemplateQuery
-    """Replace what is said of a template and what it is found by. No row for an unknown template.
+    """Replace the description and the search terms of a template. No row for an unknown template.
 
     sql/templates.sql:196
     """
 
     update_template_content: UpdateTemplateContentQuery
-    """Store a new version of a template, which has to be approved again. No row for an unknown template.
+    """Store a new version of a template. It has to be approved again. No row for an unknown template.
 
     sql/templates.sql:210
     """
 
     publish_template: PublishTemplateQuery
-    """Make a template public, which shows it to all once it is approved. No row for an unknown template.
+    """Make a template public. Everyone can see it once it is approved. No row for an unknown template.
 
     sql/templates.sql:225
     """
 
     approve_template: ApproveTemplateQuery
-    """Approve a template, as a moderator. No row if unknown or approved already.
+    """Approve a template, as a moderator. No row if it is unknown or already approved.
 
     sql/templates.sql:237
     """
@@ -3369,152 +3374,153 @@ class Queries(Protocol):
     """
 
     lock_template: LockTemplateQuery
-    """Hold a template until the end of the transaction, and answer its id; None for an unknown template.
-    First step of a review: of two reviewers at once, the second then waits here, and its
-    refresh_template_rating, a later statement, sees the first one's review. The lock is no stronger than
-    the refresh itself takes, so that it does not clash with foreign keys to the template.
+    """Lock a template until the end of the transaction, and return its id, or None for an unknown template.
+    This is the first step of a review. If two users review a template at the same time, the second one
+    waits here, so its refresh_template_rating sees the first one's review. The lock is the one that the
+    refresh takes anyway, so it does not conflict with foreign keys to the template.
 
     sql/templates.sql:255
     """
 
     refresh_template_rating: RefreshTemplateRatingQuery
-    """Set a template's rating to the average of its reviews, NULL without any. No row for an unknown template.
-    Call lock_template earlier in the same transaction.
+    """Set a template's rating to the average of its reviews, or NULL if it has none. No row for an unknown
+    template. Call lock_template earlier in the same transaction.
 
     sql/templates.sql:265
     """
 
     refresh_all_ratings: RefreshAllRatingsQuery
-    """Set the rating of every template to the average of its reviews, as after an import. Counts those whose
-    rating has changed.
+    """Set the rating of every template to the average of its reviews, for example after an import. Returns how
+    many ratings have changed.
 
     sql/templates.sql:278
     """
 
     delete_template: DeleteTemplateQuery
-    """Delete a template with its reviews. Projects that began with it stay.
+    """Delete a template and its reviews. Projects that were created from it are kept.
 
     sql/templates.sql:292
     """
 
     create_user: CreateUserQuery
-    """Create an account with the role USER. An address that is taken, in any spelling, violates users_email_key.
+    """Create an account with the role USER. An address that is already in use, in upper or lower case, violates
+    users_email_key.
 
     sql/users.sql:4
     """
 
     load_users: LoadUsersQuery
-    """Create many accounts in one statement: the n-th user is made of the n-th element of each array.
-    Answers the new ids with their addresses; a missing name or time of creation may be NULL in its array.
+    """Create many accounts in one statement: the n-th user takes the n-th element of each array. A name or
+    creation time may be NULL. Returns the new ids with their addresses.
 
-    sql/users.sql:13
+    sql/users.sql:14
     """
 
     get_user_by_id: GetUserByIdQuery
     """Find one user by id.
 
-    sql/users.sql:22
+    sql/users.sql:23
     """
 
     get_user_by_email: GetUserByEmailQuery
     """Find one user by e-mail address, without regard to case.
 
-    sql/users.sql:31
+    sql/users.sql:32
     """
 
     get_credentials_by_email: GetCredentialsByEmailQuery
-    """What sign-in needs to know of an account, found by e-mail address without regard to case.
+    """Find what sign-in needs to know about an account, by e-mail address, without regard to case.
 
-    sql/users.sql:40
+    sql/users.sql:41
     """
 
     list_users_page: ListUsersPageQuery
-    """One page of all users, oldest first. Pass the created_at and id of the last user seen to get the next
-    page, NULL for both to get the first. No user is skipped or repeated while others are being created.
+    """List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
+    pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
 
-    sql/users.sql:47
+    sql/users.sql:48
     """
 
     list_active_users: ListActiveUsersQuery
-    """Users who have signed in during the last so many days, the latest first.
+    """List the active users who signed in during the last `days` days, latest first.
 
-    sql/users.sql:62
+    sql/users.sql:63
     """
 
     count_users: CountUsersQuery
-    """The number of accounts.
+    """Count all accounts.
 
-    sql/users.sql:73
+    sql/users.sql:74
     """
 
     count_active_users: CountActiveUsersQuery
-    """The number of users who have signed in during the last so many days.
+    """Count the active users who signed in during the last `days` days.
 
-    sql/users.sql:77
+    sql/users.sql:78
     """
 
     count_users_by_role: CountUsersByRoleQuery
-    """The number of accounts of each role, those roles included that nobody has.
+    """Count the accounts of each role. Unused roles have count 0.
 
-    sql/users.sql:84
+    sql/users.sql:85
     """
 
     get_user_statistics: GetUserStatisticsQuery
-    """What one user has made and used: projects, templates, reviews, AI sessions and what these cost.
-    Each table is counted on its own, so that no join multiplies another's rows.
+    """Statistics about one user: projects, templates, reviews, AI sessions and their cost. Each table is counted
+    separately, so that joins do not multiply rows.
 
-    sql/users.sql:92
+    sql/users.sql:93
     """
 
     update_profile: UpdateProfileQuery
-    """Replace the whole profile, as a form sends it: NULL clears a field. No row for an unknown user.
+    """Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
 
-    sql/users.sql:141
+    sql/users.sql:142
     """
 
     update_password: UpdatePasswordQuery
-    """Set a new password, and lift a lock: whoever may set the password has proved who they are.
+    """Set a new password and unlock the account: anyone who may set the password has proved who they are.
 
-    sql/users.sql:155
+    sql/users.sql:156
     """
 
     verify_email: VerifyEmailQuery
-    """Note that the user has proved to own the e-mail address.
+    """Mark the user's e-mail address as verified.
 
-    sql/users.sql:163
+    sql/users.sql:164
     """
 
     set_user_role: SetUserRoleQuery
-    """Give a user another role.
+    """Change a user's role.
 
-    sql/users.sql:169
+    sql/users.sql:170
     """
 
     set_user_active: SetUserActiveQuery
-    """Open or close an account without deleting anything. The API keys of a closed account do not work.
+    """Activate or deactivate an account. Nothing is deleted. The API keys of an inactive account do not work.
 
-    sql/users.sql:175
+    sql/users.sql:176
     """
 
     record_failed_sign_in: RecordFailedSignInQuery
-    """Count a wrong password, and lock the account for 15 minutes at the fifth. Answers the new state; no row
-    for an unknown user. Once a lock has run out, the count starts again at one.
+    """Count a wrong password, and lock the account for 15 minutes after the fifth one. Returns the new state. No
+    row for an unknown user. After a lock has expired, the count starts again at 1.
 
-    sql/users.sql:181
+    sql/users.sql:182
     """
 
     reset_sign_in: ResetSignInQuery
-    """Note a successful sign-in: the failures are forgotten, the lock is lifted, last_login_at is now.
+    """Record a successful sign-in: clear the failures and the lock, and set last_login_at to the current time.
     No row for an unknown user.
 
-    sql/users.sql:197
+    sql/users.sql:198
     """
 
     delete_user: DeleteUserQuery
-    """Delete an account, with its API keys, reviews, memberships and notifications. A user who owns projects
-    cannot be deleted (projects_user_id_fkey): see transfer_projects.
+    """Delete an account with its API keys, reviews, memberships and notifications. A user who owns projects
+    cannot be deleted (projects_user_id_fkey). Call transfer_projects first.
 
-    sql/users.sql:210
+    sql/users.sql:211
     """
 
 
