@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from rowsmith.queries.typed import query, rows, typed_queries
+from rowsmith.queries.typed import query, read, read_rows, typed_queries
 
 
 # --- benchmarks/sql/users.sql ---
@@ -35,11 +35,11 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- benchmarks/sql/users.sql ---
-    @query
+    @read
     def get_user(self, *, id: UUID) -> User | None:
         """Find one user by key. (benchmarks/sql/users.sql, b282364a)"""
 
-    @rows
+    @read_rows
     def list_users(self, *, most: int) -> list[User]:
         """List the first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
@@ -52,7 +52,7 @@ class Queries(Protocol):
     def record_event(self, *, user_id: UUID | None, event_type: str, event_name: str) -> int:
         """The statement that writes, in a transaction of three statements. (benchmarks/sql/users.sql, 48d8118c)"""
 
-    @rows
+    @read_rows
     def list_users_tenfold(self) -> list[User]:
         """List every user ten times: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
 

@@ -36,6 +36,7 @@ from rowsmith.values.codecs import Writer, codec
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
+_ONLY_READS = "only_reads"
 
 
 class TypedQuery(Protocol[_P, _R_co]):
@@ -74,8 +75,20 @@ def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, 
 
 
 def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]:
-    """Declare a query that gives a list of rows."""
+    """Declare a query that returns a list of rows."""
     return cast("TypedRowsQuery[_P, _Row]", function)
+
+
+def read(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]:
+    """Declare a query that was proven to do nothing but read."""
+    vars(function)[_ONLY_READS] = True
+    return query(function)
+
+
+def read_rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]:
+    """Declare a query that returns a list of rows, and was proven to do nothing but read."""
+    vars(function)[_ONLY_READS] = True
+    return rows(function)
 
 
 def typed_queries(declared: Any, folders: Mapping[str, Path]) -> Any:
@@ -91,7 +104,8 @@ def typed_queries(declared: Any, folders: Mapping[str, Path]) -> Any:
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
         made, labels = exact_rows(each, annotations["return"])
-        bound = BoundQuery(each, made, enums=labels, described=True)
+        only_reads = _ONLY_READS in vars(functions[name])
+        bound = BoundQuery(each, made, enums=labels, described=True, only_reads=only_reads)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 

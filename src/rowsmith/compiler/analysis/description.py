@@ -172,7 +172,7 @@ class Describer:
 
     def _column(self, field: _Field) -> Typed:
         origin = self._origin([(field.table, field.number)])
-        whole = self._catalog.relations.get(field.table) if field.number == 0 else None
+        whole = self.catalog.relations.get(field.table) if field.number == 0 else None
         row = frozenset(column.name for column in whole.columns.values() if column.proven) if whole else None
         return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin, row=row)
 

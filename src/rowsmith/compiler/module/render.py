@@ -165,7 +165,7 @@ class _Renderer:
 
     def _query(self, call: Call, indent: int) -> list[str]:
         query, names = call.query, {field.name for field in call.parameters}
-        decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
+        decorator = self.imports.name("rowsmith.queries.typed", _decorator(call))
         fields = [f"{field.name}: {self._annotation(field.annotated)}" for field in call.parameters]
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
@@ -199,6 +199,12 @@ class _Renderer:
         base = f"{path}(__file__).parents[{up}]" if up else f"{path}(__file__).parent"
         rest = "/".join(parts[up:])
         return f"{base} / {quoted(rest)}" if rest else base
+
+
+def _decorator(call: Call) -> str:
+    if call.query.kind is Kind.MANY:
+        return "read_rows" if call.only_reads else "rows"
+    return "read" if call.only_reads else "query"
 
 
 def _relative(path: Path, root: Path) -> str:
