@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from rowsmith.queries.typed import query, read, read_rows, typed_queries
+from rowsmith.queries.typed import query, rows, typed_queries
 
 
 # --- benchmarks/sql/users.sql ---
@@ -35,28 +35,28 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- benchmarks/sql/users.sql ---
-    @read
+    @query
     def get_user(self, *, id: UUID) -> User | None:
         """Find one user by key. (benchmarks/sql/users.sql, b282364a)"""
 
-    @read_rows
+    @rows
     def list_users(self, *, most: int) -> list[User]:
         """List the first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
-    @query
+    @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """Create a user, and return it with the columns that the server fills in.
         (benchmarks/sql/users.sql, 821dc695)"""
 
-    @query
+    @query(writes=True)
     def record_event(self, *, user_id: UUID | None, event_type: str, event_name: str) -> int:
         """The statement that writes, in a transaction of three statements. (benchmarks/sql/users.sql, 48d8118c)"""
 
-    @read_rows
+    @rows
     def list_users_tenfold(self) -> list[User]:
         """List every user ten times: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
 
-    @query
+    @query(writes=True)
     def record_events(self, sets: Iterable[RecordEventsParameters], /) -> int:
         """The bulk insert, for libraries without COPY. (benchmarks/sql/users.sql, 50c34d31)"""
 

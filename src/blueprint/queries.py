@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, JsonValue
 
-from rowsmith.queries.typed import query, read, read_rows, rows, typed_queries
+from rowsmith.queries.typed import query, rows, typed_queries
 from rowsmith.values.codecs import Array, Inet
 
 
@@ -583,7 +583,7 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- sql/analytics.sql ---
-    @query
+    @query(writes=True)
     def record_event(
         self,
         *,
@@ -595,7 +595,7 @@ class Queries(Protocol):
     ) -> RecordEventRow:
         """Store one event, at the current time. `session_id` is its visit. (sql/analytics.sql, b42a2326)"""
 
-    @query
+    @query(writes=True)
     def load_events(
         self,
         *,
@@ -609,103 +609,103 @@ class Queries(Protocol):
         """Store many events in one statement: the n-th event takes the n-th element of each array. If its time is
         NULL, the current time is stored. (sql/analytics.sql, 2dca9d8d)"""
 
-    @query
+    @query(writes=True)
     def import_page_views(self, sets: Iterable[ImportPageViewsParameters], /) -> int:
         """Store page views from a web server's log. (sql/analytics.sql, 2df59eea)"""
 
-    @read
+    @query
     def count_events(self) -> int:
         """Count all events. (sql/analytics.sql, 61ab3c5e)"""
 
-    @read_rows
+    @rows
     def count_events_per_day(self, *, first_day: date, last_day: date) -> list[CountEventsPerDayRow]:
         """Count the events of each type on each day from the first to the last. Every type that occurs in this
         period has a row for every day, with 0 for days without events of that type. (sql/analytics.sql, f78bb124)"""
 
-    @read_rows
+    @rows
     def get_funnel(self, *, event_names: Array[str], since: datetime, until: datetime) -> list[GetFunnelRow]:
         """Count the users who reached each of these steps in order, between two points in time. `conversion` is
         the share, from 0 to 1, of the users who took the first step. Each step is matched with the user's
         earliest event that qualifies, because no other choice could take them further.
         (sql/analytics.sql, ad9f8216)"""
 
-    @read_rows
+    @rows
     def list_weekly_retention(self, *, first_day: date, weeks: int) -> list[ListWeeklyRetentionRow]:
         """Count how many users of each cohort came back in each following week. A cohort is the users whose first
         event was in the same week. The first cohort is that of the week of `first_day`. Week 0 is the cohort's
         first week and `weeks` the last one counted. Weeks that have not begun are omitted. `retention` is a
         share from 0 to 1. (sql/analytics.sql, f259a909)"""
 
-    @read_rows
+    @rows
     def list_events_of_user(self, *, user_id: UUID, max_rows: int) -> list[ListEventsOfUserRow]:
         """List the latest events of a user. (sql/analytics.sql, caa4a3f7)"""
 
     # --- sql/api_keys.sql ---
-    @query
+    @query(writes=True)
     def issue_api_key(
         self, *, user_id: UUID, name: str, key_hash: str, permissions: JsonValue | Jsonb, expires_at: datetime | None
     ) -> ApiKey:
         """Store a new key by its hash. `permissions` is a JSON list of strings. If `expires_at` is NULL, the key
         never expires. (sql/api_keys.sql, ea806096)"""
 
-    @query
+    @query(writes=True)
     def verify_api_key(self, *, key_hash: str) -> ApiKey | None:
         """Count one use of a key, and return the key. No row if the key is unknown, revoked or expired, or if its
         owner is inactive. (sql/api_keys.sql, 87e3693e)"""
 
-    @read
+    @query
     def get_api_key_by_id(self, *, api_key_id: UUID) -> ApiKey | None:
         """Find one key by id. (sql/api_keys.sql, 71e8c53c)"""
 
-    @read_rows
+    @rows
     def list_api_keys_of_user(self, *, user_id: UUID) -> list[ApiKey]:
         """List the keys of a user, newest first. (sql/api_keys.sql, 185995f3)"""
 
-    @read_rows
+    @rows
     def list_api_keys_with_owner(self, *, max_rows: int) -> list[ListApiKeysWithOwnerRow]:
         """List all keys with the names of their owners, most used first. (sql/api_keys.sql, 3b9e4579)"""
 
-    @read
+    @query
     def count_api_keys(self) -> int:
         """Count all keys, including revoked and expired ones. (sql/api_keys.sql, 71a4b94c)"""
 
-    @query
+    @query(writes=True)
     def set_api_key_rate_limit(self, *, api_key_id: UUID, rate_limit: int) -> int:
         """Set how many requests per hour a key may make. (sql/api_keys.sql, e35b5231)"""
 
-    @query
+    @query(writes=True)
     def revoke_api_key(self, *, api_key_id: UUID, user_id: UUID) -> int:
         """Revoke a key of this user permanently. Changes nothing if the key belongs to someone else or is already
         revoked. (sql/api_keys.sql, fdd6aa59)"""
 
-    @query
+    @query(writes=True)
     def delete_expired_api_keys(self, *, days: int) -> int:
         """Delete the keys that expired more than `days` days ago. (sql/api_keys.sql, f89ef732)"""
 
     # --- sql/health_checks.sql ---
-    @query
+    @query(writes=True)
     def record_health_check(self, *, status: str) -> RecordHealthCheckRow:
         """Store the result of a check, with the current time. (sql/health_checks.sql, 18e2e864)"""
 
-    @read_rows
+    @rows
     def list_health_checks(self, *, max_rows: int) -> list[ListHealthChecksRow]:
         """List the latest results, newest first. (sql/health_checks.sql, 943ca893)"""
 
-    @query
+    @query(writes=True)
     def delete_old_health_checks(self, *, days: int) -> int:
         """Delete the results that are older than `days` days. (sql/health_checks.sql, fe46b98d)"""
 
     # --- sql/maintenance.sql ---
-    @read_rows
+    @rows
     def count_all_rows(self) -> list[CountAllRowsRow]:
         """Count the rows of every table, sorted by table name. (sql/maintenance.sql, 610a2888)"""
 
-    @query
+    @query(writes=True)
     def analyze_tables(self) -> None:
         """Update the planner's statistics of every table, as after a bulk load. (sql/maintenance.sql, c9e04c6b)"""
 
     # --- sql/notifications.sql ---
-    @query
+    @query(writes=True)
     def send_notification(
         self,
         *,
@@ -718,7 +718,7 @@ class Queries(Protocol):
     ) -> Notification:
         """Notify one user. `channels` is a list of email, push and in-app. (sql/notifications.sql, 39fe8163)"""
 
-    @query
+    @query(writes=True)
     def send_notifications(
         self,
         *,
@@ -731,7 +731,7 @@ class Queries(Protocol):
     ) -> int:
         """Send a notification to many users, to each of them once. (sql/notifications.sql, 36daf07d)"""
 
-    @query
+    @query(writes=True)
     def notify_collaborators(
         self,
         *,
@@ -744,68 +744,68 @@ class Queries(Protocol):
     ) -> int:
         """Send a notification to every collaborator of a project. (sql/notifications.sql, 923f049e)"""
 
-    @read_rows
+    @rows
     def list_notifications_of_user(self, *, user_id: UUID, only_unread: bool, max_rows: int) -> list[Notification]:
         """List a user's latest notifications that are not archived: all of them, or only the unread ones.
         (sql/notifications.sql, af388c7c)"""
 
-    @read_rows
+    @rows
     def list_unsent_notifications(self, *, channel: str, max_rows: int) -> list[Notification]:
         """List a channel's oldest notifications that are still to be sent. (sql/notifications.sql, 3b0703b3)"""
 
-    @read
+    @query
     def count_notifications(self) -> int:
         """Count the notifications of all users, including archived ones. (sql/notifications.sql, 2ec03463)"""
 
-    @read
+    @query
     def count_unread_notifications(self, *, user_id: UUID) -> int:
         """Count a user's unread notifications that are not archived. (sql/notifications.sql, 155b008b)"""
 
-    @query
+    @query(writes=True)
     def mark_notifications_sent(self, *, notification_ids: Array[UUID]) -> int:
         """Mark these notifications as sent. (sql/notifications.sql, fbb74793)"""
 
-    @query
+    @query(writes=True)
     def mark_notification_read(self, *, notification_id: UUID, user_id: UUID) -> Notification | None:
         """Mark one of a user's notifications as read. If it was read before, the first time is kept. No row if the
         notification belongs to someone else. (sql/notifications.sql, c4cf0ee8)"""
 
-    @query
+    @query(writes=True)
     def mark_all_notifications_read(self, *, user_id: UUID) -> int:
         """Mark a user's notifications as read. Returns how many were unread. (sql/notifications.sql, 3ed49b4d)"""
 
-    @query
+    @query(writes=True)
     def archive_old_notifications(self, *, days: int) -> int:
         """Archive the notifications that were read and are older than `days` days. Unread ones stay visible.
         (sql/notifications.sql, 61c03508)"""
 
     # --- sql/projects.sql ---
-    @query
+    @query(writes=True)
     def create_project(
         self, *, user_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project:
         """Create an empty project. `settings` is a JSON object. (sql/projects.sql, 6ed4af11)"""
 
-    @query
+    @query(writes=True)
     def create_project_from_template(self, *, user_id: UUID, template_id: UUID, name: str) -> Project | None:
         """Create a project as a copy of a template, and count the use of the template, in one statement. No row
         unless the template exists and is either public and approved or the user's own.
         (sql/projects.sql, 54226a5d)"""
 
-    @query
+    @query(writes=True)
     def import_projects(self, sets: Iterable[ImportProjectsParameters], /) -> int:
         """Create projects with given ids, statuses and creation times. Existing ids are skipped, so an interrupted
         import can be run again. (sql/projects.sql, e0b2aa8e)"""
 
-    @read
+    @query
     def get_project_by_id(self, *, project_id: UUID) -> Project | None:
         """Find one project by id. (sql/projects.sql, 3ba49136)"""
 
-    @read_rows
+    @rows
     def list_projects_of_user(self, *, user_id: UUID) -> list[ListProjectsOfUserRow]:
         """List a user's projects, newest first, with the template's name, if any. (sql/projects.sql, d23946d5)"""
 
-    @read_rows
+    @rows
     def search_projects(
         self, *, query: str | None, status: ProjectStatus | None, tag: str | None, user_id: UUID | None, max_rows: int
     ) -> list[SearchProjectsRow]:
@@ -814,26 +814,26 @@ class Queries(Protocol):
         indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
         (sql/projects.sql, 10510117)"""
 
-    @read
+    @query
     def count_projects(self) -> int:
         """Count all projects. (sql/projects.sql, 158734a7)"""
 
-    @read_rows
+    @rows
     def count_projects_by_status(self, *, user_id: UUID | None) -> list[CountProjectsByStatusRow]:
         """Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
         (sql/projects.sql, dce6f0f7)"""
 
-    @query
+    @query(writes=True)
     def update_project(
         self, *, project_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project | None:
         """Replace what a project's owner fills in. No row if it is unknown. (sql/projects.sql, 5157c4a1)"""
 
-    @query
+    @query(writes=True)
     def set_project_progress(self, *, project_id: UUID, progress: int) -> int:
         """Set the progress of a build, in percent, and the status PROCESSING. (sql/projects.sql, 12c31049)"""
 
-    @query
+    @query(writes=True)
     def complete_project(
         self,
         *,
@@ -848,25 +848,25 @@ class Queries(Protocol):
         """Store the result of a project's build, and set the status to COMPLETED. No row if the project is unknown
         or archived. (sql/projects.sql, f8797217)"""
 
-    @query
+    @query(writes=True)
     def publish_project(self, *, project_id: UUID, deployment_url: str | None) -> Project | None:
         """Publish a draft or completed project. No row if it is unknown, being built, failed, archived or already
         published. Of two concurrent calls, therefore, only one goes on to notify the collaborators.
         (sql/projects.sql, 44bf8125)"""
 
-    @query
+    @query(writes=True)
     def archive_project(self, *, project_id: UUID) -> Project | None:
         """Archive a project and make it private. No row unless that was possible. (sql/projects.sql, 9e007049)"""
 
-    @query
+    @query(writes=True)
     def transfer_projects(self, *, from_user_id: UUID, to_user_id: UUID) -> int:
         """Transfer a user's projects to another, before an account is deleted. (sql/projects.sql, 3ee5a8bd)"""
 
-    @query
+    @query(writes=True)
     def delete_project(self, *, project_id: UUID) -> int:
         """Delete a project and its list of collaborators. (sql/projects.sql, 211efb57)"""
 
-    @query
+    @query(writes=True)
     def add_collaborator(
         self,
         *,
@@ -879,73 +879,73 @@ class Queries(Protocol):
     ) -> Collaborator | None:
         """Add a collaborator to a project, or change what they may do. (sql/projects.sql, fc285ee3)"""
 
-    @query
+    @query(writes=True)
     def remove_collaborator(self, *, project_id: UUID, user_id: UUID) -> int:
         """Remove a collaborator from a project. (sql/projects.sql, 5d0acd4a)"""
 
-    @read
+    @query
     def get_collaborator(self, *, project_id: UUID, user_id: UUID) -> Collaborator | None:
         """Find one collaborator of a project. None if the user is not one; the owner is not one either.
         (sql/projects.sql, 64747fb8)"""
 
-    @read_rows
+    @rows
     def list_collaborators(self, *, project_id: UUID) -> list[ListCollaboratorsRow]:
         """List the collaborators of a project with their names, most powerful roles first.
         (sql/projects.sql, a243bfb5)"""
 
-    @read_rows
+    @rows
     def list_projects_shared_with_user(self, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]:
         """List other people's projects that a user works on, with the owners' names, most recently changed first.
         (sql/projects.sql, 05fb4c79)"""
 
-    @read
+    @query
     def may_edit_project(self, *, project_id: UUID, user_id: UUID) -> bool:
         """Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
         (sql/projects.sql, 6f48de13)"""
 
-    @read_rows
+    @rows
     def list_project_editors(self, *, project_id: UUID) -> list[ListProjectEditorsRow]:
         """List everyone who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
     # --- sql/reviews.sql ---
-    @query
+    @query(writes=True)
     def upsert_review(self, *, template_id: UUID, user_id: UUID, rating: int, comment: str | None) -> Review | None:
         """Write a review, or replace the user's earlier one. Either way it awaits approval.
         (sql/reviews.sql, 55073d41)"""
 
-    @query
+    @query(writes=True)
     def import_reviews(self, sets: Iterable[ImportReviewsParameters], /) -> int:
         """Write approved reviews with given times. Existing reviews are skipped, so an interrupted import can be run
         again. (sql/reviews.sql, 5c48888b)"""
 
-    @read
+    @query
     def get_review(self, *, template_id: UUID, user_id: UUID) -> Review | None:
         """Find one user's review of one template. (sql/reviews.sql, 1bf02922)"""
 
-    @read_rows
+    @rows
     def list_reviews_of_template(self, *, template_id: UUID) -> list[ListReviewsOfTemplateRow]:
         """List the reviews of a template with their authors' names, newest first. (sql/reviews.sql, 63f60765)"""
 
-    @read
+    @query
     def count_reviews(self) -> int:
         """Count all reviews. (sql/reviews.sql, 7c09bfc5)"""
 
-    @read_rows
+    @rows
     def count_reviews_by_rating(self, *, template_id: UUID) -> list[CountReviewsByRatingRow]:
         """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
         (sql/reviews.sql, 391603b0)"""
 
-    @query
+    @query(writes=True)
     def approve_review(self, *, review_id: UUID) -> Review | None:
         """Approve a review, as a moderator. No row if it is unknown or already approved. (sql/reviews.sql, f2ef5a60)"""
 
-    @query
+    @query(writes=True)
     def delete_review(self, *, template_id: UUID, user_id: UUID) -> int:
         """Delete one user's review of one template. refresh_template_rating updates the average.
         (sql/reviews.sql, f12fd75a)"""
 
     # --- sql/sessions.sql ---
-    @query
+    @query(writes=True)
     def queue_session(
         self,
         *,
@@ -956,12 +956,12 @@ class Queries(Protocol):
     ) -> Session:
         """Add a session to the queue. claim_session takes it from there. (sql/sessions.sql, f04bf647)"""
 
-    @query
+    @query(writes=True)
     def claim_session(self) -> Session | None:
         """Take the oldest session from the queue. No row if the queue is empty. Concurrent workers get different
         sessions and do not wait for each other. (sql/sessions.sql, f00cdd3d)"""
 
-    @query
+    @query(writes=True)
     def start_session(
         self,
         *,
@@ -973,7 +973,7 @@ class Queries(Protocol):
         """Start a session at once, without the queue. `session_type` is pipeline, analysis or generation.
         (sql/sessions.sql, 839472a9)"""
 
-    @query
+    @query(writes=True)
     def complete_session(
         self,
         *,
@@ -987,61 +987,61 @@ class Queries(Protocol):
         """Complete a running session. No row if it is unknown or not running, so a session ends only once.
         (sql/sessions.sql, fbbc8caa)"""
 
-    @query
+    @query(writes=True)
     def fail_session(
         self, *, session_id: UUID, error_message: str | None, error_code: str | None, duration_ms: int | None
     ) -> Session | None:
         """End a running session with an error, and count the failed attempt. No row if it is unknown or not running.
         (sql/sessions.sql, 6a1d333b)"""
 
-    @query
+    @query(writes=True)
     def retry_session(self, *, session_id: UUID, max_attempts: int) -> Session | None:
         """Put a failed session back into the queue. No row if it has not failed, or has reached `max_attempts`.
         (sql/sessions.sql, 1a9e0c81)"""
 
-    @query
+    @query(writes=True)
     def cancel_session(self, *, session_id: UUID) -> Session | None:
         """Cancel a session that is pending or running. No row if it is unknown or has ended.
         (sql/sessions.sql, 38150a5b)"""
 
-    @query
+    @query(writes=True)
     def import_sessions(self, sets: Iterable[ImportSessionsParameters], /) -> int:
         """Store sessions with given ids, statuses and times. Existing ids are skipped, so an interrupted import can
         be run again. (sql/sessions.sql, 3af3913e)"""
 
-    @read
+    @query
     def get_session_by_id(self, *, session_id: UUID) -> Session | None:
         """Find one session by id. (sql/sessions.sql, 4303132e)"""
 
-    @read_rows
+    @rows
     def list_sessions_of_user(self, *, user_id: UUID, session_type: str | None, max_rows: int) -> list[Session]:
         """List the latest sessions of a user, of one type or (with NULL) of all types. (sql/sessions.sql, d7b18300)"""
 
-    @read
+    @query
     def get_session_with_log(self, *, session_id: UUID) -> GetSessionWithLogRow | None:
         """Find one session, with its log lines as a JSON list in order. (sql/sessions.sql, fbcf20df)"""
 
-    @read
+    @query
     def count_sessions(self) -> int:
         """Count all sessions. (sql/sessions.sql, 7eb7b4e1)"""
 
-    @read_rows
+    @rows
     def count_sessions_by_status(self) -> list[CountSessionsByStatusRow]:
         """Count the sessions of each status. Unused statuses have count 0. (sql/sessions.sql, d2258051)"""
 
-    @read_rows
+    @rows
     def list_session_cost_per_day(self, *, first_day: date, last_day: date) -> list[ListSessionCostPerDayRow]:
         """Sessions, tokens and cost of each day (UTC) from the first to the last, including days without sessions.
         (sql/sessions.sql, 8b9f3a0b)"""
 
-    @query
+    @query(writes=True)
     def append_log_line(
         self, *, session_id: UUID, level: LogLevel, message: str, context: JsonValue | Jsonb | None
     ) -> LogLine:
         """Add one line to the log of a session. Its time is the current time, not the start of the transaction.
         (sql/sessions.sql, b74ef509)"""
 
-    @query
+    @query(writes=True)
     def append_log_lines(
         self,
         *,
@@ -1055,22 +1055,22 @@ class Queries(Protocol):
         NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
         (sql/sessions.sql, c2fb0433)"""
 
-    @read_rows
+    @rows
     def list_log_lines(self, *, session_id: UUID, min_level: LogLevel | None) -> list[LogLine]:
         """List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
         (sql/sessions.sql, c943b29f)"""
 
-    @read
+    @query
     def count_log_lines(self) -> int:
         """Count the log lines of all sessions. (sql/sessions.sql, d6b737e6)"""
 
-    @query
+    @query(writes=True)
     def delete_old_sessions(self, *, days: int) -> int:
         """Delete the sessions that have ended and were created more than `days` days ago, with their logs.
         (sql/sessions.sql, 97a69f79)"""
 
     # --- sql/templates.sql ---
-    @query
+    @query(writes=True)
     def create_template(
         self,
         *,
@@ -1088,20 +1088,20 @@ class Queries(Protocol):
         """Create a template. At first only its author can see it. A slug that is already in use violates
         module_templates_slug_key. (sql/templates.sql, e496ae0c)"""
 
-    @query
+    @query(writes=True)
     def import_templates(self, sets: Iterable[ImportTemplatesParameters], /) -> int:
         """Create public, approved templates with given ids. Existing ids are skipped, so an interrupted import can
         be run again. (sql/templates.sql, bfb30fa6)"""
 
-    @read
+    @query
     def get_template_by_id(self, *, template_id: UUID) -> Template | None:
         """Find one template by id. (sql/templates.sql, 1d1da71f)"""
 
-    @read
+    @query
     def get_template_by_slug(self, *, slug: str) -> Template | None:
         """Find one template by slug, its name in URLs. (sql/templates.sql, ff7365fe)"""
 
-    @read_rows
+    @rows
     def search_templates(
         self, *, query: str, category: TemplateCategory | None, complexity: TemplateComplexity | None, max_rows: int
     ) -> list[SearchTemplatesRow]:
@@ -1109,64 +1109,64 @@ class Queries(Protocol):
         complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
         (sql/templates.sql, a06af2ec)"""
 
-    @read_rows
+    @rows
     def list_most_used_templates(
         self, *, category: TemplateCategory | None, max_rows: int
     ) -> list[ListMostUsedTemplatesRow]:
         """List the templates that everyone can see, most used first, of one category or (with NULL) of all.
         (sql/templates.sql, 7c2b4307)"""
 
-    @read_rows
+    @rows
     def list_templates_of_author(self, *, author_id: UUID) -> list[Template]:
         """List all templates of an author, newest first. (sql/templates.sql, dbbf7c70)"""
 
-    @read_rows
+    @rows
     def list_templates_with_reviews(self, *, max_rows: int) -> list[ListTemplatesWithReviewsRow]:
         """List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
         (sql/templates.sql, aae9b5f6)"""
 
-    @read
+    @query
     def get_template_with_reviews(self, *, template_id: UUID) -> GetTemplateWithReviewsRow | None:
         """Find one template, with its reviews as a JSON list, newest first. (sql/templates.sql, a7752bc7)"""
 
-    @read
+    @query
     def count_templates(self) -> int:
         """Count all templates. (sql/templates.sql, bbdb6a9e)"""
 
-    @read_rows
+    @rows
     def count_templates_by_category(self) -> list[CountTemplatesByCategoryRow]:
         """Count the templates that everyone can see, by category. Unused categories have count 0.
         (sql/templates.sql, c6107ba5)"""
 
-    @query
+    @query(writes=True)
     def update_template(
         self, *, template_id: UUID, name: str, description: str | None, tags: Array[str], keywords: Array[str]
     ) -> Template | None:
         """Replace the description and the search terms of a template. No row for an unknown template.
         (sql/templates.sql, aad893c2)"""
 
-    @query
+    @query(writes=True)
     def update_template_content(
         self, *, template_id: UUID, version: str, html: str, css: str | None, js: str | None
     ) -> Template | None:
         """Store a new version of a template. It has to be approved again. No row for an unknown template.
         (sql/templates.sql, c0d90f7a)"""
 
-    @query
+    @query(writes=True)
     def publish_template(self, *, template_id: UUID) -> Template | None:
         """Make a template public. Everyone can see it once it is approved. No row for an unknown template.
         (sql/templates.sql, 422eb1a3)"""
 
-    @query
+    @query(writes=True)
     def approve_template(self, *, template_id: UUID) -> Template | None:
         """Approve a template, as a moderator. No row if it is unknown or already approved.
         (sql/templates.sql, f9ac2b23)"""
 
-    @query
+    @query(writes=True)
     def record_template_download(self, *, template_id: UUID) -> int:
         """Count one download of a template. (sql/templates.sql, 9bc9832e)"""
 
-    @query
+    @query(writes=True)
     def lock_template(self, *, template_id: UUID) -> UUID | None:
         """Lock a template until the end of the transaction, and return its id, or None for an unknown template.
         This is the first step of a review. If two users review a template at the same time, the second one
@@ -1174,48 +1174,48 @@ class Queries(Protocol):
         refresh takes anyway, so it does not conflict with foreign keys to the template.
         (sql/templates.sql, 45864785)"""
 
-    @query
+    @query(writes=True)
     def refresh_template_rating(self, *, template_id: UUID) -> RefreshTemplateRatingRow | None:
         """Set a template's rating to the average of its reviews, or NULL if it has none. No row for an unknown
         template. Call lock_template earlier in the same transaction. (sql/templates.sql, 2adc047b)"""
 
-    @query
+    @query(writes=True)
     def refresh_all_ratings(self) -> int:
         """Set the rating of every template to the average of its reviews, for example after an import. Returns how
         many ratings have changed. (sql/templates.sql, b1762ab3)"""
 
-    @query
+    @query(writes=True)
     def delete_template(self, *, template_id: UUID) -> int:
         """Delete a template and its reviews. Projects that were created from it are kept.
         (sql/templates.sql, 024049ff)"""
 
     # --- sql/users.sql ---
-    @query
+    @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """Create an account with the role USER. An address that is already in use, in upper or lower case, violates
         users_email_key. (sql/users.sql, a7d636c8)"""
 
-    @rows
+    @rows(writes=True)
     def load_users(
         self, *, emails: Array[str], names: Array[str], password_hashes: Array[str], created_ats: Array[datetime]
     ) -> list[LoadUsersRow]:
         """Create many accounts in one statement: the n-th user takes the n-th element of each array. A name or
         creation time may be NULL. Returns the new ids with their addresses. (sql/users.sql, 62f63f81)"""
 
-    @read
+    @query
     def get_user_by_id(self, *, user_id: UUID) -> User | None:
         """Find one user by id. (sql/users.sql, c772075d)"""
 
-    @read
+    @query
     def get_user_by_email(self, *, email: str) -> User | None:
         """Find one user by e-mail address, without regard to case. (sql/users.sql, 012d7d09)"""
 
-    @read
+    @query
     def get_credentials_by_email(self, *, email: str) -> Credentials | None:
         """Find what sign-in needs to know about an account, by e-mail address, without regard to case.
         (sql/users.sql, 4ce2d29d)"""
 
-    @read_rows
+    @rows
     def list_users_page(
         self, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
     ) -> list[User]:
@@ -1223,28 +1223,28 @@ class Queries(Protocol):
         pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
         (sql/users.sql, 10bbfa0e)"""
 
-    @read_rows
+    @rows
     def list_active_users(self, *, days: int) -> list[User]:
         """List the active users who signed in during the last `days` days, latest first. (sql/users.sql, b52af049)"""
 
-    @read
+    @query
     def count_users(self) -> int:
         """Count all accounts. (sql/users.sql, dc23ca7a)"""
 
-    @read
+    @query
     def count_active_users(self, *, days: int) -> int:
         """Count the active users who signed in during the last `days` days. (sql/users.sql, 9abeec16)"""
 
-    @read_rows
+    @rows
     def count_users_by_role(self) -> list[CountUsersByRoleRow]:
         """Count the accounts of each role. Unused roles have count 0. (sql/users.sql, 1b9f29f1)"""
 
-    @read
+    @query
     def get_user_statistics(self, *, user_id: UUID) -> GetUserStatisticsRow | None:
         """Statistics about one user: projects, templates, reviews, AI sessions and their cost. Each table is counted
         separately, so that joins do not multiply rows. (sql/users.sql, 3adf1be2)"""
 
-    @query
+    @query(writes=True)
     def update_profile(
         self,
         *,
@@ -1258,35 +1258,35 @@ class Queries(Protocol):
         """Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
         (sql/users.sql, 8521a447)"""
 
-    @query
+    @query(writes=True)
     def update_password(self, *, user_id: UUID, password_hash: str) -> int:
         """Set a new password and unlock the account: anyone who may set the password has proved who they are.
         (sql/users.sql, 7ffa5916)"""
 
-    @query
+    @query(writes=True)
     def verify_email(self, *, user_id: UUID) -> int:
         """Mark the user's e-mail address as verified. (sql/users.sql, e42a8fe1)"""
 
-    @query
+    @query(writes=True)
     def set_user_role(self, *, user_id: UUID, role: UserRole) -> int:
         """Change a user's role. (sql/users.sql, 23d16433)"""
 
-    @query
+    @query(writes=True)
     def set_user_active(self, *, user_id: UUID, is_active: bool) -> int:
         """Activate or deactivate an account. Nothing is deleted. The API keys of an inactive account do not work.
         (sql/users.sql, 8ef7a503)"""
 
-    @query
+    @query(writes=True)
     def record_failed_sign_in(self, *, user_id: UUID) -> RecordFailedSignInRow | None:
         """Count a wrong password, and lock the account for 15 minutes after the fifth one. Returns the new state. No
         row for an unknown user. After a lock has expired, the count starts again at 1. (sql/users.sql, 7a0694b4)"""
 
-    @query
+    @query(writes=True)
     def reset_sign_in(self, *, user_id: UUID) -> User | None:
         """Record a successful sign-in: clear the failures and the lock, and set last_login_at to the current time.
         No row for an unknown user. (sql/users.sql, 10f9e132)"""
 
-    @query
+    @query(writes=True)
     def delete_user(self, *, user_id: UUID) -> int:
         """Delete an account with its API keys, reviews, memberships and notifications. A user who owns projects
         cannot be deleted (projects_user_id_fkey). Call transfer_projects first. (sql/users.sql, 08f7a584)"""

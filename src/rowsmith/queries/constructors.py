@@ -63,8 +63,6 @@ def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Reader])
 
 def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
     """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
-    from pydantic import BaseModel  # noqa: PLC0415 - a module of dataclasses may need no pydantic
-
     values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
 
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")

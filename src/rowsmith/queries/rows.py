@@ -13,7 +13,7 @@ import psycopg
 from rowsmith.errors import QueryFileError, ResultShapeError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
-from rowsmith.queries.marks import Kind
+from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query
 from rowsmith.values.codecs import Context, Enumeration, codec, fields_of
 
@@ -41,7 +41,7 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
 
 def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
     """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
-    if query.kind not in (Kind.MANY, Kind.ONE, Kind.RETURNING):
+    if query.kind not in ROWS:
         return lambda _names, context: of_value(codec(result).reader(context)), []
     row = next(each for each in (*get_args(result), result) if each is not NoneType)
     fields = fields_of(row)

@@ -32,7 +32,7 @@ class BoundQuery:
         *,
         enums: Collection[str] = (),
         described: bool = False,
-        only_reads: bool = False,
+        writes: bool | None = None,
     ) -> None:
         self.query = query
         self.rows = rows
@@ -42,7 +42,7 @@ class BoundQuery:
         self.preparable: bool | None = (described or None) if single else False
         """Whether it can be prepared: PostgreSQL knows the types of its parameters without their values. None if the
         server was not asked yet."""
-        self.writes: bool | None = False if only_reads else None
+        self.writes = writes
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
         self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
         """Whether it calls a function that changes the session. A call inside another function is not seen."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Concatenate, Never, ParamSpec, Protocol, TypeVar, cast, get_args, overload
+from typing import Any, Concatenate, Never, ParamSpec, Protocol, TypeVar, get_args, overload
 
 from psycopg import AsyncConnection, Connection
 
@@ -36,7 +36,6 @@ from rowsmith.values.codecs import Writer, codec
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
-_ONLY_READS = "only_reads"
 
 
 class TypedQuery(Protocol[_P, _R_co]):
@@ -69,26 +68,38 @@ class TypedRowsQuery(TypedQuery[_P, list[_Row]], Protocol[_P, _Row]):
     def stream(self, conn: AsyncConnection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncStream[_Row]: ...
 
 
-def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]:
-    """Declare a query by the signature of its calls."""
-    return cast("TypedQuery[_P, _R_co]", function)  # `typed_queries` makes it one
+@overload
+def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]: ...
 
 
-def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]:
-    """Declare a query that returns a list of rows."""
-    return cast("TypedRowsQuery[_P, _Row]", function)
+@overload
+def query(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
 
 
-def read(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]:
-    """Declare a query that was proven to do nothing but read."""
-    vars(function)[_ONLY_READS] = True
-    return query(function)
+def query(function: Any = None, /, *, writes: bool = False) -> Any:
+    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
+    return _declaration(function, writes=writes)
 
 
-def read_rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]:
-    """Declare a query that returns a list of rows, and was proven to do nothing but read."""
-    vars(function)[_ONLY_READS] = True
-    return rows(function)
+@overload
+def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]: ...
+
+
+@overload
+def rows(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
+
+
+def rows(function: Any = None, /, *, writes: bool = False) -> Any:
+    """Declare a query that gives a list of rows, as `query` does for others."""
+    return _declaration(function, writes=writes)
+
+
+def _declaration(function: Any, *, writes: bool) -> Any:
+    def declare(function: Any) -> Any:
+        function.writes = writes
+        return function  # `typed_queries` makes a query of it
+
+    return declare if function is None else declare(function)
 
 
 def typed_queries(declared: Any, folders: Mapping[str, Path]) -> Any:
@@ -104,8 +115,8 @@ def typed_queries(declared: Any, folders: Mapping[str, Path]) -> Any:
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
         made, labels = exact_rows(each, annotations["return"])
-        only_reads = _ONLY_READS in vars(functions[name])
-        bound = BoundQuery(each, made, enums=labels, described=True, only_reads=only_reads)
+        writes = None if getattr(functions[name], "writes", True) else False
+        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 

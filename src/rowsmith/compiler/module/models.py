@@ -59,7 +59,8 @@ class Call:
     parameters: tuple[Field, ...]
     """For a `*!` query, the sets of parameters."""
     result: PythonType
-    only_reads: bool
+    writes: bool
+    """Unless the query is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class _Collector:
             result = filled("list[{}]", row) if query.kind is Kind.MANY else row if one_row else row.or_none()
         elif query.kind is Kind.VALUE and columns:
             result = columns[0].annotated if one_row else columns[0].type.or_none()
-        return Call(query, parameters, result, description.only_reads)
+        return Call(query, parameters, result, not description.only_reads)
 
     def _field(self, query: Query, typed: Typed, *, parameter: bool) -> Field:
         if typed.row is not None and typed.oid in self._table_classes:

@@ -165,7 +165,7 @@ class _Renderer:
 
     def _query(self, call: Call, indent: int) -> list[str]:
         query, names = call.query, {field.name for field in call.parameters}
-        decorator = self.imports.name("rowsmith.queries.typed", _decorator(call))
+        decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
         fields = [f"{field.name}: {self._annotation(field.annotated)}" for field in call.parameters]
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
@@ -174,7 +174,11 @@ class _Renderer:
         place = f"({_relative(query.file, self.root)},{_TIGHT}{digest(query)})"
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
-        return [f"{' ' * indent}@{decorator}", *head, *(line.replace(_TIGHT, " ") for line in doc)]
+        return [
+            f"{' ' * indent}@{decorator}{'(writes=True)' if call.writes else ''}",
+            *head,
+            *(line.replace(_TIGHT, " ") for line in doc),
+        ]
 
     # --- the queries object ---
 
@@ -199,12 +203,6 @@ class _Renderer:
         base = f"{path}(__file__).parents[{up}]" if up else f"{path}(__file__).parent"
         rest = "/".join(parts[up:])
         return f"{base} / {quoted(rest)}" if rest else base
-
-
-def _decorator(call: Call) -> str:
-    if call.query.kind is Kind.MANY:
-        return "read_rows" if call.only_reads else "rows"
-    return "read" if call.only_reads else "query"
 
 
 def _relative(path: Path, root: Path) -> str:
