@@ -65,6 +65,8 @@ def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
     """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
     values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
 
+    from pydantic import BaseModel  # noqa: PLC0415 - a module of dataclasses needs no pydantic
+
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}
     source = _Source(
