@@ -35,27 +35,28 @@ class Queries(Protocol):
     # --- benchmarks/sql/users.sql ---
     @query
     def get_user(self, *, id: UUID) -> User | None:
-        """One user by key. (benchmarks/sql/users.sql, b282364a)"""
+        """Find one user by key. (benchmarks/sql/users.sql, b282364a)"""
 
     @rows
     def list_users(self, *, most: int) -> list[User]:
-        """The first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
+        """List the first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
     @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
-        """A new user, with the columns that the server fills in. (benchmarks/sql/users.sql, 821dc695)"""
+        """Create a user, and return it with the columns that the server fills in.
+        (benchmarks/sql/users.sql, 821dc695)"""
 
     @query(writes=True)
     def record_event(self, *, user_id: UUID | None, event_type: str, event_name: str) -> int:
-        """The statement that writes, in the transaction of three. (benchmarks/sql/users.sql, 48d8118c)"""
+        """The statement that writes, in a transaction of three statements. (benchmarks/sql/users.sql, 48d8118c)"""
 
     @rows
     def list_users_tenfold(self) -> list[User]:
-        """Every user ten times over: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
+        """List every user ten times: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
 
     @query(writes=True)
     def record_events(self, sets: Iterable[RecordEventsParameters], /) -> int:
-        """The bulk insert of those who have no COPY. (benchmarks/sql/users.sql, 50c34d31)"""
+        """The bulk insert, for libraries without COPY. (benchmarks/sql/users.sql, 50c34d31)"""
 
 
 queries: Queries = typed_queries(Queries, __file__, {"": "sql"})

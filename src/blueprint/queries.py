@@ -591,8 +591,7 @@ class Queries(Protocol):
         event_name: str,
         properties: JsonValue | Jsonb | None,
     ) -> RecordEventRow:
-        """Store one event that happens now. `session_id` is the visit that it belongs to.
-        (sql/analytics.sql, b42a2326)"""
+        """Store one event, at the current time. `session_id` is its visit. (sql/analytics.sql, b42a2326)"""
 
     @query(writes=True)
     def load_events(
@@ -605,50 +604,52 @@ class Queries(Protocol):
         properties: Array[JsonValue | Jsonb],
         occurred_ats: Array[datetime],
     ) -> int:
-        """Store many events in one statement: the n-th is made of the n-th element of each array. An event whose
-        time is NULL happened now. (sql/analytics.sql, 2dca9d8d)"""
+        """Store many events in one statement: the n-th event takes the n-th element of each array. If its time is
+        NULL, the current time is stored. (sql/analytics.sql, 2dca9d8d)"""
 
     @query(writes=True)
     def import_page_views(self, sets: Iterable[ImportPageViewsParameters], /) -> int:
-        """Store page views as a web server logs them. (sql/analytics.sql, 2df59eea)"""
+        """Store page views from a web server's log. (sql/analytics.sql, 2df59eea)"""
 
     @query
     def count_events(self) -> int:
-        """The number of events. (sql/analytics.sql, 61ab3c5e)"""
+        """Count all events. (sql/analytics.sql, 61ab3c5e)"""
 
     @rows
     def count_events_per_day(self, *, first_day: date, last_day: date) -> list[CountEventsPerDayRow]:
-        """The number of events of each type on each day from the first to the last. Every type that occurs in
-        these days has a row for each of them, zero on days without any. (sql/analytics.sql, f78bb124)"""
+        """Count the events of each type on each day from the first to the last. Every type that occurs in this
+        period has a row for every day, with 0 for days without events of that type. (sql/analytics.sql, f78bb124)"""
 
     @rows
     def get_funnel(self, *, event_names: Array[str], since: datetime, until: datetime) -> list[GetFunnelRow]:
-        """How many users got how far along these events, each after the one before it, between two moments.
-        `conversion` is the share, from 0 to 1, of those who took the first step. The earliest event that
-        continues a user's way is taken: no other choice could get them further. (sql/analytics.sql, ad9f8216)"""
+        """Count the users who reached each of these steps in order, between two points in time. `conversion` is
+        the share, from 0 to 1, of the users who took the first step. Each step is matched with the user's
+        earliest event that qualifies, because no other choice could take them further.
+        (sql/analytics.sql, ad9f8216)"""
 
     @rows
     def list_weekly_retention(self, *, first_day: date, weeks: int) -> list[ListWeeklyRetentionRow]:
-        """Of the users whose first event ever fell into a week, how many came back in each of the weeks after it.
-        Cohorts from the week of `first_day` on; week 0 is the cohort's own, `weeks` the last one looked at, and
-        weeks that have not begun are left out. `retention` is a share from 0 to 1. (sql/analytics.sql, f259a909)"""
+        """Count how many users of each cohort came back in each following week. A cohort is the users whose first
+        event was in the same week. The first cohort is that of the week of `first_day`. Week 0 is the cohort's
+        first week and `weeks` the last one counted. Weeks that have not begun are omitted. `retention` is a
+        share from 0 to 1. (sql/analytics.sql, f259a909)"""
 
     @rows
     def list_events_of_user(self, *, user_id: UUID, max_rows: int) -> list[ListEventsOfUserRow]:
-        """The latest events of one user. (sql/analytics.sql, caa4a3f7)"""
+        """List the latest events of a user. (sql/analytics.sql, caa4a3f7)"""
 
     # --- sql/api_keys.sql ---
     @query(writes=True)
     def issue_api_key(
         self, *, user_id: UUID, name: str, key_hash: str, permissions: JsonValue | Jsonb, expires_at: datetime | None
     ) -> ApiKey:
-        """Store a new key by its hash. `permissions` is a JSON list of strings; without `expires_at` it never ends.
-        (sql/api_keys.sql, ea806096)"""
+        """Store a new key by its hash. `permissions` is a JSON list of strings. If `expires_at` is NULL, the key
+        never expires. (sql/api_keys.sql, ea806096)"""
 
     @query(writes=True)
     def verify_api_key(self, *, key_hash: str) -> ApiKey | None:
-        """Count one use of a key and answer it. No row if it is unknown, revoked, expired, or its owner inactive.
-        (sql/api_keys.sql, 87e3693e)"""
+        """Count one use of a key, and return the key. No row if the key is unknown, revoked or expired, or if its
+        owner is inactive. (sql/api_keys.sql, 87e3693e)"""
 
     @query
     def get_api_key_by_id(self, *, api_key_id: UUID) -> ApiKey | None:
@@ -656,50 +657,50 @@ class Queries(Protocol):
 
     @rows
     def list_api_keys_of_user(self, *, user_id: UUID) -> list[ApiKey]:
-        """The keys of one user, the newest first. (sql/api_keys.sql, 185995f3)"""
+        """List the keys of a user, newest first. (sql/api_keys.sql, 185995f3)"""
 
     @rows
     def list_api_keys_with_owner(self, *, max_rows: int) -> list[ListApiKeysWithOwnerRow]:
-        """All keys with the names of their owners, the most used first. (sql/api_keys.sql, 3b9e4579)"""
+        """List all keys with the names of their owners, most used first. (sql/api_keys.sql, 3b9e4579)"""
 
     @query
     def count_api_keys(self) -> int:
-        """The number of keys, revoked and expired ones included. (sql/api_keys.sql, 71a4b94c)"""
+        """Count all keys, including revoked and expired ones. (sql/api_keys.sql, 71a4b94c)"""
 
     @query(writes=True)
     def set_api_key_rate_limit(self, *, api_key_id: UUID, rate_limit: int) -> int:
-        """Allow a key so many requests per hour. (sql/api_keys.sql, e35b5231)"""
+        """Set how many requests per hour a key may make. (sql/api_keys.sql, e35b5231)"""
 
     @query(writes=True)
     def revoke_api_key(self, *, api_key_id: UUID, user_id: UUID) -> int:
-        """Switch off a key of this user for good. No rows if it is not theirs, or revoked already.
-        (sql/api_keys.sql, fdd6aa59)"""
+        """Revoke a key of this user permanently. Changes nothing if the key belongs to someone else or is already
+        revoked. (sql/api_keys.sql, fdd6aa59)"""
 
     @query(writes=True)
     def delete_expired_api_keys(self, *, days: int) -> int:
-        """Delete the keys that expired more than so many days ago. (sql/api_keys.sql, f89ef732)"""
+        """Delete the keys that expired more than `days` days ago. (sql/api_keys.sql, f89ef732)"""
 
     # --- sql/health_checks.sql ---
     @query(writes=True)
     def record_health_check(self, *, status: str) -> RecordHealthCheckRow:
-        """Store the result of a check made now. (sql/health_checks.sql, 18e2e864)"""
+        """Store the result of a check, with the current time. (sql/health_checks.sql, 18e2e864)"""
 
     @rows
     def list_health_checks(self, *, max_rows: int) -> list[ListHealthChecksRow]:
-        """The latest results, the newest first. (sql/health_checks.sql, 943ca893)"""
+        """List the latest results, newest first. (sql/health_checks.sql, 943ca893)"""
 
     @query(writes=True)
     def delete_old_health_checks(self, *, days: int) -> int:
-        """Delete the results that are older than so many days. (sql/health_checks.sql, fe46b98d)"""
+        """Delete the results that are older than `days` days. (sql/health_checks.sql, fe46b98d)"""
 
     # --- sql/maintenance.sql ---
     @rows
     def count_all_rows(self) -> list[CountAllRowsRow]:
-        """The number of rows of every table, in the order of the tables' names. (sql/maintenance.sql, 610a2888)"""
+        """Count the rows of every table, sorted by table name. (sql/maintenance.sql, 610a2888)"""
 
     @query(writes=True)
     def analyze_tables(self) -> None:
-        """Refresh the planner's statistics of every table, as after a bulk load. (sql/maintenance.sql, c9e04c6b)"""
+        """Update the planner's statistics of every table, as after a bulk load. (sql/maintenance.sql, c9e04c6b)"""
 
     # --- sql/notifications.sql ---
     @query(writes=True)
@@ -726,8 +727,7 @@ class Queries(Protocol):
         data: JsonValue | Jsonb | None,
         channels: Array[str],
     ) -> int:
-        """Send the same notification to each of many users, once to each, however often they are listed.
-        (sql/notifications.sql, 36daf07d)"""
+        """Send a notification to many users, to each of them once. (sql/notifications.sql, 36daf07d)"""
 
     @query(writes=True)
     def notify_collaborators(
@@ -740,43 +740,41 @@ class Queries(Protocol):
         data: JsonValue | Jsonb | None,
         channels: Array[str],
     ) -> int:
-        """Send the same notification to every collaborator of a project. The owner is not one.
-        (sql/notifications.sql, 923f049e)"""
+        """Send a notification to every collaborator of a project. (sql/notifications.sql, 923f049e)"""
 
     @rows
     def list_notifications_of_user(self, *, user_id: UUID, only_unread: bool, max_rows: int) -> list[Notification]:
-        """The latest notifications of a user that are not archived, all of them or only the unread.
+        """List a user's latest notifications that are not archived: all of them, or only the unread ones.
         (sql/notifications.sql, af388c7c)"""
 
     @rows
     def list_unsent_notifications(self, *, channel: str, max_rows: int) -> list[Notification]:
-        """The oldest notifications that have not gone out yet, and are to go out by this channel.
-        (sql/notifications.sql, 3b0703b3)"""
+        """List a channel's oldest notifications that are still to be sent. (sql/notifications.sql, 3b0703b3)"""
 
     @query
     def count_notifications(self) -> int:
-        """The number of notifications of all users, archived ones included. (sql/notifications.sql, 2ec03463)"""
+        """Count the notifications of all users, including archived ones. (sql/notifications.sql, 2ec03463)"""
 
     @query
     def count_unread_notifications(self, *, user_id: UUID) -> int:
-        """The number that a user's badge shows: unread and not archived. (sql/notifications.sql, 155b008b)"""
+        """Count a user's unread notifications that are not archived. (sql/notifications.sql, 155b008b)"""
 
     @query(writes=True)
     def mark_notifications_sent(self, *, notification_ids: Array[UUID]) -> int:
-        """Note that these notifications have gone out. (sql/notifications.sql, fbb74793)"""
+        """Mark these notifications as sent. (sql/notifications.sql, fbb74793)"""
 
     @query(writes=True)
     def mark_notification_read(self, *, notification_id: UUID, user_id: UUID) -> Notification | None:
-        """Note that a user has read one of their notifications; the time of the first reading is kept. No row if
-        it is not theirs. (sql/notifications.sql, c4cf0ee8)"""
+        """Mark one of a user's notifications as read. If it was read before, the first time is kept. No row if the
+        notification belongs to someone else. (sql/notifications.sql, c4cf0ee8)"""
 
     @query(writes=True)
     def mark_all_notifications_read(self, *, user_id: UUID) -> int:
-        """Note that a user has read everything. Counts what was unread. (sql/notifications.sql, 3ed49b4d)"""
+        """Mark a user's notifications as read. Returns how many were unread. (sql/notifications.sql, 3ed49b4d)"""
 
     @query(writes=True)
     def archive_old_notifications(self, *, days: int) -> int:
-        """Archive what was read and is older than so many days. What nobody has read stays in sight.
+        """Archive the notifications that were read and are older than `days` days. Unread ones stay visible.
         (sql/notifications.sql, 61c03508)"""
 
     # --- sql/projects.sql ---
@@ -788,14 +786,14 @@ class Queries(Protocol):
 
     @query(writes=True)
     def create_project_from_template(self, *, user_id: UUID, template_id: UUID, name: str) -> Project | None:
-        """Create a project that starts as a copy of a template, and count the template's use, all in one statement.
-        No row if there is no such template that this user may use: a public and approved one, or their own.
+        """Create a project as a copy of a template, and count the use of the template, in one statement. No row
+        unless the template exists and is either public and approved or the user's own.
         (sql/projects.sql, 54226a5d)"""
 
     @query(writes=True)
     def import_projects(self, sets: Iterable[ImportProjectsParameters], /) -> int:
-        """Create projects with ids, states and times of creation that are known already. An id that is there
-        already is left as it is, so that an import which broke off can be run again. (sql/projects.sql, e0b2aa8e)"""
+        """Create projects with given ids, statuses and creation times. Existing ids are skipped, so an interrupted
+        import can be run again. (sql/projects.sql, e0b2aa8e)"""
 
     @query
     def get_project_by_id(self, *, project_id: UUID) -> Project | None:
@@ -803,36 +801,35 @@ class Queries(Protocol):
 
     @rows
     def list_projects_of_user(self, *, user_id: UUID) -> list[ListProjectsOfUserRow]:
-        """The projects of one user, the newest first, with the name of the template where there is one.
-        (sql/projects.sql, d23946d5)"""
+        """List a user's projects, newest first, with the template's name, if any. (sql/projects.sql, d23946d5)"""
 
     @rows
     def search_projects(
         self, *, query: str | None, status: ProjectStatus | None, tag: str | None, user_id: UUID | None, max_rows: int
     ) -> list[SearchProjectsRow]:
-        """Projects by words in their name and description, by status, by tag, by owner, the latest changed first.
-        NULL for a filter means any: it is gone before the plan is made, so the others can use their indexes.
-        `query` is written as for a search engine: words, "a phrase", or, -without. (sql/projects.sql, 10510117)"""
+        """Search projects by words in their name and description, by status, by tag and by owner, most recently
+        changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
+        indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
+        (sql/projects.sql, 10510117)"""
 
     @query
     def count_projects(self) -> int:
-        """The number of projects. (sql/projects.sql, 158734a7)"""
+        """Count all projects. (sql/projects.sql, 158734a7)"""
 
     @rows
     def count_projects_by_status(self, *, user_id: UUID | None) -> list[CountProjectsByStatusRow]:
-        """The number of projects in each state, of one user or, with NULL, of all. States with none count zero.
+        """Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
         (sql/projects.sql, dce6f0f7)"""
 
     @query(writes=True)
     def update_project(
         self, *, project_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project | None:
-        """Replace what the owner writes of a project. No row for an unknown project. (sql/projects.sql, 5157c4a1)"""
+        """Replace what a project's owner fills in. No row if it is unknown. (sql/projects.sql, 5157c4a1)"""
 
     @query(writes=True)
     def set_project_progress(self, *, project_id: UUID, progress: int) -> int:
-        """Report how far the build of a project is, in per cent, which also marks it as PROCESSING.
-        (sql/projects.sql, 12c31049)"""
+        """Set the progress of a build, in percent, and the status PROCESSING. (sql/projects.sql, 12c31049)"""
 
     @query(writes=True)
     def complete_project(
@@ -846,27 +843,26 @@ class Queries(Protocol):
         bundle_size_bytes: int | None,
         lighthouse_score: int | None,
     ) -> Project | None:
-        """Store what a build made of a project, which is then COMPLETED. No row if unknown or archived.
-        (sql/projects.sql, f8797217)"""
+        """Store the result of a project's build, and set the status to COMPLETED. No row if the project is unknown
+        or archived. (sql/projects.sql, f8797217)"""
 
     @query(writes=True)
     def publish_project(self, *, project_id: UUID, deployment_url: str | None) -> Project | None:
-        """Publish a draft or completed project. No row if it is unknown, still being built, failed, archived, or
-        published already: so that of two calls at once, only one goes on to tell the collaborators.
+        """Publish a draft or completed project. No row if it is unknown, being built, failed, archived or already
+        published. Of two concurrent calls, therefore, only one goes on to notify the collaborators.
         (sql/projects.sql, 44bf8125)"""
 
     @query(writes=True)
     def archive_project(self, *, project_id: UUID) -> Project | None:
-        """Take a project out of use, and out of the public's sight. No row if unknown or archived already.
-        (sql/projects.sql, 9e007049)"""
+        """Archive a project and make it private. No row unless that was possible. (sql/projects.sql, 9e007049)"""
 
     @query(writes=True)
     def transfer_projects(self, *, from_user_id: UUID, to_user_id: UUID) -> int:
-        """Give all projects of one user to another, as before deleting an account. (sql/projects.sql, 3ee5a8bd)"""
+        """Transfer a user's projects to another, before an account is deleted. (sql/projects.sql, 3ee5a8bd)"""
 
     @query(writes=True)
     def delete_project(self, *, project_id: UUID) -> int:
-        """Delete a project with its list of collaborators. (sql/projects.sql, 211efb57)"""
+        """Delete a project and its list of collaborators. (sql/projects.sql, 211efb57)"""
 
     @query(writes=True)
     def add_collaborator(
@@ -879,71 +875,71 @@ class Queries(Protocol):
         can_delete: bool,
         can_share: bool,
     ) -> Collaborator | None:
-        """Add a user to a project, or change what a collaborator may do. (sql/projects.sql, fc285ee3)"""
+        """Add a collaborator to a project, or change what they may do. (sql/projects.sql, fc285ee3)"""
 
     @query(writes=True)
     def remove_collaborator(self, *, project_id: UUID, user_id: UUID) -> int:
-        """Take a user off a project. (sql/projects.sql, 5d0acd4a)"""
+        """Remove a collaborator from a project. (sql/projects.sql, 5d0acd4a)"""
 
     @query
     def get_collaborator(self, *, project_id: UUID, user_id: UUID) -> Collaborator | None:
-        """What one user may do in one project; None if they do not work on it, or own it.
+        """Find one collaborator of a project. None if the user is not one; the owner is not one either.
         (sql/projects.sql, 64747fb8)"""
 
     @rows
     def list_collaborators(self, *, project_id: UUID) -> list[ListCollaboratorsRow]:
-        """The collaborators of a project with their names, the most powerful roles first.
+        """List the collaborators of a project with their names, most powerful roles first.
         (sql/projects.sql, a243bfb5)"""
 
     @rows
     def list_projects_shared_with_user(self, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]:
-        """The projects of others that a user works on, with the owners' names, the latest changed first.
+        """List other people's projects that a user works on, with the owners' names, most recently changed first.
         (sql/projects.sql, 05fb4c79)"""
 
     @query
     def may_edit_project(self, *, project_id: UUID, user_id: UUID) -> bool:
-        """Whether a user may edit a project: as its owner, by their role, or because they were allowed to.
+        """Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
         (sql/projects.sql, 6f48de13)"""
 
     @rows
     def list_project_editors(self, *, project_id: UUID) -> list[ListProjectEditorsRow]:
-        """Everybody who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
+        """List everyone who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
     # --- sql/reviews.sql ---
     @query(writes=True)
     def upsert_review(self, *, template_id: UUID, user_id: UUID, rating: int, comment: str | None) -> Review | None:
-        """Write a review, or replace the one that this user has written before, which then awaits approval again.
+        """Write a review, or replace the user's earlier one. Either way it awaits approval.
         (sql/reviews.sql, 55073d41)"""
 
     @query(writes=True)
     def import_reviews(self, sets: Iterable[ImportReviewsParameters], /) -> int:
-        """Write approved reviews with times that are known already. A review that is there already is left as it
-        is, so that an import which broke off can be run again. (sql/reviews.sql, 5c48888b)"""
+        """Write approved reviews with given times. Existing reviews are skipped, so an interrupted import can be run
+        again. (sql/reviews.sql, 5c48888b)"""
 
     @query
     def get_review(self, *, template_id: UUID, user_id: UUID) -> Review | None:
-        """What one user has said of one template. (sql/reviews.sql, 1bf02922)"""
+        """Find one user's review of one template. (sql/reviews.sql, 1bf02922)"""
 
     @rows
     def list_reviews_of_template(self, *, template_id: UUID) -> list[ListReviewsOfTemplateRow]:
-        """The reviews of a template with their writers' names, the newest first. (sql/reviews.sql, 63f60765)"""
+        """List the reviews of a template with their authors' names, newest first. (sql/reviews.sql, 63f60765)"""
 
     @query
     def count_reviews(self) -> int:
-        """The number of reviews. (sql/reviews.sql, 7c09bfc5)"""
+        """Count all reviews. (sql/reviews.sql, 7c09bfc5)"""
 
     @rows
     def count_reviews_by_rating(self, *, template_id: UUID) -> list[CountReviewsByRatingRow]:
-        """How often a template was given each number of stars, from five down to one, none counting zero.
+        """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
         (sql/reviews.sql, 391603b0)"""
 
     @query(writes=True)
     def approve_review(self, *, review_id: UUID) -> Review | None:
-        """Approve a review, as a moderator. No row if unknown or approved already. (sql/reviews.sql, f2ef5a60)"""
+        """Approve a review, as a moderator. No row if it is unknown or already approved. (sql/reviews.sql, f2ef5a60)"""
 
     @query(writes=True)
     def delete_review(self, *, template_id: UUID, user_id: UUID) -> int:
-        """Delete what one user has said of one template. The average changes with refresh_template_rating.
+        """Delete one user's review of one template. refresh_template_rating updates the average.
         (sql/reviews.sql, f12fd75a)"""
 
     # --- sql/sessions.sql ---
@@ -956,12 +952,12 @@ class Queries(Protocol):
         input_data: JsonValue | Jsonb | None,
         metadata: JsonValue | Jsonb | None,
     ) -> Session:
-        """Add a session to the queue, for claim_session to take. (sql/sessions.sql, f04bf647)"""
+        """Add a session to the queue. claim_session takes it from there. (sql/sessions.sql, f04bf647)"""
 
     @query(writes=True)
     def claim_session(self) -> Session | None:
-        """Take the oldest waiting session from the queue. No row if none waits. Workers that ask at once get
-        different sessions, and none waits for another. (sql/sessions.sql, f00cdd3d)"""
+        """Take the oldest session from the queue. No row if the queue is empty. Concurrent workers get different
+        sessions and do not wait for each other. (sql/sessions.sql, f00cdd3d)"""
 
     @query(writes=True)
     def start_session(
@@ -972,7 +968,7 @@ class Queries(Protocol):
         input_data: JsonValue | Jsonb | None,
         metadata: JsonValue | Jsonb | None,
     ) -> Session:
-        """Begin a session at once, past the queue. `session_type` is pipeline, analysis or generation.
+        """Start a session at once, without the queue. `session_type` is pipeline, analysis or generation.
         (sql/sessions.sql, 839472a9)"""
 
     @query(writes=True)
@@ -986,29 +982,30 @@ class Queries(Protocol):
         duration_ms: int | None,
         quality_score: float | None,
     ) -> Session | None:
-        """End a running session well. No row if it is unknown or not running, so that a session ends once.
+        """Complete a running session. No row if it is unknown or not running, so a session ends only once.
         (sql/sessions.sql, fbbc8caa)"""
 
     @query(writes=True)
     def fail_session(
         self, *, session_id: UUID, error_message: str | None, error_code: str | None, duration_ms: int | None
     ) -> Session | None:
-        """End a running session with an error, and count the failed attempt. No row if unknown or not running.
+        """End a running session with an error, and count the failed attempt. No row if it is unknown or not running.
         (sql/sessions.sql, 6a1d333b)"""
 
     @query(writes=True)
     def retry_session(self, *, session_id: UUID, max_attempts: int) -> Session | None:
-        """Put a failed session back into the queue. No row if it has not failed, or has failed too often already.
+        """Put a failed session back into the queue. No row if it has not failed, or has reached `max_attempts`.
         (sql/sessions.sql, 1a9e0c81)"""
 
     @query(writes=True)
     def cancel_session(self, *, session_id: UUID) -> Session | None:
-        """Stop a session that waits or runs. No row if it is unknown or has ended. (sql/sessions.sql, 38150a5b)"""
+        """Cancel a session that is pending or running. No row if it is unknown or has ended.
+        (sql/sessions.sql, 38150a5b)"""
 
     @query(writes=True)
     def import_sessions(self, sets: Iterable[ImportSessionsParameters], /) -> int:
-        """Store sessions with ids, states and times that are known already. An id that is there already is left as
-        it is, so that an import which broke off can be run again. (sql/sessions.sql, 3af3913e)"""
+        """Store sessions with given ids, statuses and times. Existing ids are skipped, so an interrupted import can
+        be run again. (sql/sessions.sql, 3af3913e)"""
 
     @query
     def get_session_by_id(self, *, session_id: UUID) -> Session | None:
@@ -1016,30 +1013,30 @@ class Queries(Protocol):
 
     @rows
     def list_sessions_of_user(self, *, user_id: UUID, session_type: str | None, max_rows: int) -> list[Session]:
-        """The latest sessions of one user, of one type or, with NULL, of all. (sql/sessions.sql, d7b18300)"""
+        """List the latest sessions of a user, of one type or (with NULL) of all types. (sql/sessions.sql, d7b18300)"""
 
     @query
     def get_session_with_log(self, *, session_id: UUID) -> GetSessionWithLogRow | None:
-        """One session with its log lines as a JSON list, the first line first. (sql/sessions.sql, fbcf20df)"""
+        """Find one session, with its log lines as a JSON list in order. (sql/sessions.sql, fbcf20df)"""
 
     @query
     def count_sessions(self) -> int:
-        """The number of sessions. (sql/sessions.sql, 7eb7b4e1)"""
+        """Count all sessions. (sql/sessions.sql, 7eb7b4e1)"""
 
     @rows
     def count_sessions_by_status(self) -> list[CountSessionsByStatusRow]:
-        """The number of sessions in each state. States with none count zero. (sql/sessions.sql, d2258051)"""
+        """Count the sessions of each status. Unused statuses have count 0. (sql/sessions.sql, d2258051)"""
 
     @rows
     def list_session_cost_per_day(self, *, first_day: date, last_day: date) -> list[ListSessionCostPerDayRow]:
-        """Sessions, tokens and cost of each day from the first to the last, days in UTC. Days without any are there.
+        """Sessions, tokens and cost of each day (UTC) from the first to the last, including days without sessions.
         (sql/sessions.sql, 8b9f3a0b)"""
 
     @query(writes=True)
     def append_log_line(
         self, *, session_id: UUID, level: LogLevel, message: str, context: JsonValue | Jsonb | None
     ) -> LogLine:
-        """Add one line to the log of a session. Its time is that of the clock, not of the transaction.
+        """Add one line to the log of a session. Its time is the current time, not the start of the transaction.
         (sql/sessions.sql, b74ef509)"""
 
     @query(writes=True)
@@ -1052,21 +1049,22 @@ class Queries(Protocol):
         contexts: Array[JsonValue | Jsonb],
         logged_ats: Array[datetime],
     ) -> int:
-        """Add many lines to the log of a session: the n-th is made of the n-th element of each array. A line
-        whose time is NULL gets the current one, a microsecond after the line before it, and so keeps its place.
+        """Add many lines to the log of a session: the n-th line takes the n-th element of each array. If its time is
+        NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
         (sql/sessions.sql, c2fb0433)"""
 
     @rows
     def list_log_lines(self, *, session_id: UUID, min_level: LogLevel | None) -> list[LogLine]:
-        """The log of a session in order, from a level upwards; NULL for all of it. (sql/sessions.sql, c943b29f)"""
+        """List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
+        (sql/sessions.sql, c943b29f)"""
 
     @query
     def count_log_lines(self) -> int:
-        """The number of log lines of all sessions. (sql/sessions.sql, d6b737e6)"""
+        """Count the log lines of all sessions. (sql/sessions.sql, d6b737e6)"""
 
     @query(writes=True)
     def delete_old_sessions(self, *, days: int) -> int:
-        """Delete the sessions that ended, and began more than so many days ago, with their logs.
+        """Delete the sessions that have ended and were created more than `days` days ago, with their logs.
         (sql/sessions.sql, 97a69f79)"""
 
     # --- sql/templates.sql ---
@@ -1085,13 +1083,13 @@ class Queries(Protocol):
         js: str | None,
         tags: Array[str],
     ) -> Template:
-        """Create a template, which at first only its author sees. A slug that is taken violates
+        """Create a template. At first only its author can see it. A slug that is already in use violates
         module_templates_slug_key. (sql/templates.sql, e496ae0c)"""
 
     @query(writes=True)
     def import_templates(self, sets: Iterable[ImportTemplatesParameters], /) -> int:
-        """Create public, approved templates with ids that are known already. An id that is there already is left
-        as it is, so that an import which broke off can be run again. (sql/templates.sql, bfb30fa6)"""
+        """Create public, approved templates with given ids. Existing ids are skipped, so an interrupted import can
+        be run again. (sql/templates.sql, bfb30fa6)"""
 
     @query
     def get_template_by_id(self, *, template_id: UUID) -> Template | None:
@@ -1099,67 +1097,68 @@ class Queries(Protocol):
 
     @query
     def get_template_by_slug(self, *, slug: str) -> Template | None:
-        """Find one template by its name in URLs. (sql/templates.sql, ff7365fe)"""
+        """Find one template by slug, its name in URLs. (sql/templates.sql, ff7365fe)"""
 
     @rows
     def search_templates(
         self, *, query: str, category: TemplateCategory | None, complexity: TemplateComplexity | None, max_rows: int
     ) -> list[SearchTemplatesRow]:
-        """Full-text search in the templates that the public sees, the best hits first; NULL for a category or
-        complexity means any. `query` is written as for a search engine: words, "a phrase", or, -without.
+        """Full-text search in the templates that everyone can see, best hits first. NULL for the category or
+        complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
         (sql/templates.sql, a06af2ec)"""
 
     @rows
     def list_most_used_templates(
         self, *, category: TemplateCategory | None, max_rows: int
     ) -> list[ListMostUsedTemplatesRow]:
-        """The templates of the public that most projects began with, of one category or, with NULL, of all.
+        """List the templates that everyone can see, most used first, of one category or (with NULL) of all.
         (sql/templates.sql, 7c2b4307)"""
 
     @rows
     def list_templates_of_author(self, *, author_id: UUID) -> list[Template]:
-        """All templates of one author, the newest first. (sql/templates.sql, dbbf7c70)"""
+        """List all templates of an author, newest first. (sql/templates.sql, dbbf7c70)"""
 
     @rows
     def list_templates_with_reviews(self, *, max_rows: int) -> list[ListTemplatesWithReviewsRow]:
-        """The most used templates of the public, each with its reviews as a JSON list, the newest review first.
+        """List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
         (sql/templates.sql, aae9b5f6)"""
 
     @query
     def get_template_with_reviews(self, *, template_id: UUID) -> GetTemplateWithReviewsRow | None:
-        """One template with its reviews as a JSON list, the newest review first. (sql/templates.sql, a7752bc7)"""
+        """Find one template, with its reviews as a JSON list, newest first. (sql/templates.sql, a7752bc7)"""
 
     @query
     def count_templates(self) -> int:
-        """The number of templates. (sql/templates.sql, bbdb6a9e)"""
+        """Count all templates. (sql/templates.sql, bbdb6a9e)"""
 
     @rows
     def count_templates_by_category(self) -> list[CountTemplatesByCategoryRow]:
-        """The number of templates that the public sees in each category. Categories with none count zero.
+        """Count the templates that everyone can see, by category. Unused categories have count 0.
         (sql/templates.sql, c6107ba5)"""
 
     @query(writes=True)
     def update_template(
         self, *, template_id: UUID, name: str, description: str | None, tags: Array[str], keywords: Array[str]
     ) -> Template | None:
-        """Replace what is said of a template and what it is found by. No row for an unknown template.
+        """Replace the description and the search terms of a template. No row for an unknown template.
         (sql/templates.sql, aad893c2)"""
 
     @query(writes=True)
     def update_template_content(
         self, *, template_id: UUID, version: str, html: str, css: str | None, js: str | None
     ) -> Template | None:
-        """Store a new version of a template, which has to be approved again. No row for an unknown template.
+        """Store a new version of a template. It has to be approved again. No row for an unknown template.
         (sql/templates.sql, c0d90f7a)"""
 
     @query(writes=True)
     def publish_template(self, *, template_id: UUID) -> Template | None:
-        """Make a template public, which shows it to all once it is approved. No row for an unknown template.
+        """Make a template public. Everyone can see it once it is approved. No row for an unknown template.
         (sql/templates.sql, 422eb1a3)"""
 
     @query(writes=True)
     def approve_template(self, *, template_id: UUID) -> Template | None:
-        """Approve a template, as a moderator. No row if unknown or approved already. (sql/templates.sql, f9ac2b23)"""
+        """Approve a template, as a moderator. No row if it is unknown or already approved.
+        (sql/templates.sql, f9ac2b23)"""
 
     @query(writes=True)
     def record_template_download(self, *, template_id: UUID) -> int:
@@ -1167,39 +1166,39 @@ class Queries(Protocol):
 
     @query(writes=True)
     def lock_template(self, *, template_id: UUID) -> UUID | None:
-        """Hold a template until the end of the transaction, and answer its id; None for an unknown template.
-        First step of a review: of two reviewers at once, the second then waits here, and its
-        refresh_template_rating, a later statement, sees the first one's review. The lock is no stronger than
-        the refresh itself takes, so that it does not clash with foreign keys to the template.
+        """Lock a template until the end of the transaction, and return its id, or None for an unknown template.
+        This is the first step of a review. If two users review a template at the same time, the second one
+        waits here, so its refresh_template_rating sees the first one's review. The lock is the one that the
+        refresh takes anyway, so it does not conflict with foreign keys to the template.
         (sql/templates.sql, 45864785)"""
 
     @query(writes=True)
     def refresh_template_rating(self, *, template_id: UUID) -> RefreshTemplateRatingRow | None:
-        """Set a template's rating to the average of its reviews, NULL without any. No row for an unknown template.
-        Call lock_template earlier in the same transaction. (sql/templates.sql, 2adc047b)"""
+        """Set a template's rating to the average of its reviews, or NULL if it has none. No row for an unknown
+        template. Call lock_template earlier in the same transaction. (sql/templates.sql, 2adc047b)"""
 
     @query(writes=True)
     def refresh_all_ratings(self) -> int:
-        """Set the rating of every template to the average of its reviews, as after an import. Counts those whose
-        rating has changed. (sql/templates.sql, b1762ab3)"""
+        """Set the rating of every template to the average of its reviews, for example after an import. Returns how
+        many ratings have changed. (sql/templates.sql, b1762ab3)"""
 
     @query(writes=True)
     def delete_template(self, *, template_id: UUID) -> int:
-        """Delete a template with its reviews. Projects that began with it stay. (sql/templates.sql, 024049ff)"""
+        """Delete a template and its reviews. Projects that were created from it are kept.
+        (sql/templates.sql, 024049ff)"""
 
     # --- sql/users.sql ---
     @query(writes=True)
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
-        """Create an account with the role USER. An address that is taken, in any spelling, violates users_email_key.
-        (sql/users.sql, a7d636c8)"""
+        """Create an account with the role USER. An address that is already in use, in upper or lower case, violates
+        users_email_key. (sql/users.sql, a7d636c8)"""
 
     @rows(writes=True)
     def load_users(
         self, *, emails: Array[str], names: Array[str], password_hashes: Array[str], created_ats: Array[datetime]
     ) -> list[LoadUsersRow]:
-        """Create many accounts in one statement: the n-th user is made of the n-th element of each array.
-        Answers the new ids with their addresses; a missing name or time of creation may be NULL in its array.
-        (sql/users.sql, 62f63f81)"""
+        """Create many accounts in one statement: the n-th user takes the n-th element of each array. A name or
+        creation time may be NULL. Returns the new ids with their addresses. (sql/users.sql, 62f63f81)"""
 
     @query
     def get_user_by_id(self, *, user_id: UUID) -> User | None:
@@ -1211,37 +1210,37 @@ class Queries(Protocol):
 
     @query
     def get_credentials_by_email(self, *, email: str) -> Credentials | None:
-        """What sign-in needs to know of an account, found by e-mail address without regard to case.
+        """Find what sign-in needs to know about an account, by e-mail address, without regard to case.
         (sql/users.sql, 4ce2d29d)"""
 
     @rows
     def list_users_page(
         self, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
     ) -> list[User]:
-        """One page of all users, oldest first. Pass the created_at and id of the last user seen to get the next
-        page, NULL for both to get the first. No user is skipped or repeated while others are being created.
+        """List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
+        pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
         (sql/users.sql, 10bbfa0e)"""
 
     @rows
     def list_active_users(self, *, days: int) -> list[User]:
-        """Users who have signed in during the last so many days, the latest first. (sql/users.sql, b52af049)"""
+        """List the active users who signed in during the last `days` days, latest first. (sql/users.sql, b52af049)"""
 
     @query
     def count_users(self) -> int:
-        """The number of accounts. (sql/users.sql, dc23ca7a)"""
+        """Count all accounts. (sql/users.sql, dc23ca7a)"""
 
     @query
     def count_active_users(self, *, days: int) -> int:
-        """The number of users who have signed in during the last so many days. (sql/users.sql, 9abeec16)"""
+        """Count the active users who signed in during the last `days` days. (sql/users.sql, 9abeec16)"""
 
     @rows
     def count_users_by_role(self) -> list[CountUsersByRoleRow]:
-        """The number of accounts of each role, those roles included that nobody has. (sql/users.sql, 1b9f29f1)"""
+        """Count the accounts of each role. Unused roles have count 0. (sql/users.sql, 1b9f29f1)"""
 
     @query
     def get_user_statistics(self, *, user_id: UUID) -> GetUserStatisticsRow | None:
-        """What one user has made and used: projects, templates, reviews, AI sessions and what these cost.
-        Each table is counted on its own, so that no join multiplies another's rows. (sql/users.sql, 3adf1be2)"""
+        """Statistics about one user: projects, templates, reviews, AI sessions and their cost. Each table is counted
+        separately, so that joins do not multiply rows. (sql/users.sql, 3adf1be2)"""
 
     @query(writes=True)
     def update_profile(
@@ -1254,41 +1253,41 @@ class Queries(Protocol):
         timezone: str | None,
         language: str,
     ) -> User | None:
-        """Replace the whole profile, as a form sends it: NULL clears a field. No row for an unknown user.
+        """Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
         (sql/users.sql, 8521a447)"""
 
     @query(writes=True)
     def update_password(self, *, user_id: UUID, password_hash: str) -> int:
-        """Set a new password, and lift a lock: whoever may set the password has proved who they are.
+        """Set a new password and unlock the account: anyone who may set the password has proved who they are.
         (sql/users.sql, 7ffa5916)"""
 
     @query(writes=True)
     def verify_email(self, *, user_id: UUID) -> int:
-        """Note that the user has proved to own the e-mail address. (sql/users.sql, e42a8fe1)"""
+        """Mark the user's e-mail address as verified. (sql/users.sql, e42a8fe1)"""
 
     @query(writes=True)
     def set_user_role(self, *, user_id: UUID, role: UserRole) -> int:
-        """Give a user another role. (sql/users.sql, 23d16433)"""
+        """Change a user's role. (sql/users.sql, 23d16433)"""
 
     @query(writes=True)
     def set_user_active(self, *, user_id: UUID, is_active: bool) -> int:
-        """Open or close an account without deleting anything. The API keys of a closed account do not work.
+        """Activate or deactivate an account. Nothing is deleted. The API keys of an inactive account do not work.
         (sql/users.sql, 8ef7a503)"""
 
     @query(writes=True)
     def record_failed_sign_in(self, *, user_id: UUID) -> RecordFailedSignInRow | None:
-        """Count a wrong password, and lock the account for 15 minutes at the fifth. Answers the new state; no row
-        for an unknown user. Once a lock has run out, the count starts again at one. (sql/users.sql, 7a0694b4)"""
+        """Count a wrong password, and lock the account for 15 minutes after the fifth one. Returns the new state. No
+        row for an unknown user. After a lock has expired, the count starts again at 1. (sql/users.sql, 7a0694b4)"""
 
     @query(writes=True)
     def reset_sign_in(self, *, user_id: UUID) -> User | None:
-        """Note a successful sign-in: the failures are forgotten, the lock is lifted, last_login_at is now.
+        """Record a successful sign-in: clear the failures and the lock, and set last_login_at to the current time.
         No row for an unknown user. (sql/users.sql, 10f9e132)"""
 
     @query(writes=True)
     def delete_user(self, *, user_id: UUID) -> int:
-        """Delete an account, with its API keys, reviews, memberships and notifications. A user who owns projects
-        cannot be deleted (projects_user_id_fkey): see transfer_projects. (sql/users.sql, 08f7a584)"""
+        """Delete an account with its API keys, reviews, memberships and notifications. A user who owns projects
+        cannot be deleted (projects_user_id_fkey). Call transfer_projects first. (sql/users.sql, 08f7a584)"""
 
 
 queries: Queries = typed_queries(Queries, __file__, {"": "../../sql"})

@@ -64,7 +64,8 @@ def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Reader])
 def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
     """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
     values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
-    from pydantic import BaseModel  # noqa: PLC0415 - is imported already where there is a model
+
+    from pydantic import BaseModel  # noqa: PLC0415 - a module of dataclasses needs no pydantic
 
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}

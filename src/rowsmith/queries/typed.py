@@ -119,8 +119,8 @@ def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
         made, labels = exact_rows(each, annotations["return"])
-        bound = BoundQuery(each, made, enums=labels, described=True)
-        bound.writes = None if getattr(functions[name], "writes", True) else False
+        writes = None if getattr(functions[name], "writes", True) else False
+        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 
