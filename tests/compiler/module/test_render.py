@@ -110,6 +110,19 @@ INSERT INTO users (name, date, list) VALUES ('x', :date, :list);
 
 -- name: nothing()*!
 DELETE FROM users WHERE false;
+
+-- name: query()^
+-- A quote "
+SELECT 1 AS query;
+
+-- name: rows()
+SELECT 'good'::mood AS rows;
+
+-- name: Mood(mood)$
+SELECT :mood::mood;
+
+-- name: builtins()$
+SELECT 'x'::text;
 """
 
 

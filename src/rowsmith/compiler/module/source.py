@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
 
 
 def docstring(text: str, indent: int) -> list[str]:
-    """The lines of a docstring; those that are too long are wrapped."""
+    """The lines of a docstring, which does not end with a quote; those that are too long are wrapped."""
     pad = " " * indent
     escaped = text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     lines: list[str] = []
@@ -72,7 +72,7 @@ def docstring(text: str, indent: int) -> list[str]:
         # Room for the quotes at the beginning, or at the end.
         lines += textwrap.wrap(line.rstrip(), LINE_LENGTH - indent - 6, break_long_words=False) or [""]
     lines[0] = f'"""{lines[0]}'
-    lines[-1:] = [lines[-1], '"""'] if lines[-1].endswith('"') else [f'{lines[-1]}"""']
+    lines[-1] += '"""'
     return [f"{pad}{line}".rstrip() for line in lines]
 
 
