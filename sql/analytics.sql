@@ -1,7 +1,7 @@
 -- Analytics events: written in bulk, read as summaries. Days and weeks are in UTC. A week begins on Monday.
 
 -- name: record_event(user_id, session_id, event_type, event_name, properties)<!
--- Store one event with the current time. `session_id` is the visit that the event belongs to.
+-- Store one event, at the current time. `session_id` is its visit.
 INSERT INTO analytics_events (user_id, session_id, event_type, event_name, properties)
 VALUES (:user_id, :session_id, :event_type, :event_name, :properties)
 RETURNING id, occurred_at;

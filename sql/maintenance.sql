@@ -16,7 +16,7 @@ UNION ALL SELECT 'users', count(*) FROM users
 ORDER BY table_name;
 
 -- name: analyze_tables()#
--- Update the planner's statistics for every table, for example after a bulk load.
+-- Update the planner's statistics of every table, as after a bulk load.
 ANALYZE ai_logs;
 ANALYZE ai_sessions;
 ANALYZE analytics_events;

@@ -10,7 +10,7 @@ RETURNING
     created_at, updated_at;
 
 -- name: send_notifications(user_ids, notification_type, title, message, data, channels)!
--- Send the same notification to many users. A user who is listed twice gets it once.
+-- Send a notification to many users, to each of them once.
 INSERT INTO notifications (user_id, type, title, message, data, channels)
 SELECT DISTINCT
     receiver.user_id, :notification_type::notification_type, :title::text, :message::text,
@@ -18,7 +18,7 @@ SELECT DISTINCT
 FROM unnest(:user_ids::uuid[]) AS receiver (user_id);
 
 -- name: notify_collaborators(project_id, notification_type, title, message, data, channels)!
--- Send the same notification to every collaborator of a project. The owner is not a collaborator.
+-- Send a notification to every collaborator of a project.
 INSERT INTO notifications (user_id, type, title, message, data, channels)
 SELECT
     c.user_id, :notification_type::notification_type, :title::text, :message::text,
@@ -41,7 +41,7 @@ LIMIT :max_rows;
 
 -- name: list_unsent_notifications(channel, max_rows)
 -- record_class: Notification
--- List the oldest notifications for this channel that have not been sent yet.
+-- List a channel's oldest notifications that are still to be sent.
 SELECT
     id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
     created_at, updated_at
@@ -56,7 +56,7 @@ LIMIT :max_rows;
 SELECT count(*) FROM notifications;
 
 -- name: count_unread_notifications(user_id)$
--- Count a user's notifications that are unread and not archived, as a badge shows them.
+-- Count a user's unread notifications that are not archived.
 SELECT count(*)
 FROM notifications
 WHERE user_id = :user_id
@@ -84,7 +84,7 @@ RETURNING
     created_at, updated_at;
 
 -- name: mark_all_notifications_read(user_id)!
--- Mark all of a user's notifications as read. Returns how many were unread.
+-- Mark a user's notifications as read. Returns how many were unread.
 UPDATE notifications
 SET is_read = true,
     read_at = now()

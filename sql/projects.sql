@@ -47,7 +47,7 @@ FROM projects
 WHERE id = :project_id;
 
 -- name: list_projects_of_user(user_id)
--- List the projects of a user, newest first, with the name of the template if there is one.
+-- List a user's projects, newest first, with the template's name, if any.
 SELECT
     p.id,
     p.name,
@@ -112,7 +112,7 @@ ORDER BY s.status;
 
 -- name: update_project(project_id, name, description, settings, tags)<!
 -- record_class: Project
--- Replace the fields that the owner of a project fills in. No row for an unknown project.
+-- Replace what a project's owner fills in. No row if it is unknown.
 UPDATE projects
 SET name        = :name,
     description = :description,
@@ -125,7 +125,7 @@ RETURNING
     bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
 
 -- name: set_project_progress(project_id, progress)!
--- Set the progress of a project's build, in percent, and the status to PROCESSING.
+-- Set the progress of a build, in percent, and the status PROCESSING.
 UPDATE projects
 SET status   = 'PROCESSING',
     progress = :progress
@@ -171,7 +171,7 @@ RETURNING
 
 -- name: archive_project(project_id)<!
 -- record_class: Project
--- Archive a project and make it private. No row if it is unknown or already archived.
+-- Archive a project and make it private. No row unless that was possible.
 UPDATE projects
 SET status    = 'ARCHIVED',
     is_public = false
@@ -183,7 +183,7 @@ RETURNING
     bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
 
 -- name: transfer_projects(from_user_id, to_user_id)!
--- Transfer all projects of one user to another, for example before an account is deleted.
+-- Transfer a user's projects to another, before an account is deleted.
 UPDATE projects
 SET user_id = :to_user_id
 WHERE user_id = :from_user_id;

@@ -29,7 +29,7 @@ ENCODE = (
     "Percent-encode these characters in the user name and the password: "
     "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25, space as %20."
 )
-NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not read here). {SET_URL}"
+NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not accepted). {SET_URL}"
 UNREADABLE = f"cannot be read as a PostgreSQL URL. {ENCODE}"
 BAD_PORT = f"has a port that is not a number from 1 to 65535. {ENCODE}"
 
@@ -83,7 +83,7 @@ DEFAULTS = {name: default for name, _, default in TABLE}
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """None of our variables, and a current folder without a `.env`."""
+    """An environment without our variables, and a current folder without a `.env`."""
     ours = {variable_name(field) for field in Settings.model_fields}
     for name in [name for name in os.environ if name.upper() in ours]:
         monkeypatch.delenv(name)
@@ -91,7 +91,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def faults(**values: Any) -> list[str]:
-    """The lines of the message below its first, which is checked here."""
+    """The lines of the message after the first, which is checked here."""
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
     first, *lines = str(caught.value).split("\n")
@@ -102,7 +102,7 @@ def faults(**values: Any) -> list[str]:
 
 
 def everything_said(error: BaseException) -> str:
-    """The error's own text, its representation, and its traceback with all that is chained to it."""
+    """The text of the error, its representation, and its traceback with everything that is chained to it."""
     said: list[str] = []
     chained: BaseException | None = error
     while chained is not None:
@@ -520,7 +520,7 @@ PASSWORDS = st.builds(
 
 
 def shown_by(**values: str) -> str:
-    """All that a log could hold of these settings, or of the error that they are."""
+    """Everything that a log could contain about these settings, or about the error that they cause."""
     try:
         settings = Settings(**values)
     except SettingsError as error:
@@ -529,7 +529,7 @@ def shown_by(**values: str) -> str:
     return "\n".join([*texts, repr(settings.describe("runtime")), repr(settings.describe("migration"))])
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=400, deadline=None)
 @given(
     password=PASSWORDS,
     form=st.sampled_from(
@@ -553,6 +553,7 @@ def test_no_password_is_ever_shown(password: str, form: str) -> None:
         assert MARK not in shown_by(**values, max_idle="x")
 
 
+@hypothesis.settings(deadline=None)
 @given(password=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_an_encoded_password_arrives_whole(password: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in password.encode())
@@ -591,7 +592,7 @@ def test_nothing_is_logged(caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
 
 def test_frozen() -> None:
     settings = Settings(database_url=URL)
-    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Make new ones: Settings\(max_idle=\.\.\.\)\.$"):
+    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.$"):
         settings.max_idle = 1
     with pytest.raises(SettingsError, match="frozen"):
         settings.invented = 1

@@ -70,7 +70,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
 
 
 def test_components_alone_are_enough(tmp_path: Path) -> None:
-    """The default folders may be missing where components have theirs; folders that are named may not."""
+    """The default folders may be missing if components have their own; folders that are named may not."""
     files = {"pyproject.toml": '[tool.rowsmith]\ncomponents = ["parts/*"]\n', "parts/a/sql/a.sql": ""}
     write(tmp_path, {**files, "parts/a/migrations/a.sql": ""})
     loaded = Project.load(tmp_path)

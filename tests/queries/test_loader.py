@@ -1,4 +1,4 @@
-"""The loader: what aiosql's format says, and every fault with its file and line."""
+"""The loader: what it reads in aiosql's format, and every fault with its file and line."""
 
 from __future__ import annotations
 

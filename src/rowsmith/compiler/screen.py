@@ -1,11 +1,10 @@
-"""What the commands print: findings, descriptions, errors, and on a terminal the progress after a second."""
+"""What the commands print: findings, descriptions, errors, and on a terminal the progress."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from threading import Timer
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +15,6 @@ from rowsmith.compiler.checks.findings import render
 from rowsmith.errors import RowsmithError
 from rowsmith.findings import Finding, Severity
 
-_SHOWN_AFTER_SECONDS = 1.0
 _WIDTH_OF_A_FILE = 160
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
@@ -31,21 +29,9 @@ class Screen:
         self._err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
         self._status = self._err.status("")
 
-    @contextmanager
-    def busy(self) -> Generator[None]:
-        """Show the latest `note` if the block takes longer than a second and standard error is a terminal."""
-        if not self._err.is_terminal:
-            yield
-            return
-        timer = Timer(_SHOWN_AFTER_SECONDS, self._status.start)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()  # it may just be starting what is stopped below
-            self._status.stop()
+    def busy(self) -> AbstractContextManager[object]:
+        """Show the latest `note` during the block, if standard error is a terminal."""
+        return self._status
 
     def note(self, text: str) -> None:
         """Say what is being done."""

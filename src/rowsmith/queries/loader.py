@@ -1,9 +1,9 @@
 """The loader: from folders of `.sql` files to queries.
 
 The format is aiosql's, and aiosql reads it: the name line, the mark, the record class and the documentation. The SQL
-itself is cut by our own lexer (`lexer`): aiosql sees a stand-in.
+is left to our own lexer (`lexer`); aiosql sees a stand-in for it.
 
-Every fault of every file is collected, and what has no fault is read all the same.
+Every fault in every file is collected, and whatever has no fault is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _INSTRUCTION = "rowsmith:"
 
 
 class QueryFolder(NamedTuple):
-    """A folder of query files, or a single one, and the namespace that its queries are in."""
+    """A folder of query files, or a single file, and the namespace of its queries."""
 
     path: Path
     namespace: tuple[str, ...] = ()
@@ -193,7 +193,7 @@ class _HeaderLoader(QueryLoader):
 
 
 class _Block:
-    """What stands from one `-- name:` to the next: the comment lines of a query, then its SQL."""
+    """The text from one `-- name:` to the next: the comment lines of a query, then its SQL."""
 
     def __init__(self, file: QueryFolder, text: str, tokens: Sequence[Token]) -> None:
         self._file = file

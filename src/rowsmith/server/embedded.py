@@ -222,7 +222,7 @@ class Server:
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"The server in {self.data} is running, but did not accept connections within {_START_SECONDS} s. "
-                    f"It may be recovering from a crash. The end of its log:\n{self._log_after(0)}"
+                    "It may be recovering from a crash. The end of its log:\n" + "\n".join(self._log()[-20:])
                 )
             time.sleep(0.05)
 
@@ -295,12 +295,12 @@ class Server:
                 "unix_socket_directories": str(folder),
             }
             arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in settings.items())]
-            written = self._log_size()
+            written = len(self._log())
             start = ("start", "-w", "-t", str(_START_SECONDS), "-l", _LOG, "-o", shlex.join(arguments))
             result = self._pg_ctl(*start)
             if result.returncode == 0:
                 return
-            log = self._log_after(written)
+            log = "\n".join(self._log()[written:][-20:])
             passing = any(fault in log for fault in _PASSING_FAULTS) or (port == 0 and _PORT_TAKEN in log)
             if not passing or time.monotonic() > deadline:
                 raise ServerError(
@@ -316,15 +316,9 @@ class Server:
         command: list[str | Path] = [usable(self.binaries, account) / "pg_ctl", *arguments]
         return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
 
-    def _log_size(self) -> int:
+    def _log(self) -> list[str]:
         log = self.data / _LOG
-        return log.stat().st_size if log.exists() else 0
-
-    def _log_after(self, offset: int) -> str:
-        """The last 20 lines of the server's log after this many bytes."""
-        log = self.data / _LOG
-        text = log.read_bytes()[offset:].decode(errors="replace") if log.exists() else ""
-        return "\n".join(text.splitlines()[-20:])
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
 
 
 @contextmanager

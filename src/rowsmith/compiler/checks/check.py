@@ -9,9 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
-from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.description import Describer, Description
-from rowsmith.compiler.analysis.nodes import Node
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.ignores import apply_ignores
@@ -46,7 +44,7 @@ class Examiner:
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
-        self._describer = _Describer(conn)
+        self._describer = Describer(conn)
         self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(conn))
 
     @property
@@ -68,26 +66,27 @@ class Examiner:
             except psycopg.Error as error:
                 if self._conn.closed:
                     raise ServerError(f"The connection to the scratch database was lost: {error}") from error
-                findings.append(self._refusal(query, error))
+                findings.append(_refusal(query, error))
                 continue
             except Exception as error:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
             descriptions.append(description)
-            findings += lint(description, self._describer.tree, self._cardinality)
+            findings += lint(description, self._cardinality)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
         found = sorted(apply_ignores(instructions, findings), key=lambda finding: finding.order)
         return Report(tuple(queries), tuple(descriptions), types, tuple(found))
 
-    def _refusal(self, query: Query, error: psycopg.Error) -> Finding:
-        """What PostgreSQL said, and where. Its positions count characters from 1."""
-        said = error.diag
-        message = "\n".join(filter(None, [said.message_primary or str(error).strip(), said.message_detail]))
-        hint = said.message_hint or _hint(query, error)
-        if said.statement_position is None or self._describer.parsing:
-            return at_query(Rule.REFUSED, query, message, hint)
-        return at_position(Rule.REFUSED, query, int(said.statement_position) - 1, message, hint)
+
+def _refusal(query: Query, error: psycopg.Error) -> Finding:
+    """What PostgreSQL said, and where. Its positions count characters from 1."""
+    said = error.diag
+    message = "\n".join(filter(None, [said.message_primary or str(error).strip(), said.message_detail]))
+    hint = said.message_hint or _hint(query, error)
+    if said.statement_position is None:
+        return at_query(Rule.REFUSED, query, message, hint)
+    return at_position(Rule.REFUSED, query, int(said.statement_position) - 1, message, hint)
 
 
 def _hint(query: Query, error: psycopg.Error) -> str | None:
@@ -97,25 +96,3 @@ def _hint(query: Query, error: psycopg.Error) -> str | None:
             if (error.diag.message_primary or "").endswith(f" ${number}"):
                 return f"${number} is :{name}. Give its type with a cast, such as :{name}::text"
     return None
-
-
-class _Describer(Describer):
-    """Keeps the analysed tree of the last query."""
-
-    tree: Node | None = None
-    parsing: bool = False
-    """Whether it has reached the statement that wraps the query in a function: positions in that one do not count."""
-
-    @property
-    def catalog(self) -> Catalog:
-        return self._catalog
-
-    def describe(self, query: Query) -> Description:
-        self.tree, self.parsing = None, False
-        return super().describe(query)
-
-    def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
-        self.parsing = True
-        self.tree = super()._parse(query, parameters, returns=returns)
-        self.parsing = False
-        return self.tree

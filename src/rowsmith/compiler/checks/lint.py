@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Description
-from rowsmith.compiler.analysis.nodes import Node
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.module.types import Types, UnsupportedError
 from rowsmith.findings import Finding, Rule, Severity
@@ -19,12 +18,12 @@ _QUERIES = ("select", "with", "table", "values")
 _SET_OPERATIONS = ("union", "intersect", "except")
 
 
-def lint(description: Description, tree: Node | None, cardinality: Cardinality) -> Iterator[Finding]:
+def lint(description: Description, cardinality: Cardinality) -> Iterator[Finding]:
     """What the rules find in one query."""
     yield from mark(description)
     yield from duplicate_columns(description)
     yield from select_star(description.query)
-    yield from many_rows(description, tree, cardinality)
+    yield from many_rows(description, cardinality)
 
 
 def mark(description: Description) -> Iterator[Finding]:
@@ -42,9 +41,9 @@ def duplicate_columns(description: Description) -> Iterator[Finding]:
             yield at_query(Rule.DUPLICATE_COLUMN, query, message, "Give each its own name with AS")
 
 
-def many_rows(description: Description, tree: Node | None, cardinality: Cardinality) -> Iterator[Finding]:
+def many_rows(description: Description, cardinality: Cardinality) -> Iterator[Finding]:
     """A query for one row that may find more, and then raises. Nothing is known without a tree."""
-    query = description.query
+    query, tree = description.query, description.tree
     if query.kind in AT_MOST_ONE_ROW and tree is not None and description.columns and not cardinality.at_most_one(tree):
         message = f"the query is marked {MARKS[query.kind]}, but nothing limits it to one row"
         hint = "Compare every column of a unique key with =, or add LIMIT 1; for a list, remove the mark"
