@@ -13,8 +13,9 @@ from rowsmith.compiler.checks import findings
 from rowsmith.compiler.checks.check import Report
 from rowsmith.compiler.generation import preventing, staleness
 from rowsmith.compiler.module.render import render, write_module
-from rowsmith.compiler.project import Models, Project, QueryFolder
+from rowsmith.compiler.project import Models, Project
 from rowsmith.compiler.workbench import Workbench
+from rowsmith.queries.loader import QueryFolder
 
 FOLDER = Path(__file__).parent
 PROJECT = Project(

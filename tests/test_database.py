@@ -630,7 +630,7 @@ def test_a_server_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(error, psycopg.OperationalError)
     assert time.monotonic() - start < 2
     [note] = error.__notes__
-    assert note.startswith(f"cannot connect to database app at 127.0.0.1, port {port} (refused). Is the server running")
+    assert note.startswith(f"cannot connect to database app at 127.0.0.1, port {port} (refused). Check that the server")
     assert SECRET not in f"{error}{note}{caplog.text}"
 
 

@@ -1,4 +1,4 @@
-"""Migrations: yoyo's own commands with an ordinary URL, `apply`, and what the backend mends."""
+"""Migrations: yoyo's own commands with an ordinary URL, `apply`, and what our backend does differently."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def yoyo(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Yoyo:
 
 @pytest.fixture
 def pg_dump(pytestconfig: pytest.Config) -> Path:
-    """A pg_dump that is not older than the server."""
+    """A pg_dump that is at least as new as the server."""
     return find_binaries(pytestconfig.getoption("--pg-bin")) / "pg_dump"
 
 
 def dump(pg_dump: Path, url: str) -> list[str]:
-    """The schema as SQL, without yoyo's tables and without the key that pg_dump draws for each run."""
+    """The schema as SQL, without yoyo's tables and without the random key that pg_dump prints in each run."""
     command = [str(pg_dump), "--schema-only", "--exclude-table=*yoyo*", f"--dbname={url}"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [line for line in text.splitlines() if "restrict" not in line]
 
 
 def relations(url: str) -> list[str]:
-    """Every table, type and function of the schema `public`, but yoyo's."""
+    """Every table, type and function of the schema `public` except yoyo's."""
     with psycopg.connect(url) as conn:
         return [
             name

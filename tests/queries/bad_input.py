@@ -20,9 +20,10 @@ from unittest import mock
 from psycopg.conninfo import conninfo_to_dict
 
 from rowsmith import errors, load_queries
+from rowsmith.findings import display_path
 from rowsmith.queries.lexer import Token, TokenKind, UnterminatedError, tokenize
 from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Query, display_path
+from rowsmith.queries.query import Query
 from rowsmith.settings import Settings, variable_name
 
 SECRET = "Zq8xSecret".swapcase()
@@ -115,10 +116,10 @@ def _queries_or_faults(load: Callable[[], _T]) -> _T | errors.QueryFileError:
 
 def _check_faults(error: errors.QueryFileError, data: bytes, file: Path) -> None:
     assert error.faults
-    assert str(error).splitlines()[1:] == list(error.faults)
+    assert str(error).splitlines()[1:] == list(map(str, error.faults))
     last = len(re.findall(rb"\r\n|\r|\n", data)) + 1
     for fault in error.faults:
-        place, _, message = fault.removeprefix(display_path(file)).partition(": ")
+        place, _, message = str(fault).removeprefix(display_path(file)).partition(": ")
         assert message
         if place:
             assert 1 <= int(place.removeprefix(":")) <= last, fault

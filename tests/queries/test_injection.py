@@ -23,7 +23,8 @@ from pydantic import BaseModel
 
 from blueprint.queries import queries
 from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from tests.harness.databases import ROOT, cloned
 from tests.queries.injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rowsmith.compiler.checks.check import Report
-from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.module.render import is_generated, render
 from rowsmith.compiler.project import Project, ProjectError, configuration_file
+from rowsmith.findings import Finding, Rule
 
 _PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.MARK, Rule.DUPLICATE_COLUMN, Rule.UNKNOWN_TYPE})
 _GENERATE = "Run: rowsmith generate"

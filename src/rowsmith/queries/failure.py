@@ -7,7 +7,8 @@ import logging
 import psycopg
 
 from rowsmith.errors import RowsmithError
-from rowsmith.queries.query import Query, display_path
+from rowsmith.findings import display_path
+from rowsmith.queries.query import Query
 
 logger = logging.getLogger("rowsmith.queries")
 

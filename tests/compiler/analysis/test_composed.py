@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rowsmith.compiler.analysis.description import Describer
-from rowsmith.queries.query import Kind, Query, Source
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, Source
 from rowsmith.server.scratch import create_database, drop_database
 from tests.compiler.analysis.truth import Connection, create_schema, state_scripts
 from tests.harness.examples import examples

@@ -1,9 +1,8 @@
-"""`rowsmith check`: every rule, every query, the messages word for word, and what it asks of the server."""
+"""`rowsmith check`: every rule, the messages word for word, and the statements that it sends."""
 
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from rowsmith.compiler import screen
 from rowsmith.compiler.checks.check import Examiner
-from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.project import Project
+from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.workbench import Workbench
+from rowsmith.findings import Finding, Rule
 from tests.harness.databases import ROOT
 from tests.harness.projects import assert_snapshot, databases, project, rowsmith, watching, write
 
@@ -29,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def examine(folder: Path, server_url: str) -> Generator[Callable[[str], list[Finding]]]:
-    """What is found in the text of a query file."""
+    """The findings for the text of a query file."""
     with Workbench(server_url) as workbench:
 
         def run(sql: str) -> list[Finding]:
@@ -191,7 +190,7 @@ def test_no_scratch_database(folder: Path, server_url: str, server_tcp_url: str 
     project(folder, "-- name: one()$\nSELECT 1;\n")
     done = rowsmith("check", "--database-url", "postgresql://ada:hush@127.0.0.1:1/app")
     assert done.exit_code == 2
-    assert "No scratch database: " in done.output
+    assert "Cannot create a scratch database: " in done.output
     assert "hush" not in done.output
     done = rowsmith("check", "--database-url", "mysql://localhost/app")
     assert done.exit_code == 2
@@ -267,16 +266,14 @@ SELECT a FROM elsewhere;
 
 
 def test_watching(folder: Path, server_url: str) -> None:
-    """Each change is seen; errors are printed and survived; the database stays until the migrations change."""
+    """Each change causes a run; errors are printed and survived; the database is kept until the migrations change."""
     project(folder, "-- name: one()$\nSELECT 1;\n")
     with watching(server_url) as watched:
         assert watched.round()[-1].startswith("1 query checked in ")
         first = watched.database()
 
         write(folder, {"sql/queries.sql": "-- name: one()$\nSELECT emial FROM users;\n"})
-        saved = time.monotonic()
         assert watched.round()[0] == 'sql/queries.sql:2:8: error: column "emial" does not exist [refused]'
-        assert time.monotonic() - saved < 5  # a second, on a machine that does nothing else
         assert watched.database() == first
 
         write(folder, {"migrations/0002.rename.sql": "ALTER TABLE users RENAME COLUMN email TO;\n"})
@@ -319,7 +316,7 @@ def test_a_lost_connection_is_survived(folder: Path, server_url: str) -> None:
 def test_each_query_costs_a_fixed_number_of_round_trips(
     folder: Path, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So many queries more are so many statements more."""
+    """The number of statements grows with the number of queries alone."""
     counts: list[int] = []
     with Workbench(server_url) as workbench:
         project(folder, "")
@@ -350,19 +347,18 @@ def test_each_query_costs_a_fixed_number_of_round_trips(
 def test_progress_is_shown_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen, "_SHOWN_AFTER_SECONDS", 0.05)
-    shown = screen.Screen()
+    shown = Screen()
+    shown.note("query 7 of 200")
     with shown.busy():
-        shown.note("query 7 of 200")
-        time.sleep(0.3)
+        pass
     assert capsys.readouterr().err == ""
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    shown = screen.Screen()
+    shown = Screen()
+    shown.note("query 7 of 200")
     with shown.busy():
-        shown.note("query 7 of 200")
-        time.sleep(0.3)
+        pass
     assert "query 7 of 200" in capsys.readouterr().err
 
 
@@ -536,7 +532,7 @@ CREATE TABLE deferred (id int4 PRIMARY KEY DEFERRABLE);
 
 @pytest.fixture(scope="module")
 def warned(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of the queries above of which check says that nothing limits them to one row."""
+    """The names of the queries above that get a warning: nothing limits them to one row."""
     folder = tmp_path_factory.mktemp("cardinality")
     queries = [*ONE_ROW.items(), *MANY_ROWS.items()]
     text = "".join(f"-- name: q{index}(a)^\n{sql};\n" for index, (_, sql) in enumerate(queries))

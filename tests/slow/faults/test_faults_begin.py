@@ -137,8 +137,8 @@ def untold(observer: Observer) -> Iterator[str]:
 def test_where_ids_are_not_told_transactions_go_on_without(
     driver: type[Driver], observer: Observer, untold: str, queries: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is found out when the pool opens; a COMMIT whose answer is lost is then unknown."""
-    caplog.set_level("WARNING", "rowsmith")
+    """The pool finds it out when it opens. The outcome of a COMMIT whose answer is lost is then unknown."""
+    caplog.set_level("WARNING", logger="rowsmith")
     with Proxy(observer.url) as proxy:
         here = driver(small(with_option(proxy.url, untold)))
 

@@ -49,7 +49,7 @@ def test_black_hole_in_a_query(driver: type[Driver], proxy: Proxy, observer: Obs
         await here.until(lambda: observer.sessions("idle in transaction%") == 0)
         assert observer.stored() == []
         await here.check_whole()
-        record("black hole in a query, in a deadline", caught.value, recovery)
+        record("black hole in a query, with a deadline", caught.value, recovery)
 
     here.drive(body)
 
@@ -73,7 +73,7 @@ def test_black_hole_in_a_check(driver: type[Driver], proxy: Proxy) -> None:
         recovery = await here.recovered() - back
         assert recovery < LATE
         await here.check_whole()
-        record("black hole in a check of an idle connection", caught.value, recovery)
+        record("black hole while an idle connection is checked", caught.value, recovery)
 
     here.drive(body)
 
@@ -95,7 +95,7 @@ def test_black_hole_at_connect(driver: type[Driver], proxy: Proxy, limit: str) -
         back = time.monotonic()
         recovery = await here.recovered() - back
         assert recovery < LATE
-        record(f"black hole at connect, by {limit}", caught.value, recovery)
+        record(f"black hole while connecting, limited by {limit}", caught.value, recovery)
 
     here.drive(body)
 
