@@ -12,9 +12,9 @@ _NEWEST = 180000
 _HEAD = """\
 # Conformance
 
-The analysis is measured against the {count} queries in `tests/compiler/analysis/corpus`. The expected result of each query
-is written by hand. For a column, `!` means that it is never NULL, and `?` that it is NULL in some state of the database
-that the constraints allow. For a parameter, `?` means that it accepts None.
+The analysis is measured against the {count} queries in `tests/compiler/analysis/corpus`. The expected result of each
+query is written by hand. For a column, `!` means that it is never NULL, and `?` that it is NULL in some state of the
+database that the constraints allow. For a parameter, `?` means that it accepts None.
 
 The expected results are tested on the server, in seven states of the database. Then the compiler is tested against them
 (`tests/compiler/analysis/test_conformance.py`): it must never report `!` for a column that can be NULL, and it must
