@@ -64,11 +64,12 @@ def module(
     *,
     models: Models = "pydantic",
     overrides: Mapping[str, str] | None = None,
+    file: str = "queries.sql",
 ) -> ModuleType:
-    """The module for the text of one query file, in `folder`."""
+    """The module for the text of a query file, and those that are in `folder` already."""
     queries = folder / "sql"
     queries.mkdir(exist_ok=True)
-    (queries / "queries.sql").write_text(sql)
+    (queries / file).write_text(sql)
     output = folder / f"queries_{models}.py"
     output.write_text(source(conn, queries, output, models=models, overrides=overrides))
     return load(output)

@@ -29,9 +29,7 @@ from pydantic import BaseModel
 
 import rowsmith
 from rowsmith import Database, load_queries
-from rowsmith.queries.loader import read_queries
-from rowsmith.queries.typed import fingerprint, load_typed_queries
-from rowsmith.values.codecs import Enumeration
+from rowsmith.queries.typed import typed_queries
 from tests.harness.databases import settings_for
 
 SQL = """
@@ -91,14 +89,27 @@ def row(request: pytest.FixtureRequest) -> type[Any]:
 def queries(row: type[Any], tmp_path: Path) -> Any:
     """Queries as a generated module has them."""
     (tmp_path / "counted.sql").write_text(SQL)
-    return load_typed_queries(
-        folders={"": tmp_path},
-        module="counted",
-        fingerprint=fingerprint(read_queries(tmp_path)),
-        rows={"get": row, "list_all": row},
-        columns={},
-        parameters={},
+    one: Any = row
+    declared = declaring(
+        get={"id": int, "return": one | None},
+        list_all={"n": int, "return": list[one]},
+        value={"v": str, "return": str | None},
+        affect={"return": int},
+        untyped={"v": str, "return": bool | None},
     )
+    return typed_queries(declared, {"": tmp_path})
+
+
+def declaring(**queries: dict[str, Any]) -> type[Any]:
+    """The class of a generated module that declares queries with these annotations."""
+
+    def declare(annotations: dict[str, Any]) -> Callable[[object], None]:
+        def function(_self: object) -> None: ...
+
+        function.__annotations__ = annotations
+        return function
+
+    return type("Queries", (), {name: declare(annotations) for name, annotations in queries.items()})
 
 
 @pytest.fixture
@@ -401,14 +412,8 @@ def test_labels_are_read_in_binary_by_each_query(worker_database_url: str, tmp_p
     ):
         conn.execute("CREATE TYPE pg_temp.counted_mood AS ENUM ('ok')")
         conn.execute("SET LOCAL search_path = pg_temp")
-        queries = load_typed_queries(
-            folders={"": tmp_path},
-            module="counted",
-            fingerprint=fingerprint(read_queries(tmp_path)),
-            rows={f"mood_{n}": MoodRow for n in range(3)},
-            columns={f"mood_{n}": {"mood": Enumeration(Mood)} for n in range(3)},
-            parameters={},
-        )
+        declared = declaring(**{f"mood_{n}": {"return": MoodRow | None} for n in range(3)})
+        queries = typed_queries(declared, {"": tmp_path})
         for n in range(3):
             trips.taken()
             assert getattr(queries, f"mood_{n}")(conn) == MoodRow(Mood.OK, n)

@@ -324,7 +324,7 @@ def test_a_column_that_is_missing_is_a_clear_error(changing: ModuleType, world: 
             world.call(queries.everything)
         message = str(raised.value)
         assert "everything (" in message
-        assert "has label, which the result has not" in message
+        assert "the result has no column label, a field of EverythingRow" in message
         assert "run `rowsmith generate`" in message
         assert world.status == TransactionStatus.IDLE
     assert world.call(queries.count) == 2

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -368,9 +367,7 @@ class AsyncLease:
         conn = self._conn = await self._pool.acquire()
         return conn
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._pool.release(self._conn, exc)
 
 

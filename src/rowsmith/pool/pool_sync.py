@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from copy import copy
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -369,9 +368,7 @@ class Lease:
         conn = self._conn = self._pool.acquire()
         return conn
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self._pool.release(self._conn, exc)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
-from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
@@ -47,7 +46,10 @@ async def execute_async(
                 statement, loaded = await _Preparation(bound, conn, session, values).run()
             else:
                 began = transaction is not None and not transaction.begun
-                result = await _send(bound, conn, session, statement, data)
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = await session.wire.execute(conn, statement, data)
+                else:
+                    result = await session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
                     left_traces = status == _COMMAND_OK or bound.dirties
@@ -67,23 +69,6 @@ async def execute_async(
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
     return returned
-
-
-async def _send(
-    bound: BoundQuery,
-    conn: AsyncConnection[Any],
-    session: Session[AsyncWire],
-    statement: Statement,
-    data: Sequence[Buffer | None],
-) -> PGresult:
-    """Run the prepared statement, together with BEGIN if its transaction is still to begin, and with the question for
-    the transaction's id if it writes.
-    """
-    transaction, wire = session.transaction, session.wire
-    if transaction is None or not transaction.is_concerned(bound):
-        return await wire.execute(conn, statement, data)
-    ask_id = transaction.wants_id and bool(bound.writes)
-    return await wire.execute_in_transaction(conn, transaction, statement, data, ask_id=ask_id)
 
 
 class _Preparation:
@@ -114,8 +99,12 @@ class _Preparation:
                 statement = session.ready(bound, conn) or await self._prepare()
                 if statement is None or (data := statement.dump(self._values)) is None:
                     return None, None
-                self._began = session.transaction is not None and not session.transaction.begun
-                result = await _send(bound, conn, session, statement, data)
+                transaction = session.transaction
+                self._began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = await session.wire.execute(conn, statement, data)
+                else:
+                    result = await session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
                 if result.status in (_TUPLES_OK, _COMMAND_OK):
                     session.note(bound, result, conn)
                     return statement, statement.load(result)

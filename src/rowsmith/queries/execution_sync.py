@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, RawCursor
-from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
@@ -46,7 +45,10 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
                 statement, loaded = _Preparation(bound, conn, session, values).run()
             else:
                 began = transaction is not None and not transaction.begun
-                result = _send(bound, conn, session, statement, data)
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = session.wire.execute(conn, statement, data)
+                else:
+                    result = session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
                     left_traces = status == _COMMAND_OK or bound.dirties
@@ -66,23 +68,6 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
     return returned
-
-
-def _send(
-    bound: BoundQuery,
-    conn: Connection[Any],
-    session: Session[Wire],
-    statement: Statement,
-    data: Sequence[Buffer | None],
-) -> PGresult:
-    """Run the prepared statement, together with BEGIN if its transaction is still to begin, and with the question for
-    the transaction's id if it writes.
-    """
-    transaction, wire = session.transaction, session.wire
-    if transaction is None or not transaction.is_concerned(bound):
-        return wire.execute(conn, statement, data)
-    ask_id = transaction.wants_id and bool(bound.writes)
-    return wire.execute_in_transaction(conn, transaction, statement, data, ask_id=ask_id)
 
 
 class _Preparation:
@@ -113,8 +98,12 @@ class _Preparation:
                 statement = session.ready(bound, conn) or self._prepare()
                 if statement is None or (data := statement.dump(self._values)) is None:
                     return None, None
-                self._began = session.transaction is not None and not session.transaction.begun
-                result = _send(bound, conn, session, statement, data)
+                transaction = session.transaction
+                self._began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = session.wire.execute(conn, statement, data)
+                else:
+                    result = session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
                 if result.status in (_TUPLES_OK, _COMMAND_OK):
                     session.note(bound, result, conn)
                     return statement, statement.load(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import Signature
 from operator import itemgetter
 from pathlib import Path
 from types import FunctionType
@@ -14,7 +15,7 @@ from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
-from rowsmith.values.codecs import Codec
+from rowsmith.values.codecs import Writer
 
 
 def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
@@ -71,20 +72,22 @@ def add_query(queries: Queries, query: Query, function: QueryFunction) -> None:
     vars(home)[query.name] = function
 
 
-def bind(bound: BoundQuery, codecs: Mapping[str, Codec] | None = None) -> QueryFunction:
-    """The function that runs the query. In a traceback it stands in the query file, at the query's line.
+def bind(
+    bound: BoundQuery, signature: Signature | None = None, writers: Mapping[str, Writer] | None = None
+) -> QueryFunction:
+    """The function that runs the query. A traceback shows it in the query file, at the query's line.
 
-    `codecs` make of a parameter's value what psycopg is to be given.
+    `writers` make the values of parameters, by their names, ready for psycopg.
     """
     query = bound.query
-    values = _values(query, codecs or {})
-    function = _placed(_many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values, run), query)
+    signature, values = signature or query.signature, _values(query, writers or {})
+    function = _many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values, run)
     if query.kind is Kind.MANY:
-        vars(function)["stream"] = _placed(_single(bound, values, stream), query)
-    return cast("QueryFunction", function)
+        vars(function)["stream"] = _placed(_single(bound, values, stream), query, signature)
+    return cast("QueryFunction", _placed(function, query, signature))
 
 
-def _placed(function: FunctionType, query: Query) -> FunctionType:
+def _placed(function: FunctionType, query: Query, signature: Signature) -> FunctionType:
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -94,7 +97,7 @@ def _placed(function: FunctionType, query: Query) -> FunctionType:
     function.__name__ = query.name
     function.__qualname__ = query.qualified_name
     function.__doc__ = query.doc or None
-    vars(function).update(__signature__=query.signature, query=query, sql=query.sql)
+    vars(function).update(__signature__=signature, query=query, sql=query.sql)
     return function
 
 
@@ -115,14 +118,14 @@ def _many(bound: BoundQuery, values: _Values) -> FunctionType:
 _Values = Callable[..., Sequence[Any]]
 
 
-def _values(query: Query, codecs: Mapping[str, Codec]) -> _Values:
-    """The function that puts the values of a call in the order of the query's parameters, as psycopg is to get them.
+def _values(query: Query, writers: Mapping[str, Writer]) -> _Values:
+    """The function that puts the values of a call in the order of the query's parameters, ready for psycopg.
 
     It raises TypeError for a missing or an unknown one.
     """
     names = query.parameters
     pick, count = _picker(names), len(names)
-    writers = [(index, codecs[name].write) for index, name in enumerate(names) if name in codecs]
+    writes = [(index, writers[name]) for index, name in enumerate(names) if name in writers]
 
     def plain(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
         if len(parameters) == count:
@@ -134,12 +137,12 @@ def _values(query: Query, codecs: Mapping[str, Codec]) -> _Values:
 
     def written(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
         values = list(plain(parameters, index))
-        for place, write in writers:
-            if values[place] is not None:
-                values[place] = write(values[place])
+        for number, write in writes:
+            if values[number] is not None:
+                values[number] = write(values[number])
         return values
 
-    return written if writers else plain
+    return written if writes else plain
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

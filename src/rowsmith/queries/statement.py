@@ -25,7 +25,15 @@ from rowsmith.values.dumpers import Dumper, dump_function
 class BoundQuery:
     """A query, and how its rows are made."""
 
-    def __init__(self, query: Query, rows: Rows, *, enums: Collection[str] = (), described: bool = False) -> None:
+    def __init__(
+        self,
+        query: Query,
+        rows: Rows,
+        *,
+        enums: Collection[str] = (),
+        described: bool = False,
+        writes: bool | None = None,
+    ) -> None:
         self.query = query
         self.rows = rows
         self.enums = frozenset(enums)
@@ -34,7 +42,7 @@ class BoundQuery:
         self.preparable: bool | None = (described or None) if single else False
         """Whether it can be prepared: PostgreSQL knows the types of its parameters without their values. None if the
         server was not asked yet."""
-        self.writes: bool | None = None
+        self.writes = writes
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
         self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
         """Whether it calls a function that changes the session. A call inside another function is not seen."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import psycopg
@@ -53,9 +52,7 @@ class Stream(Generic[_T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self.close()
 
     def close(self) -> None:

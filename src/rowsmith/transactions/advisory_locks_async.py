@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 import psycopg
@@ -88,9 +87,7 @@ class AsyncSessionLock(AsyncAdvisoryLock):
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         lost = False
         try:
             lost = not await self._ask(self._request.statement("pg_advisory_unlock"))
@@ -122,7 +119,5 @@ class AsyncTransactionLock(AsyncAdvisoryLock):
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._block.__aexit__(exc_type, exc, traceback)

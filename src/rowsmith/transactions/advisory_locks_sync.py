@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 import sys
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 import psycopg
@@ -89,9 +88,7 @@ class SessionLock(AdvisoryLock):
             raise
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         lost = False
         try:
             lost = not self._ask(self._request.statement("pg_advisory_unlock"))
@@ -123,7 +120,5 @@ class TransactionLock(AdvisoryLock):
             raise
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self._block.__exit__(exc_type, exc, traceback)

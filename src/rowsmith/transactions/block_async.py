@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from types import TracebackType
 
 import psycopg
 from psycopg.pq import PipelineStatus
@@ -49,9 +48,7 @@ class AsyncTransactionBlock:
             await self._join(outer)
         return self._conn
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         transaction = self._transaction
         if transaction.foreign:
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from types import TracebackType
 
 import psycopg
 from psycopg.pq import PipelineStatus
@@ -50,9 +49,7 @@ class TransactionBlock:
             self._join(outer)
         return self._conn
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         transaction = self._transaction
         if transaction.foreign:
             return

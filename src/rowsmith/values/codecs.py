@@ -1,17 +1,26 @@
-"""Values between PostgreSQL and Python where psycopg alone does not give, or take, what a generated module promises.
+"""Values between PostgreSQL and Python where psycopg alone does not give, or take, what an annotation says.
 
-psycopg knows the built-in types. A database's own ones (enumerations, composites, domains in arrays, ranges) have OIDs
-that differ from database to database, and reach Python as PostgreSQL's text. A codec reads that text by the structure
-that the generated module spells out, with psycopg's own loaders for the parts.
+psycopg knows the built-in types. A database's own types (enumerations, composites, their arrays and ranges) have OIDs
+that differ from database to database, and their values arrive as PostgreSQL's text. How such a text is read, and how a
+parameter is written, follows from the annotation in the generated module: `codec` finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from functools import cache
+from inspect import get_annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Any, TypeAlias
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
+from uuid import UUID
 
+from psycopg import postgres
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
@@ -19,12 +28,22 @@ from psycopg.types.json import Json, Jsonb
 from psycopg.types.multirange import Multirange, MultirangeLoader
 from psycopg.types.range import Range, RangeLoader
 
-Inet: TypeAlias = IPv4Address | IPv6Address | IPv4Interface | IPv6Interface
-"""What psycopg makes of an `inet`: an address where the netmask is that of one host, else an interface."""
-Cidr: TypeAlias = IPv4Network | IPv6Network
+_T = TypeVar("_T")
 
-# pg_type.dat of PostgreSQL: the OIDs of built-in types never change.
-_RECORD, _TEXT_ARRAY, _TEXT = 2249, 1009, 25
+Inet: TypeAlias = IPv4Address | IPv6Address | IPv4Interface | IPv6Interface
+"""What psycopg makes of an `inet`: an address where the netmask is that of a single host, else an interface."""
+Cidr: TypeAlias = IPv4Network | IPv6Network
+Array: TypeAlias = list[_T] | list[_T | None]
+"""A parameter that is an array: to type checkers, a list of one type is not a list of a wider one."""
+Writer: TypeAlias = Callable[[Any], Any]
+"""Makes the value of a parameter, other than None, ready for psycopg."""
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """In `Annotated[Settings, From(JsonValue)]`: a type of the user's, which pydantic makes of the other type."""
+
+    annotation: Any
 
 
 class Context:
@@ -39,45 +58,76 @@ class Context:
         return self.transformer.get_loader(oid, Format.TEXT).load(text.encode(self.encoding))
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the values of a column, other than None, from what psycopg makes of them."""
+
+    read: Callable[[Any], Any]
+    only_text: bool = False
+    """Whether it reads texts alone: any other value is as it should be."""
+
+    def __call__(self, value: Any) -> Any:
+        """The value, read if it has to be."""
+        return value if value is None or (self.only_text and not isinstance(value, str)) else self.read(value)
+
+
+def _of_text(load: Callable[[str, Context], Any], context: Context) -> Reader:
+    return Reader(lambda text: load(text, context), only_text=True)
+
+
 class Codec:
-    """A type of PostgreSQL as its Python type. None is never handed to a codec: it is NULL wherever it stands."""
+    """How the values of an annotation are read and written. None is never handed to a codec: it is NULL."""
 
     def load(self, text: str, context: Context) -> Any:
         """The value from PostgreSQL's text."""
         raise NotImplementedError
 
-    def read(self, value: Any, context: Context) -> Any:
-        """The value from what psycopg made of a column."""
-        return value
+    def reader(self, context: Context) -> Reader | None:
+        """What reads a column on a connection; None where psycopg gives its values as they should be."""
+        return _of_text(self.load, context)
 
-    def reader(self, context: Context) -> Callable[[Any], Any]:
-        """`read`, for the values of a connection."""
-        return lambda value: self.read(value, context)
-
-    def write(self, value: Any) -> Any:
-        """What psycopg is given for a parameter."""
-        return value
+    @property
+    def writer(self) -> Writer | None:
+        """What writes a parameter; None where psycopg takes its values as they are."""
+        return None
 
 
 class Scalar(Codec):
-    """A built-in type that psycopg reads and writes by itself."""
+    """A built-in type, which psycopg reads and writes by itself."""
 
-    def __init__(self, oid: int) -> None:
-        self.oid = oid
+    def __init__(self, type_name: str) -> None:
+        self.oid = postgres.types[type_name].oid
 
     def load(self, text: str, context: Context) -> Any:
         return context.load(self.oid, text)
 
-
-class Void(Codec):
-    """What a function that returns `void` gives: an empty text, which stands for nothing."""
-
-    def read(self, value: Any, context: Context) -> None:
+    def reader(self, context: Context) -> None:
         return None
 
 
+class Moment(Scalar):
+    """A `time` or `timestamp`, or its sibling with a time zone, whose text ends with an offset."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(type_name)
+        self.zoned = Scalar(f"{type_name}tz")
+
+    def load(self, text: str, context: Context) -> Any:
+        return self.zoned.load(text, context) if _OFFSET.search(text) else super().load(text, context)
+
+
+_OFFSET = re.compile(r":.*[-+][\d:]+( BC)?$")
+
+
+class Void(Codec):
+    """The result of a function that returns `void`: an empty text, which stands for nothing."""
+
+    def reader(self, context: Context) -> Reader:
+        return Reader(lambda _: None)
+
+
 class Enumeration(Codec):
-    """An enumeration. Its members are texts, as which psycopg writes them."""
+    """An enumeration. Its members are texts, and psycopg writes them as such."""
 
     def __init__(self, members: type[StrEnum]) -> None:
         self.members = members
@@ -85,48 +135,38 @@ class Enumeration(Codec):
     def load(self, text: str, context: Context) -> StrEnum:
         return self.members(text)
 
-    def read(self, value: Any, context: Context) -> StrEnum:
-        return self.members(value)
-
-    def reader(self, context: Context) -> Callable[[Any], Any]:
-        return _ByLabel(self.members).__getitem__
+    def reader(self, context: Context) -> Reader:
+        return Reader(_ByLabel(self.members).__getitem__)
 
 
 class _ByLabel(dict[str, StrEnum]):
-    """Members by their label: looking one up takes a tenth of the time of a call of the enumeration."""
+    """Members by their label: a lookup takes a tenth of the time of a call of the enumeration."""
 
     def __init__(self, members: type[StrEnum]) -> None:
         super().__init__({member.value: member for member in members})
         self._members = members
 
     def __missing__(self, label: str) -> StrEnum:
-        return self._members(label)  # which raises the error that fits, for a label that is new on the server
+        return self._members(label)  # raises the right error for a label that is new on the server
 
 
-class JsonText(Codec):
-    """json or jsonb. `wrapper` is the class by which psycopg knows a value as JSON; a value in it is left alone."""
+class JsonText(Scalar):
+    """json or jsonb. `wrapper` is the class by which psycopg knows a value as JSON; a wrapped value is left alone."""
 
-    def __init__(self, oid: int, wrapper: type[Json | Jsonb]) -> None:
-        self.oid = oid
+    def __init__(self, wrapper: type[Json | Jsonb]) -> None:
+        super().__init__(wrapper.__name__.lower())
         self.wrapper = wrapper
 
-    def load(self, text: str, context: Context) -> Any:
-        return context.load(self.oid, text)
-
-    def write(self, value: Any) -> Any:
-        return value if isinstance(value, (Json, Jsonb)) else self.wrapper(value)
+    @property
+    def writer(self) -> Writer:
+        return lambda value: value if isinstance(value, (Json, Jsonb)) else self.wrapper(value)
 
 
-json = JsonText(114, Json)
-jsonb = JsonText(3802, Jsonb)
-void = Void()
-
-
-class Bound(Codec):
-    """A type of the user's: validated by pydantic from what `inner` gives. JSON is dumped by pydantic as well."""
+class Validated(Codec):
+    """A type of the user's: pydantic makes it of what `inner` gives, and makes JSON of it for a parameter."""
 
     def __init__(self, annotation: Any, inner: Codec) -> None:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import, for users who have such a type
+        from pydantic import TypeAdapter  # noqa: PLC0415 - a module of dataclasses may need no pydantic
 
         self.adapter = TypeAdapter[Any](annotation)
         self.inner = inner
@@ -134,68 +174,76 @@ class Bound(Codec):
     def load(self, text: str, context: Context) -> Any:
         return self.adapter.validate_python(self.inner.load(text, context))
 
-    def read(self, value: Any, context: Context) -> Any:
-        return self.adapter.validate_python(self.inner.read(value, context))
+    def reader(self, context: Context) -> Reader:
+        validate, reader = self.adapter.validate_python, self.inner.reader(context)
+        return Reader((lambda value: validate(reader(value))) if reader else validate)
 
-    def write(self, value: Any) -> Any:
-        if isinstance(self.inner, JsonText) and not isinstance(value, (Json, Jsonb)):
-            value = self.adapter.dump_python(value, mode="json")
-        return self.inner.write(value)
+    @property
+    def writer(self) -> Writer | None:
+        write, dump = self.inner.writer, self.adapter.dump_python
+        if write is None or not isinstance(self.inner, JsonText):
+            return write
+        return lambda value: write(value if isinstance(value, (Json, Jsonb)) else dump(value, mode="json"))
 
 
-class Array(Codec):
-    """An array. One that psycopg knows is a list already, of which each element is read; else it is text."""
+class ArrayOf(Codec):
+    """An array. psycopg gives those that it knows as lists, others as text."""
 
     def __init__(self, item: Codec) -> None:
         self.item = item
 
-    def load(self, text: str, context: Context) -> list[Any]:
-        return self._each(context.load(_TEXT_ARRAY, text), context)
+    def load(self, text: str, context: Context) -> Any:
+        def element(item: Any) -> Any:
+            if item is None:
+                return None
+            if isinstance(item, str):
+                return self.item.load(item, context)
+            return [element(each) for each in item]  # the array itself, or a further dimension of it
 
-    def read(self, value: Any, context: Context) -> list[Any]:
-        if isinstance(value, str):
-            return self.load(value, context)
-        return [None if item is None else self.item.read(item, context) for item in value]
+        return element(context.load(_TEXT_ARRAY, text))
 
-    def write(self, value: Any) -> Any:
-        return [None if item is None else self.item.write(item) for item in value]
+    def reader(self, context: Context) -> Reader:
+        read = self.item.reader(context)
+        if read is None:
+            return _of_text(self.load, context)
+        return Reader(lambda value: self.load(value, context) if isinstance(value, str) else [*map(read, value)])
 
-    def _each(self, items: list[Any], context: Context) -> list[Any]:
-        # Read as an array of texts, so a list in it is a further dimension.
-        return [None if item is None else self._element(item, context) for item in items]
-
-    def _element(self, item: str | list[Any], context: Context) -> Any:
-        return self._each(item, context) if isinstance(item, list) else self.item.load(item, context)
+    @property
+    def writer(self) -> Writer | None:
+        write = self.item.writer
+        return (lambda values: [None if value is None else write(value) for value in values]) if write else None
 
 
 class Composite(Codec):
-    """A composite type as a model, made of its attributes by name. psycopg writes a tuple as a composite."""
+    """A composite type as a class with its attributes, in their order. psycopg writes a tuple as a composite."""
 
-    def __init__(self, model: Callable[..., Any], fields: dict[str, Codec]) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
-        self.fields = fields
+        self.fields = fields_of(model)
 
     def load(self, text: str, context: Context) -> Any:
-        values = context.load(_RECORD, text)
-        pairs = zip(self.fields.items(), values, strict=True)
+        pairs = zip(self.fields.items(), context.load(_RECORD, text), strict=True)
         return self.model(**{
             name: None if value is None else codec.load(value, context) for (name, codec), value in pairs
         })  # fmt: skip
 
-    def read(self, value: Any, context: Context) -> Any:
-        return self.load(value, context)
+    @property
+    def writer(self) -> Writer:
+        writers = [(name, codec.writer) for name, codec in self.fields.items()]
 
-    def write(self, value: Any) -> Any:
-        values = ((getattr(value, name), codec) for name, codec in self.fields.items())
-        return tuple(None if field is None else codec.write(field) for field, codec in values)
+        def write(value: Any) -> tuple[Any, ...]:
+            given = ((getattr(value, name), writer) for name, writer in writers)
+            return tuple(writer(each) if writer and each is not None else each for each, writer in given)
+
+        return write
 
 
 class _TextRange(RangeLoader[str]):
-    subtype_oid = _TEXT
+    subtype_oid = postgres.types["text"].oid
 
 
 class _TextMultirange(MultirangeLoader[str]):
-    subtype_oid = _TEXT
+    subtype_oid = postgres.types["text"].oid
 
 
 class RangeOf(Codec):
@@ -204,24 +252,73 @@ class RangeOf(Codec):
     def __init__(self, bound: Codec) -> None:
         self.bound = bound
 
-    def load(self, text: str, context: Context) -> Range[Any]:
-        found = _TextRange(_TEXT, context.transformer).load(text.encode(context.encoding))
-        return _with_bounds(found, self.bound, context)
+    def load(self, text: str, context: Context) -> Any:
+        found = _TextRange(_TextRange.subtype_oid, context.transformer).load(text.encode(context.encoding))
+        return self._with_bounds(found, context)
 
-    def read(self, value: Any, context: Context) -> Any:
-        return self.load(value, context) if isinstance(value, str) else value
+    def _with_bounds(self, found: Range[str], context: Context) -> Range[Any]:
+        if found.isempty:
+            return Range[Any](empty=True)
+        lower, upper = (None if each is None else self.bound.load(each, context) for each in (found.lower, found.upper))
+        return Range[Any](lower, upper, found.bounds)
 
 
 class MultirangeOf(RangeOf):
     """A multirange type of the database's own."""
 
     def load(self, text: str, context: Context) -> Any:
-        found = _TextMultirange(_TEXT, context.transformer).load(text.encode(context.encoding))
-        return Multirange[Any]([_with_bounds(each, self.bound, context) for each in found])
+        found = _TextMultirange(_TextRange.subtype_oid, context.transformer).load(text.encode(context.encoding))
+        return Multirange[Any]([self._with_bounds(each, context) for each in found])
 
 
-def _with_bounds(found: Range[str], bound: Codec, context: Context) -> Range[Any]:
-    if found.isempty:
-        return Range[Any](empty=True)
-    lower, upper = (None if text is None else bound.load(text, context) for text in (found.lower, found.upper))
-    return Range[Any](lower, upper, found.bounds)
+_RECORD, _TEXT_ARRAY = postgres.types["record"].oid, postgres.types["text"].array_oid
+# An annotation that stands for several types has the one whose loader reads the texts of all.
+_SCALARS: Mapping[Any, Codec] = {
+    None: Void(),
+    bool: Scalar("bool"),
+    int: Scalar("int8"),
+    float: Scalar("float8"),
+    Decimal: Scalar("numeric"),
+    str: Scalar("text"),
+    bytes: Scalar("bytea"),
+    date: Scalar("date"),
+    time: Moment("time"),
+    datetime: Moment("timestamp"),
+    timedelta: Scalar("interval"),
+    UUID: Scalar("uuid"),
+    frozenset(get_args(Inet)): Scalar("inet"),
+    frozenset(get_args(Cidr)): Scalar("cidr"),
+    tuple[str | None, ...]: Scalar("record"),  # an anonymous row: PostgreSQL does not send the types of its columns
+}
+_CONTAINERS: Mapping[Any, Callable[[Codec], Codec]] = {list: ArrayOf, Range: RangeOf, Multirange: MultirangeOf}
+
+
+@cache
+def codec(annotation: Any) -> Codec:
+    """The codec of an annotation in a generated module, the same with and without `| None`.
+
+    For an `Array[T]` it is that of the list which may hold NULLs. A json or jsonb parameter has psycopg's wrapper:
+    `JsonValue | Jsonb`.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        others = [each for each in arguments if each is not NoneType]
+        wrapper = next((each for each in others if each in (Json, Jsonb)), None)
+        return _SCALARS.get(frozenset(others)) or (JsonText(wrapper) if wrapper else codec(others[-1]))
+    if origin is Annotated:
+        return Validated(arguments[0], codec(arguments[1].annotation))
+    if origin in _CONTAINERS:
+        return _CONTAINERS[origin](codec(arguments[0]))
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return Enumeration(annotation)
+    if isinstance(annotation, type):
+        return Composite(annotation)
+    return JsonText(Jsonb)  # pydantic's JsonValue, which is no class
+
+
+@cache
+def fields_of(model: Any) -> Mapping[str, Codec]:
+    """The codecs of a class's fields, by their names."""
+    return {name: codec(annotation) for name, annotation in get_annotations(model, eval_str=True).items()}

@@ -32,7 +32,7 @@ from rowsmith.wire.protocol import (
     succeeded,
 )
 from rowsmith.wire.readiness import Readiness
-from rowsmith.wire.transaction import Transaction
+from rowsmith.wire.transaction import Effect, Transaction
 
 _CANCEL_SECONDS = 5.0
 # After a deadline nobody wants to wait any longer. A server that can be reached cancels in a few milliseconds.
@@ -78,15 +78,14 @@ class Wire:
         self,
         conn: Connection[Any],
         transaction: Transaction,
+        query: Effect,
         statement: Prepared,
         values: Sequence[Buffer | None],
-        *,
-        ask_id: bool,
     ) -> PGresult:
-        """Run a prepared statement in one round trip with BEGIN, if it was not sent yet, and TRANSACTION_ID.
-
-        Returns the statement's result, or the first error.
+        """Run a query's prepared statement in one round trip with what the transaction needs: BEGIN, if it was not sent
+        yet, and the question for its id, if the query writes. Returns the statement's result, or the first error.
         """
+        ask_id = transaction.asks_id(query)
         pgconn, how = self._pgconn, transaction.start()
         try:
             parts = send_in_transaction(pgconn, how, statement, values, ask_id=ask_id)

@@ -60,9 +60,13 @@ class Transaction:
         """Note whether it has begun: if not, what comes next must not run outside of it."""
         self.begun = pgconn.transaction_status != _IDLE
 
+    def asks_id(self, query: Effect) -> bool:
+        """Whether its id is asked for together with the query."""
+        return self.wants_id and bool(query.writes)
+
     def is_concerned(self, query: Effect) -> bool:
-        """Whether something has to be sent together with the query: BEGIN, or the question for the id."""
-        return not self.begun or bool(query.writes and self.wants_id)
+        """Whether something is sent together with the query: BEGIN, or the question for the id."""
+        return not self.begun or self.asks_id(query)
 
     def is_news(self, query: Effect) -> bool:
         """Whether the query, if it succeeds, has to be noted: unless it is proven not to write, or noted already."""

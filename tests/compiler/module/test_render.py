@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import collections.abc
 import inspect
 import os
+import pydoc
 import random
 import stat
 import subprocess
 import sys
+import traceback
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -165,7 +166,7 @@ def test_paths_are_those_from_the_module(golden_conn: psycopg.Connection[Any], t
         found = load(output)
         assert found.queries.inner.one(golden_conn) == 1
         assert found.queries.billing.two(golden_conn) == found.BillingTwoRow(two=2)
-        assert "sql/inner/a.sql:1" in output.read_text()
+        assert '"""(sql/inner/a.sql, ' in output.read_text()
 
 
 # --- what is refused ---
@@ -259,7 +260,7 @@ def test_what_always_gives_a_row_is_never_none(golden_conn: psycopg.Connection[A
     parts = [f"-- name: q{index}()<!\n{statement};" for index, statement in enumerate(statements)]
     found = module(golden_conn, "\n\n".join(parts), tmp_path)
     for query in read_queries(tmp_path / "sql"):
-        _, result, _ = promise(typing.get_type_hints(found.Queries)[query.name])
+        result = inspect.signature(getattr(found.queries, query.name)).return_annotation
         assert (type(None) not in typing.get_args(result)) is statements[query.sql], query.sql
 
 
@@ -268,7 +269,7 @@ def test_what_always_gives_a_row_is_never_none(golden_conn: psycopg.Connection[A
 
 def test_a_module_is_written_once_and_only_over_its_like(tmp_path: Path) -> None:
     path = tmp_path / "queries.py"
-    text = f'{GENERATED} from the queries in sql."""\n'
+    text = f'"""{GENERATED} from the queries in sql."""\n'
     assert write_module(path, text)
     assert not write_module(path, text)
     assert write_module(path, text + "é\n")
@@ -285,7 +286,7 @@ def test_a_module_is_written_once_and_only_over_its_like(tmp_path: Path) -> None
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "queries.py"
-    text = f'{GENERATED} from the queries in sql."""\n'
+    text = f'"""{GENERATED} from the queries in sql."""\n'
     write_module(path, text)
 
     def fail(_self: Path, _target: Path) -> Path:
@@ -298,30 +299,57 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     assert [each.name for each in tmp_path.iterdir()] == ["queries.py"]
 
 
+TWO = "-- name: one(a)$\n-- Doc.\nSELECT :a::int;\n\n-- name: other()^\n-- record_class: Row\nSELECT 1 AS n;\n"
+
+
 def test_a_module_that_no_longer_fits_is_refused_at_import(
     golden_conn: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    module(golden_conn, "-- name: one(a)$\nSELECT :a::int;", tmp_path)
+    module(golden_conn, TWO, tmp_path)
     output, sql = tmp_path / "queries_pydantic.py", tmp_path / "sql" / "queries.sql"
-    sql.write_text("\n-- name: one(a)$\n-- A comment changes nothing.\nSELECT :a::int;")
-    load(output)
-    for changed in (
-        "-- name: one(a)$\nSELECT :a::int8;",
-        "-- name: one(b)$\nSELECT :b::int;",
-        "-- name: one(a)\nSELECT :a::int;",
-        "-- name: two(a)$\nSELECT :a::int;",
-        "-- name: one(a)$\nSELECT :a::int;\n\n-- name: two()$\nSELECT 2;",
+    for same in ("\n\n" + TWO, TWO.replace("Doc", "Another comment")):
+        sql.write_text(same)
+        load(output)
+    for changed, named in (
+        (TWO.replace("int", "int8"), "changed: one"),
+        (TWO.replace("(a)", "(b)").replace(":a", ":b"), "changed: one"),
+        (TWO.replace("one(a)$", "one(a)"), "changed: one"),
+        (TWO.replace("Row", "Record"), "changed: other"),
+        (TWO.replace("1 AS", "2 AS").replace("int", "text"), "changed: one, other"),
+        (TWO.replace("one(a)", "three(a)"), "new: three; missing: one"),
+        (f"{TWO}\n-- name: two()$\nSELECT 2;", "new: two"),
     ):
         sql.write_text(changed)
         with pytest.raises(StaleModuleError) as caught:
             load(output)
         message = str(caught.value)
         assert message.startswith("module queries_pydantic_")
-        assert message.endswith(f" does not fit the queries in {tmp_path}/sql: run `rowsmith generate`")
+        expected = f" does not fit the queries in {tmp_path}/sql ({named}). Run: rowsmith generate"
+        assert message.endswith(expected), message
     sql.unlink()
     (tmp_path / "sql").rmdir()
     with pytest.raises(QueryFileError, match="there is no such file or folder"):
         load(output)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from rowsmith.queries.typed import TypedQuery, load_typed_queries", "from rowsmith.queries import conversions"],
+)
+def test_a_module_of_an_earlier_version_says_what_to_do(tmp_path: Path, line: str) -> None:
+    (tmp_path / "outdated.py").write_text(f"{line}\n")
+    with pytest.raises(StaleModuleError, match=r"earlier version of rowsmith\. Run: rowsmith generate"):
+        load(tmp_path / "outdated.py")
+
+
+def test_a_module_without_docstrings_is_taken_as_it_is(golden_conn: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """`python -OO` leaves no docstrings, and so no digests."""
+    module(golden_conn, "-- name: one(a)$\nSELECT :a::int;", tmp_path)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import queries_pydantic as m; print(m.queries.one.sql)"
+    )
+    command = [sys.executable, "-OO", "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "SELECT $1::int\n"
 
 
 # --- a call gives what the module promises ---
@@ -342,19 +370,6 @@ def conforms(value: Any, annotation: Any) -> bool:
     if is_dataclass(annotation) or hasattr(annotation, "model_fields"):
         hints = typing.get_type_hints(annotation)
     return type(value) is annotation and all(conforms(getattr(value, name), hint) for name, hint in hints.items())
-
-
-def promise(function: type) -> tuple[dict[str, Any], Any, Any]:
-    """What a query's class says: the types of its parameters, of its result, and of what its coroutine gives."""
-    # What stands for an overloaded function in a class is a dummy, which does not know its name.
-    named = types.SimpleNamespace(__module__=function.__module__, __qualname__=f"{function.__qualname__}.__call__")
-    overloads = typing.get_overloads(typing.cast("Callable[..., object]", named))
-    sync, other = (typing.get_type_hints(each) for each in overloads)
-    result, coroutine = sync.pop("return"), other.pop("return")
-    assert typing.get_origin(coroutine) is collections.abc.Coroutine
-    del sync["conn"]
-    given = typing.get_args(coroutine)[2]
-    return sync, result, type(None) if given is None else given
 
 
 class Arguments:
@@ -409,15 +424,16 @@ def test_every_query_of_blueprint_gives_what_its_type_says(filled_url: str, tmp_
         given: dict[str, object] = {}
         refused: list[str] = []
         for query in read_queries(SQL):
-            hint = typing.get_type_hints(found.Queries)[query.name]
-            parameters, result, later = promise(hint)
-            assert result == later
+            function = getattr(found.queries, query.name)
+            hints = inspect.get_annotations(getattr(found.Queries, query.name))
+            result = hints.pop("return")
+            assert inspect.signature(function).return_annotation == result
             if query.kind is Kind.EXECUTEMANY:
                 continue
-            values = {name: arguments.of(name, each) for name, each in parameters.items()}
+            values = {name: arguments.of(name, each) for name, each in hints.items()}
             try:
                 with conn.transaction(force_rollback=True):
-                    value = getattr(found.queries, query.name)(conn, **values)
+                    value = function(conn, **values)
             except psycopg.Error as error:
                 refused.append(f"{query.name}: {error}")
                 continue
@@ -446,10 +462,158 @@ def test_an_async_connection_gives_the_same(filled_url: str, tmp_path: Path, mod
 
 
 def test_a_call_knows_its_query(golden_conn: psycopg.Connection[Any], tmp_path: Path) -> None:
-    found = module(golden_conn, "-- name: one(a)$\n-- Doc.\nSELECT :a::int;", tmp_path)
-    function: Callable[..., Any] = found.queries.one
+    sql = "-- name: one(a)$\n-- Doc.\nSELECT :a::int;\n\n-- name: two(b)\nSELECT :b::text AS b;"
+    found = module(golden_conn, sql, tmp_path)
     assert found.queries.one.sql == "SELECT $1::int"
     assert found.queries.one.query.qualified_name == "one"
-    assert inspect.signature(function).parameters.keys() == {"conn", "a"}
+    for function in (found.queries.two, found.queries.two.stream):
+        assert inspect.signature(function) == inspect.signature(found.queries.two)
+    assert str(inspect.signature(found.queries.one)) == "(conn, /, *, a: int) -> int"
+    text = pydoc.plain(pydoc.render_doc(found.queries.one))
+    assert text.endswith("one(conn, /, *, a: int) -> int\n    Doc.\n")
     with pytest.raises(TypeError, match="unknown parameter b"):
-        function(golden_conn, b=1)
+        found.queries.one(golden_conn, b=1)
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught:
+        found.queries.one(golden_conn, a="x")
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [(each.filename, each.lineno) for each in frames if each.name == "one"] == [
+        (str(tmp_path / "sql" / "queries.sql"), 1)
+    ]
+
+
+def test_a_folder_is_a_class_inside(golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models) -> None:
+    files = {
+        "top.sql": "-- name: top()$\nSELECT 1;",
+        "reports/roles.sql": "-- name: by_role()^\nSELECT 2 AS n;",
+        "reports/daily/sums.sql": "-- name: sums()\nSELECT 3 AS n;",
+    }
+    for name, text in files.items():
+        file = tmp_path / "sql" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    output = tmp_path / "queries.py"
+    output.write_text(source(golden_conn, tmp_path / "sql", output, models=models))
+    found = load(output)
+    assert found.queries.top(golden_conn) == 1
+    assert found.queries.reports.by_role(golden_conn) == found.ReportsByRoleRow(n=2)
+    assert found.queries.reports.daily.sums(golden_conn) == [found.ReportsDailySumsRow(n=3)]
+    assert inspect.get_annotations(found.Queries) == {"reports": found.Queries.ReportsQueries}
+    (tmp_path / "sql/reports/daily/sums.sql").write_text("-- name: sums()\nSELECT 4 AS n;")
+    with pytest.raises(StaleModuleError, match=r"\(changed: reports\.daily\.sums\)"):
+        load(output)
+
+
+# --- merging ---
+
+FIRST = "-- name: first()^\nSELECT 1 AS a;\n"
+SECOND = "\n-- name: second()^\nSELECT 2 AS a;\n"
+THIRD = "\n-- name: third()^\nSELECT 3 AS a;\n"
+NEW = "\n-- name: new()^\n-- A new one.\nSELECT 4 AS a;\n"
+NEWER = "\n-- name: newer(n)^\nSELECT :n::int AS b;\n"
+BASE = {"a.sql": FIRST + SECOND + THIRD, "b.sql": THIRD.replace("third", "fourth").lstrip()}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"a.sql": FIRST + SECOND + THIRD + NEW}, {"b.sql": BASE["b.sql"] + NEWER}),
+        ({"a.sql": FIRST + SECOND + THIRD + NEW}, {"b.sql": NEWER.lstrip() + "\n" + BASE["b.sql"]}),
+        ({"a.sql": FIRST.replace("1", "10") + SECOND + THIRD}, {"a.sql": FIRST + SECOND + THIRD.replace("3", "30")}),
+        ({"a.sql": FIRST.replace("1", "10") + SECOND + THIRD}, {"a.sql": FIRST + SECOND.replace("2", "20") + THIRD}),
+        ({"a.sql": FIRST + NEW + SECOND + THIRD}, {"a.sql": FIRST + SECOND.replace("2 AS a", "'2' AS b") + THIRD}),
+        ({"a.sql": FIRST + NEW + SECOND + THIRD}, {"a.sql": FIRST.replace("1 AS a", "'1' AS b") + SECOND + THIRD}),
+        ({"a.sql": FIRST + NEW + SECOND + THIRD}, {"a.sql": FIRST + SECOND + NEWER + THIRD}),
+        ({"a.sql": FIRST + THIRD}, {"a.sql": FIRST + SECOND + THIRD.replace("3", "30")}),
+    ],
+)
+def test_branches_that_touch_different_queries_merge(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, ours: dict[str, str], theirs: dict[str, str]
+) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=base"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def generated() -> str:
+        return source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+
+    def commit(files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (tmp_path / "sql" / name).write_text(text)
+        (tmp_path / "queries.py").write_text(generated())
+        git("add", ".")
+        git("commit", "-m", "a change")
+
+    (tmp_path / "sql").mkdir()
+    git("init")
+    commit(BASE)
+    git("checkout", "-b", "theirs")
+    commit(theirs)
+    git("checkout", "base")
+    commit(ours)
+    git("merge", "theirs")
+    assert (tmp_path / "queries.py").read_text() == generated()
+    load(tmp_path / "queries.py")
+
+
+def test_a_comment_changes_its_own_docstring_alone(golden_conn: psycopg.Connection[Any], tmp_path: Path) -> None:
+    module(golden_conn, TWO, tmp_path)
+    before = (tmp_path / "queries_pydantic.py").read_text().splitlines()
+    module(golden_conn, f"-- A comment above.\n\n{TWO.replace('Doc.', 'Another comment.')}", tmp_path)
+    after = (tmp_path / "queries_pydantic.py").read_text().splitlines()
+    assert len(before) == len(after)
+    (changed,) = (pair for pair in zip(before, after, strict=True) if pair[0] != pair[1])
+    assert changed[0].startswith('        """Doc. (')
+    assert changed[1].replace("Another comment.", "Doc.") == changed[0]
+
+
+# --- whole rows ---
+
+PERSON = """
+CREATE TABLE person (id int PRIMARY KEY, gone int, mother int, name text NOT NULL, born timestamptz);
+ALTER TABLE person DROP gone;
+INSERT INTO person VALUES (1, NULL, 'Ada', '2020-01-01 12:00+02'), (2, 1, 'a "b", c', NULL)
+"""
+CHILDREN = """
+-- name: get_child(id)^
+SELECT child.id, older AS parent FROM person AS child LEFT JOIN person AS older ON older.id = child.mother
+WHERE child.id = :id;
+"""
+PEOPLE = "-- name: get_person(id)^\n-- record_class: Person\nSELECT {columns} FROM person WHERE id = :id;"
+
+
+def whole_rows(
+    conn: psycopg.Connection[Any], folder: Path, columns: str, models: Models, overrides: dict[str, str] | None = None
+) -> types.ModuleType:
+    """The module of a query for whole rows and, in a later file, one for these columns."""
+    (folder / "sql").mkdir(exist_ok=True)
+    (folder / "sql" / "people.sql").write_text(PEOPLE.format(columns=columns))
+    return module(conn, CHILDREN, folder, models=models, overrides=overrides, file="children.sql")
+
+
+def test_a_whole_row_is_of_the_record_class_of_its_table(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    with golden_conn.transaction(force_rollback=True):
+        golden_conn.execute(PERSON)
+        found = whole_rows(golden_conn, tmp_path, "name, id, mother, born", models)
+        assert not hasattr(found, "Person_")
+        ada = found.queries.get_person(golden_conn, id=1)
+        child = found.queries.get_child(golden_conn, id=2)
+        assert child == found.GetChildRow(id=2, parent=ada)
+        assert child.parent.born.tzinfo is not None
+        assert found.queries.get_child(golden_conn, id=1) == found.GetChildRow(id=1, parent=None)
+
+
+@pytest.mark.parametrize(
+    "columns", ['id, mother, name, born AS "born!"', "id, mother, name, now() AS born", "id, mother, name", "*, 1 AS n"]
+)
+def test_a_record_class_that_is_not_of_every_row_is_not_used(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, columns: str
+) -> None:
+    with golden_conn.transaction(force_rollback=True):
+        golden_conn.execute(PERSON)
+        found = whole_rows(golden_conn, tmp_path, columns, models)
+        assert found.queries.get_child(golden_conn, id=2).parent == found.Person_(
+            id=1, mother=None, name="Ada", born=datetime(2020, 1, 1, 10, tzinfo=UTC)
+        )

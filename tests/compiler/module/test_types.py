@@ -294,7 +294,10 @@ SELECT :value::odd;
     }
     found = module(typed_conn, sql, tmp_path, models=models, overrides=overrides)
     text = (tmp_path / f"queries_{models}.py").read_text()
-    assert "        settings: Settings,\n        tags: list[str],\n        ratio: float | None,\n" in text
+    assert "        settings: Annotated[Settings, From(JsonValue | Jsonb)],\n" in text
+    assert "        tags: Annotated[list[str], From(Array[str])],\n" in text
+    assert "    settings: Annotated[Settings, From(JsonValue)]\n" in text
+    assert "    ratio: Annotated[float, From(Decimal)] | None\n" in text
     settings = found.Settings(theme="dark")
     found.queries.clear(typed_conn)
     row = found.queries.add(typed_conn, id=7, settings=settings, tags=["a"], ratio=0.5, lists=[{"a": 1}])
@@ -335,7 +338,7 @@ def test_an_unknown_type_is_named_with_its_query(typed_conn: psycopg.Connection[
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert lines[2] == (
-        f"{tmp_path}/sql/queries.sql:1: one: column list is of the type odd[], and of odd no Python type is known. "
+        f"{tmp_path}/sql/queries.sql:1: one: column list is of the type odd[], and no Python type is known for odd. "
         'Name one for "odd" in [tool.rowsmith.types]: "str" is what psycopg gives for it, "app.types:Name" a type of '
         "yours that pydantic makes of that"
     )

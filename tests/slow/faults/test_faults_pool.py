@@ -281,7 +281,7 @@ def test_a_leaked_connection_is_logged(
         assert "the_one_who_leaks" in message
         assert "test_faults_pool.py" in message
         await here.check_whole()
-        record("leaked connection", "a log record with the stack that took it", 0.0)
+        record("leaked connection", "a log record with the stack that acquired it", 0.0)
 
     here.drive(body)
 

@@ -222,7 +222,7 @@ def test_work_ends_within_the_grace(observer: Observer, text: str, number: signa
     assert took < 12
     assert "Traceback" not in said or "KeyboardInterrupt" in said, said  # which is what SIGINT is to a program
     wait_until(lambda: observer.sessions() == 0)
-    record(f"{number.name} in work that ends in its grace", "its work is done; exit by the signal", took)
+    record(f"{number.name}, work ends within the grace period", "the work is completed; exit by the signal", took)
 
 
 @services
@@ -239,7 +239,7 @@ def test_work_that_does_not_end_is_cancelled(observer: Observer, text: str, numb
     assert took < 10
     wait_until(lambda: observer.sessions() == 0)
     assert observer.stored() == []
-    record(f"{number.name} in work that does not end", "its statement is cancelled; exit by the signal", took)
+    record(f"{number.name}, work does not end", "its statement is cancelled; exit by the signal", took)
 
 
 def test_work_of_the_main_thread_ends_within_the_grace(observer: Observer) -> None:

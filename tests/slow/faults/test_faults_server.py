@@ -106,7 +106,7 @@ def test_restart_under_callers_that_go_on_asking(
         assert any(isinstance(error, CircuitOpenError) for error in errors), "it failed fast"
         await here.check_whole()
         assert here.db.statistics()["circuit_open"] == 0
-        record(f"server away ({how}), callers go on", "`PoolTimeoutError`, then `CircuitOpenError`", recovery)
+        record(f"server down ({how}), callers keep calling", "`PoolTimeoutError`, then `CircuitOpenError`", recovery)
 
     here.drive(body)
 
@@ -218,7 +218,7 @@ def test_run_over_a_restart(world: type[World], server: FaultyServer, observer: 
         assert observer.stored() == [1]
         assert observer.stored("counter") == [1]
         assert len(attempts) == 2
-        record(f"restart ({how}) in `run()`, from the fault on", "nothing: it is retried", ended - killed[0])
+        record(f"restart ({how}) in `run()`, measured from the fault", "nothing: it is retried", ended - killed[0])
 
     here.drive(body)
 
@@ -264,7 +264,7 @@ def test_an_id_that_a_crash_has_freed_is_not_taken_for_ones_own(
                 failure = error
             proxy.calm()
             assert observer.stored() == ([] if failure else [1])
-            record("crash before COMMIT arrived; its id given again", failure or "nothing: it is retried", None)
+            record("crash before COMMIT arrived; its id is assigned again", failure or "nothing: it is retried", None)
 
         here.drive(body)
 

@@ -323,7 +323,7 @@ def test_ddl_under_a_prepared_statement(here: World, observer: Observer, tmp_pat
             after = await call(conn)
         assert len(after) == 1
         assert len(await here.run(call)) == 1
-        record("DDL under a prepared statement", "nothing: it is prepared anew", time.monotonic() - start)
+        record("DDL under a prepared statement", "nothing: it is prepared again", time.monotonic() - start)
         await here.check_whole()
 
     here.drive(body)

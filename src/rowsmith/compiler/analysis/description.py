@@ -45,6 +45,8 @@ class Typed:
     nullable: bool
     origin: str | None = None
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
+    row: frozenset[str] | None = None
+    """Where a column is the whole row of a relation: the names in it that are never NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,9 @@ class Describer:
 
     def _column(self, field: _Field) -> Typed:
         origin = self._origin([(field.table, field.number)])
-        return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin)
+        whole = self.catalog.relations.get(field.table) if field.number == 0 else None
+        row = frozenset(column.name for column in whole.columns.values() if column.proven) if whole else None
+        return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin, row=row)
 
     def _origin(self, columns: Collection[tuple[int, int]]) -> str | None:
         """The name of a column, by its relation and number, where it is only one."""

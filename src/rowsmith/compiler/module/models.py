@@ -1,9 +1,9 @@
-"""What a typed module holds, before it is text: row models, and what each query takes and gives."""
+"""What a typed module holds, before it is text: its classes, and what each query takes and gives."""
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.module.overrides import MODULES
-from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel
+from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel, filled, named
 from rowsmith.errors import ModuleError, UnknownTypeError
 from rowsmith.queries.marks import ROWS, Kind, misfit
 from rowsmith.queries.query import Query
@@ -28,18 +28,19 @@ class Field:
     nullable: bool
 
     @property
-    def annotation(self) -> str:
+    def annotated(self) -> PythonType:
         """The type, with None where it can be NULL."""
-        return self.type.or_none() if self.nullable else self.type.expression
+        return self.type.or_none() if self.nullable else self.type
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A class with fields: of rows, of a composite, of the parameters of a `*!` query."""
+    """A class with fields: of rows, of the sets of parameters of a `*!` query, or of a composite."""
 
     name: str
     fields: tuple[Field, ...]
-    doc: str
+    query: Query | None
+    """The query that it is of, the first of several; None for a composite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,6 @@ class Enumeration:
 
     name: str
     members: tuple[tuple[str, str], ...]
-    doc: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +56,11 @@ class Call:
     """A query as the module has it."""
 
     query: Query
-    name: str
-    """The class of the function."""
     parameters: tuple[Field, ...]
-    sets: str | None
-    """The class of the parameters of a `*!` query."""
-    row: str | None
-    result: str
-    """The annotation of what a call gives."""
-    result_imports: frozenset[tuple[str, str]]
-    codecs: tuple[Field, ...]
-    """The columns that are read by their codecs."""
-
-    @property
-    def writers(self) -> tuple[Field, ...]:
-        """The parameters that are written by their codecs."""
-        return tuple(each for each in self.parameters if each.type.writes)
+    """For a `*!` query, the sets of parameters."""
+    result: PythonType
+    writes: bool
+    """Unless the query is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +68,7 @@ class Contents:
     """All that a module holds, in its order."""
 
     enumerations: tuple[Enumeration, ...]
-    composites: tuple[Model, ...]
-    rows: tuple[Model, ...]
-    sets: tuple[Model, ...]
+    models: tuple[Model, ...]
     calls: tuple[Call, ...]
 
 
@@ -90,16 +77,11 @@ def contents(descriptions: Iterable[Description], types: Types, models: Models) 
 
     Raises UnknownTypeError or ModuleError, which list every fault with the query, its file and its line.
     """
-    return _Collector(types, models).collect(sorted(descriptions, key=_place))
-
-
-def namespaces(queries: Iterable[Query]) -> set[tuple[str, ...]]:
-    """The namespaces of the queries, and those around them."""
-    return {(), *(query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1))}
+    return _Collector(sorted(descriptions, key=_place), types, models).collect()
 
 
 def namespace_class(namespace: Sequence[str]) -> str:
-    """The class of the queries of a namespace."""
+    """The class of the queries in a namespace."""
     return f"{camel('_'.join(namespace))}Queries" if namespace else "Queries"
 
 
@@ -111,79 +93,75 @@ def _place(description: Description) -> tuple[tuple[str, ...], str, int]:
 class _Collector:
     """Goes through the queries, and collects what they need and what is wrong."""
 
-    def __init__(self, types: Types, models: Models) -> None:
+    def __init__(self, descriptions: Sequence[Description], types: Types, models: Models) -> None:
+        self._descriptions = descriptions
         self._types = types
         self._models: Models = models
         self._faults: list[str] = []
         self._unknown: list[str] = []
         self._own: set[int] = set()
-        self._rows: dict[str, tuple[Model, Query]] = {}
-        self._taken: set[str] = set()
-        self._reserved = RESERVED
+        self._classes: dict[str, Model] = {}
+        queries = [each.query for each in descriptions]
+        spaces = {query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1)}
+        # Inside the class of the queries, a query would hide a class of its name.
+        parts = {part for query in queries for part in (*query.namespace, query.name)}
+        self._reserved = RESERVED | {namespace_class(each) for each in spaces} | parts
+        record_classes = {query.record_class for query in queries if query.record_class}
+        self._taken = {*record_classes, *types.class_names.values(), *self._reserved, *MODULES}
+        self._table_classes = dict(_table_classes(descriptions, types))
+        """The record classes of tables whose whole rows are columns, by the types of these."""
 
-    def collect(self, descriptions: Sequence[Description]) -> Contents:
-        self._reserved = RESERVED | {namespace_class(each) for each in namespaces(each.query for each in descriptions)}
-        named = {each.query.record_class for each in descriptions if each.query.record_class}
-        for each in descriptions:
+    def collect(self) -> Contents:
+        """Raises UnknownTypeError or ModuleError."""
+        for each in self._descriptions:
             self._check_record_class(each.query)
-        parts = {part for each in descriptions for part in (*each.query.namespace, each.query.name)}
-        self._taken = {*named, *self._types.class_names.values(), *self._reserved, *MODULES, *parts}
-        calls: list[Call] = []
-        sets: list[Model] = []
-        for each in descriptions:
-            call = self._call(each)
-            calls.append(call)
-            if call.sets is not None:
-                sets.append(Model(call.sets, call.parameters, f"The parameters of `{each.query.qualified_name}`."))
+        calls = tuple(self._call(each) for each in self._descriptions)
+        for oid, name in self._table_classes.items():
+            model, order = self._classes[name], [attribute for attribute, _ in self._types.definition(oid).attributes]
+            fields = sorted(model.fields, key=lambda field: order.index(field.name))
+            self._classes[name] = replace(model, fields=tuple(fields))
         enumerations, composites = self._definitions()
         if self._unknown:
             raise UnknownTypeError("\n".join([*self._unknown, *self._faults]))
         if self._faults:
             raise ModuleError("\n".join(self._faults))
-        return Contents(
-            enumerations, composites, tuple(row for row, _ in self._rows.values()), tuple(sets), tuple(calls)
-        )
+        return Contents(enumerations, (*composites, *_ordered(self._classes)), calls)
 
     # --- queries ---
 
     def _call(self, description: Description) -> Call:
-        query = description.query
+        query, one_row = description.query, description.one_row
         base = camel("_".join((*query.namespace, query.name)))
         parameters = tuple(self._field(query, each, parameter=True) for each in description.parameters)
         columns = tuple(self._field(query, each, parameter=False) for each in description.columns)
         self._check_shape(query, columns)
-        sets = self._free(f"{base}Parameters") if query.kind is Kind.EXECUTEMANY else None
-        row = self._row(query, base, columns) if query.kind in ROWS else None
-        codecs = tuple(each for each in columns if each.type.reads)
-        imports = columns[0].type.imports if columns and row is None else frozenset[tuple[str, str]]()
-        result = self._result(description, columns, row)
-        return Call(query, self._free(f"{base}Query"), parameters, sets, row, result, imports, codecs)
-
-    def _result(self, description: Description, columns: Sequence[Field], row: str | None) -> str:
-        match description.query.kind:
-            case Kind.MANY:
-                return f"list[{row}]"
-            case Kind.ONE | Kind.RETURNING:
-                return f"{row}" if description.one_row else f"{row} | None"
-            case Kind.VALUE if columns:
-                return replace(columns[0], nullable=columns[0].nullable or not description.one_row).annotation
-            case Kind.AFFECTED | Kind.EXECUTEMANY:
-                return "int"
-            case _:
-                return "None"
+        result = named("int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None")
+        if query.kind is Kind.EXECUTEMANY:
+            sets = self._free(f"{base}Parameters")
+            self._classes[sets] = Model(sets, parameters, query)
+            iterable = filled("Iterable[{}]", named(sets), imports={("collections.abc", "Iterable")})
+            parameters = (Field("sets", iterable, nullable=False),)
+        elif query.kind in ROWS:
+            row = named(self._row(query, base, columns))
+            result = filled("list[{}]", row) if query.kind is Kind.MANY else row if one_row else row.or_none()
+        elif query.kind is Kind.VALUE and columns:
+            result = columns[0].annotated if one_row else columns[0].type.or_none()
+        return Call(query, parameters, result, not description.only_reads)
 
     def _field(self, query: Query, typed: Typed, *, parameter: bool) -> Field:
+        if typed.row is not None and typed.oid in self._table_classes:
+            return Field(typed.name, named(self._table_classes[typed.oid]), typed.nullable)
         try:
             found = self._types.parameter(typed) if parameter else self._types.result(typed)
         except UnsupportedError as error:
             what = "parameter" if parameter else "column"
             key = f'"{error}" or "{typed.origin.partition(".")[2]}"' if typed.origin else f'"{error}"'
             self._unknown.append(
-                f"{query.location}: {query.qualified_name}: {what} {typed.name} is of the type {typed.pg_type}, and of "
-                f'{error} no Python type is known. Name one for {key} in [tool.rowsmith.types]: "str" is what psycopg '
+                f"{query.location}: {query.qualified_name}: {what} {typed.name} is of the type {typed.pg_type}, and no "
+                f'Python type is known for {error}. Name one for {key} in [tool.rowsmith.types]: "str" is what psycopg '
                 'gives for it, "app.types:Name" a type of yours that pydantic makes of that'
             )
-            found = PythonType("object", frozenset(), "")
+            found = named("object")
         self._own |= found.own
         return Field(typed.name, found, typed.nullable)
 
@@ -192,65 +170,41 @@ class _Collector:
     def _row(self, query: Query, base: str, columns: tuple[Field, ...]) -> str:
         name = query.record_class or self._free(f"{base}Row")
         self._check_columns(query, columns)
-        earlier = self._rows.get(name)
-        if earlier is None:
-            doc = "A row" if query.record_class else f"A row of `{query.qualified_name}`"
-            self._rows[name] = Model(name, columns, f"{doc}."), query
-            return name
-        model, first = earlier
-        self._check_same(name, (first, model.fields), (query, columns))
-        nullable = {each.name for each in columns if each.nullable}
-        fields = tuple(replace(each, nullable=each.nullable or each.name in nullable) for each in model.fields)
-        self._rows[name] = replace(model, fields=fields), first
+        first = self._classes.setdefault(name, Model(name, columns, query))
+        self._check_same(first, query, columns)
+        nullable = {each.name for each in (*first.fields, *columns) if each.nullable}
+        fields = tuple(replace(each, nullable=each.name in nullable) for each in first.fields)
+        self._classes[name] = replace(first, fields=fields)
         return name
 
-    def _check_same(
-        self, name: str, first: tuple[Query, tuple[Field, ...]], second: tuple[Query, tuple[Field, ...]]
-    ) -> None:
+    def _check_same(self, first: Model, query: Query, columns: Sequence[Field]) -> None:
         """Two queries share a record class where the names and types of their columns are the same."""
-        (one, one_fields), (other, other_fields) = first, second
-        left = {each.name: each.type.expression for each in one_fields}
-        right = {each.name: each.type.expression for each in other_fields}
-        if left == right:
-            return
+        left, right = ({each.name: each.type.expression for each in fields} for fields in (first.fields, columns))
         differing = [
             f"    {column}: {left.get(column, 'absent')} in the first, {right.get(column, 'absent')} in the second"
             for column in dict.fromkeys([*left, *right])
             if left.get(column) != right.get(column)
         ]
-        self._faults.append(
-            f"record_class {name} stands for two shapes, of\n    {one.qualified_name} ({one.location}) and\n"
-            f"    {other.qualified_name} ({other.location}):\n" + "\n".join(differing)
-        )
+        if differing:
+            one, other = (f"{each.qualified_name} ({each.location})" for each in (first.query, query) if each)
+            head = f"record_class {first.name} stands for two shapes, of\n    {one} and\n    {other}:\n"
+            self._faults.append(head + "\n".join(differing))
 
     # --- enumerations and composites ---
 
     def _definitions(self) -> tuple[tuple[Enumeration, ...], tuple[Model, ...]]:
         enumerations: list[Enumeration] = []
         composites: list[Model] = []
-        for oid in self._types.order(self._with_inner()):
-            definition = self._types.definition(oid)
-            name, doc = self._types.class_names[oid], f"PostgreSQL's type `{definition.formatted}`."
+        for oid in self._types.order(self._own):
+            definition, name = self._types.definition(oid), self._types.class_names[oid]
             if definition.kind == "e":
-                enumerations.append(Enumeration(name, tuple(_members(definition.labels)), doc))
-            else:
-                fields = tuple(Field(column, each, nullable=True) for column, each in self._types.attributes(oid))
-                self._faults += [
-                    f"type {definition.formatted}: {fault}"
-                    for fault in self._column_faults([each.name for each in fields])
-                ]
-                composites.append(Model(name, fields, doc))
-        return tuple(enumerations), tuple(composites)
-
-    def _with_inner(self) -> set[int]:
-        found = set[int]()
-        wanted = set(self._own)
-        while wanted:
-            oid = wanted.pop()
-            found.add(oid)
-            if self._types.definition(oid).kind == "c":
-                wanted |= {each for _, attribute in self._types.attributes(oid) for each in attribute.own} - found
-        return found
+                enumerations.append(Enumeration(name, tuple(_members(definition.labels))))
+                continue
+            fields = tuple(Field(column, each, nullable=True) for column, each in self._types.attributes(oid))
+            faults = self._column_faults([each.name for each in fields])
+            self._faults += [f"type {definition.formatted}: {fault}" for fault in faults]
+            composites.append(Model(name, fields, None))
+        return tuple(sorted(enumerations, key=lambda each: each.name)), tuple(composites)
 
     # --- names and faults ---
 
@@ -284,6 +238,40 @@ class _Collector:
                 yield f'column "{name}" cannot be an attribute in Python. Name it with AS'
             elif self._models == "pydantic" and (name.startswith(("_", "model_")) or hasattr(BaseModel, name)):
                 yield f'column "{name}" cannot be a field of a pydantic model, which uses that name itself. Use AS'
+
+
+def _table_classes(descriptions: Sequence[Description], types: Types) -> Iterable[tuple[int, str]]:
+    """The record classes that can stand for whole rows of tables, by the types of these rows.
+
+    One can if a query with it gives exactly the table's columns, and what it never has as NULL is NOT NULL there.
+    """
+    queries: dict[str, list[Description]] = {}
+    for each in descriptions:
+        if each.query.record_class:
+            queries.setdefault(each.query.record_class, []).append(each)
+    for whole in (column for each in descriptions for column in each.columns if column.row is not None):
+        table = types.definition(whole.oid)
+        origins = {name: f"{table.schema}.{table.name}.{name}" for name, _ in table.attributes}
+        for record_class, those in queries.items():
+            exact = any(origins == {column.name: column.origin for column in each.columns} for each in those)
+            nullable = {column.name for each in those for column in each.columns if column.nullable}
+            if exact and origins.keys() - nullable <= (whole.row or set()):
+                yield whole.oid, record_class
+
+
+def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
+    """The models, each after those of its fields, which then belong to its query."""
+    ordered: dict[str, Model] = {}
+
+    def add(model: Model, query: Query | None) -> None:
+        for field in model.fields:
+            if field.type.expression in models.keys() - {model.name}:
+                add(models[field.type.expression], query)
+        ordered.setdefault(model.name, replace(model, query=query))
+
+    for model in models.values():
+        add(model, model.query)
+    return tuple(ordered.values())
 
 
 def _members(labels: Iterable[str]) -> Iterable[tuple[str, str]]:

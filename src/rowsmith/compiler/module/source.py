@@ -101,9 +101,9 @@ def docstring(text: str, indent: int) -> list[str]:
     for line in escaped.strip().split("\n"):
         # Room for the quotes at the beginning, or at the end.
         lines += textwrap.wrap(line.rstrip(), LINE_LENGTH - indent - 6, break_long_words=False) or [""]
-    if len(lines) == 1 and not lines[0].endswith('"'):
-        return [f'{pad}"""{lines[0]}"""']
-    return [f'{pad}"""{lines[0]}', *(f"{pad}{line}".rstrip() for line in lines[1:]), f'{pad}"""']
+    lines[0] = f'"""{lines[0]}'
+    lines[-1:] = [lines[-1], '"""'] if lines[-1].endswith('"') else [f'{lines[-1]}"""']
+    return [f"{pad}{line}".rstrip() for line in lines]
 
 
 def signature(head: str, arguments: Sequence[str], tail: str, indent: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""PostgreSQL's types as Python's: what psycopg gives for a column, what a parameter takes, and who converts.
+"""PostgreSQL's types as Python's: the annotations of columns and parameters.
 
 The catalogue is asked once for all types of all queries (`read_types`); what follows from that is pure.
 """
@@ -8,14 +8,13 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.overrides import MODULES, Overrides, check_overrides, parse_override
+from rowsmith.compiler.module.overrides import CODECS, MODULES, Overrides, check_overrides, parse_override
 from rowsmith.compiler.module.pgtypes import PgType, fetch
 
 SCALARS = {
@@ -42,43 +41,45 @@ SCALARS = {
 }
 """The built-in types that psycopg makes something else of than the text that PostgreSQL sends."""
 
-RUNTIME = "codecs"
-"""The module of the codecs, as a generated one imports it."""
-
 _TEXTS = frozenset({"citext"})
 """Types of extensions that are texts."""
 
-RESERVED = frozenset(
-    {
-        "Any", "AsyncConnection", "BaseModel", "Connection", "Coroutine", "Iterable", "Path", "Protocol", "Queries",
-        "AsyncStream", "StrEnum", "Stream", "TypedDict", "TypedQuery",
-    }
-)  # fmt: skip
-"""The other names of a generated module."""
-
-_FIRST_OWN_OID = 16384  # transam.h, FirstNormalObjectId: below, an OID is the same in every database
+RESERVED = frozenset({"Queries", "queries"})
+"""The names by which a generated module gives its queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class PythonType:
-    """A type of Python's, as source text, and how its values are read and written."""
+    """A type of Python's, as source text."""
 
     expression: str
-    """As an annotation has it: `list[UserRole | None]`."""
-    imports: frozenset[tuple[str, str]]
-    """The (module, name) pairs of the names in it and in the codec."""
-    codec: str
-    """The codec, as an expression; that of a composite is the module's own `_Name`."""
-    reads: bool = False
-    """Whether a column goes through the codec; else psycopg gives the value as it is to be."""
-    writes: bool = False
-    """Whether a parameter goes through the codec."""
+    """As people write it: `list[Email | None]`."""
+    annotation: str
+    """As the module has it, where a type of the user's says what it is made of: `Annotated[Email, From(str)]`."""
+    imports: frozenset[tuple[str, str]] = frozenset()
+    """The (module, name) pairs of the names in it."""
     own: frozenset[int] = frozenset()
     """The enumerations and composites in it, which the module has to define."""
 
-    def or_none(self) -> str:
-        """The expression for what can be NULL."""
-        return self.expression if self.expression == "None" else f"{self.expression} | None"
+    def or_none(self) -> PythonType:
+        """The type of what can be NULL."""
+        return self if self.expression == "None" else filled("{} | None", self)
+
+
+def named(expression: str) -> PythonType:
+    """A type by its name, with what that needs to be imported."""
+    imports = frozenset({(MODULES[expression], expression)}) if expression in MODULES else frozenset[tuple[str, str]]()
+    return PythonType(expression, expression, imports)
+
+
+def filled(template: str, *types: PythonType, imports: Iterable[tuple[str, str]] = ()) -> PythonType:
+    """A type that is made of others."""
+    return PythonType(
+        template.format(*(each.expression for each in types)),
+        template.format(*(each.annotation for each in types)),
+        frozenset(imports).union(*(each.imports for each in types)),
+        frozenset[int]().union(*(each.own for each in types)),
+    )
 
 
 class UnsupportedError(Exception):
@@ -110,11 +111,11 @@ class Types:
 
     def result(self, column: Typed) -> PythonType:
         """What a column gives where it is not NULL. Raises UnsupportedError."""
-        return self._of(column, parameter=False)
+        return self._of(column.oid, column.origin, parameter=False)
 
     def parameter(self, parameter: Typed) -> PythonType:
         """What a parameter takes, besides None. Raises UnsupportedError."""
-        return self._of(parameter, parameter=True)
+        return self._of(parameter.oid, parameter.origin, parameter=True)
 
     def definition(self, oid: int) -> PgType:
         """An enumeration or a composite."""
@@ -122,7 +123,9 @@ class Types:
 
     def attributes(self, oid: int) -> list[tuple[str, PythonType]]:
         """The attributes of a composite. Raises UnsupportedError."""
-        return [(name, self._type(each, parameter=False)) for name, each in self._types[oid].attributes]
+        found = self._types[oid]
+        row = f"{found.schema}.{found.name}"  # that of a table has its columns
+        return [(name, self._of(each, f"{row}.{name}", parameter=False)) for name, each in found.attributes]
 
     def order(self, oids: Iterable[int]) -> list[int]:
         """Enumerations and composites by name, each after those that it is made of."""
@@ -140,11 +143,11 @@ class Types:
             add(oid)
         return ordered
 
-    def _of(self, typed: Typed, *, parameter: bool) -> PythonType:
-        for key in _column_keys(typed.origin):
+    def _of(self, oid: int, origin: str | None, *, parameter: bool) -> PythonType:
+        for key in (origin, origin.partition(".")[2]) if origin else ():
             if key in self._overrides:
-                return self._override(key, typed.oid, parameter=parameter)
-        return self._type(typed.oid, parameter=parameter)
+                return self._override(key, oid, parameter=parameter)
+        return self._type(oid, parameter=parameter)
 
     def _type(self, oid: int, *, parameter: bool) -> PythonType:
         found = self._types[oid]
@@ -156,44 +159,33 @@ class Types:
     def _natural(self, oid: int, *, parameter: bool) -> PythonType:
         found = self._types[oid]
         if found.is_array:
-            return self._array(found, self._type(found.inner, parameter=parameter), parameter=parameter)
+            return _array(self._type(found.inner, parameter=parameter), parameter=parameter)
         match found.kind:
             case "b":
                 return _scalar(found, parameter=parameter)
             case "d":
                 return self._type(found.inner, parameter=parameter)
             case "e":
-                name = self.class_names[oid]
-                return PythonType(name, frozenset(), f"{RUNTIME}.Enumeration({name})", reads=True, own=frozenset({oid}))
+                return self._own(oid)
             case "c":
                 return self._composite(found)
             case "r" | "m":
-                return self._range(found)
+                name = "Range" if found.kind == "r" else "Multirange"
+                bound = self._type(found.bound, parameter=False)
+                return filled(name + "[{}]", bound, imports={(MODULES[name], name)})
             case _:
                 return _pseudo(found, parameter=parameter)
 
-    def _array(self, found: PgType, item: PythonType, *, parameter: bool) -> PythonType:
-        nullable = f"list[{item.or_none()}]"
-        # A list of one type is none of a wider one to type checkers, so both are named.
-        expression = (
-            f"list[{item.expression}] | {nullable}" if parameter and nullable[5:-1] != item.expression else nullable
-        )
-        direct = found.oid < _FIRST_OWN_OID and _loaded(found.oid)
-        return PythonType(
-            expression,
-            item.imports,
-            f"{RUNTIME}.Array({item.codec})",
-            item.reads or not direct,
-            item.writes,
-            item.own,
-        )
+    def _own(self, oid: int) -> PythonType:
+        """A class of the module."""
+        name = self.class_names[oid]
+        return PythonType(name, name, own=frozenset({oid}))
 
     def _composite(self, found: PgType) -> PythonType:
         if any(oid == found.oid or self._contains(oid, found.oid) for _, oid in found.attributes):
             raise UnsupportedError(found.formatted)
         self.attributes(found.oid)  # raises where one is of a type that is not supported
-        name = self.class_names[found.oid]
-        return PythonType(name, frozenset(), f"_{name}", reads=True, writes=True, own=frozenset({found.oid}))
+        return self._own(found.oid)
 
     def _contains(self, oid: int, wanted: int, seen: frozenset[int] = frozenset()) -> bool:
         """Whether a type has another in it: an array of itself within a composite."""
@@ -201,72 +193,47 @@ class Types:
         inner = {found.inner, found.bound, *dict(found.attributes).values()} - {0} - seen
         return wanted in inner or any(self._contains(each, wanted, seen | {oid}) for each in inner)
 
-    def _range(self, found: PgType) -> PythonType:
-        bound = self._type(found.bound, parameter=False)
-        name, codec = ("Range", "RangeOf") if found.kind == "r" else ("Multirange", "MultirangeOf")
-        direct = found.oid < _FIRST_OWN_OID and _loaded(found.oid)
-        return PythonType(
-            f"{name}[{bound.expression}]",
-            bound.imports | {(MODULES[name], name)},
-            f"{RUNTIME}.{codec}({bound.codec})",
-            bound.reads or not direct,
-            own=bound.own,
-        )
-
     def _override(self, key: str, oid: int, *, parameter: bool) -> PythonType:
         expression, imports = parse_override(key, self._overrides[key])
         try:
             natural = self._natural(oid, parameter=parameter)
         except UnsupportedError:
-            # What psycopg does not know it gives, and takes, as text.
-            natural = PythonType("str", frozenset(), f"{RUNTIME}.Scalar({oid if oid < _FIRST_OWN_OID else 25})")
+            natural = named("str")  # psycopg gives what it does not know as text, and takes it so
         if expression == natural.expression:
             return natural
         return PythonType(
             expression,
-            imports,
-            f"{RUNTIME}.Bound({expression}, {natural.codec})",
-            reads=True,
-            writes=natural.writes,
-            own=natural.own,
+            f"Annotated[{expression}, From({natural.annotation})]",
+            frozenset({*imports, *natural.imports, ("typing", "Annotated"), (CODECS, "From")}),
+            natural.own,
         )
+
+
+def _array(item: PythonType, *, parameter: bool) -> PythonType:
+    nullable = filled("list[{}]", item.or_none())
+    if not parameter or item == item.or_none():
+        return nullable
+    both = filled("list[{}] | {}", item, nullable)
+    return replace(both, annotation=f"Array[{item.annotation}]", imports=both.imports | {(CODECS, "Array")})
 
 
 def _scalar(found: PgType, *, parameter: bool) -> PythonType:
     if found.schema != "pg_catalog":
         if found.name not in _TEXTS:
             raise UnsupportedError(found.formatted)
-        return PythonType("str", frozenset(), f"{RUNTIME}.Scalar(25)")
-    expression = SCALARS.get(found.name, "str")
-    if found.name in ("json", "jsonb"):
-        wrapper = found.name.capitalize()
-        imports = {(MODULES["JsonValue"], "JsonValue")}
-        if parameter:  # wrapped, it says which function dumps it, and tells JSON's null from NULL
-            imports.add((MODULES[wrapper], wrapper))
-            expression = f"{expression} | {wrapper}"
-        return PythonType(expression, frozenset(imports), f"{RUNTIME}.{found.name}", writes=True)
-    imported = frozenset({(MODULES[expression], expression)}) if expression in MODULES else frozenset[tuple[str, str]]()
-    return PythonType(expression, imported, f"{RUNTIME}.Scalar({found.oid})")
+        return named("str")
+    natural = named(SCALARS.get(found.name, "str"))
+    # Wrapped, a value says which function dumps it, and tells JSON's null from NULL; `codec` learns the type from it.
+    wrapped = parameter and found.name in ("json", "jsonb")
+    return filled("{} | {}", natural, named(found.name.capitalize())) if wrapped else natural
 
 
 def _pseudo(found: PgType, *, parameter: bool) -> PythonType:
-    if parameter:
+    # An anonymous row: PostgreSQL does not send the types of its columns.
+    names = {"void": "None", "record": "tuple[str | None, ...]"}
+    if parameter or found.name not in names:
         raise UnsupportedError(found.formatted)
-    match found.name:
-        case "void":
-            return PythonType("None", frozenset(), f"{RUNTIME}.void", reads=True)
-        case "record":  # an anonymous row: PostgreSQL does not send the types of its columns
-            return PythonType("tuple[str | None, ...]", frozenset(), f"{RUNTIME}.Scalar({found.oid})")
-        case _:
-            raise UnsupportedError(found.formatted)
-
-
-def _loaded(oid: int) -> bool:
-    return psycopg.adapters.get_loader(oid, Format.TEXT) is not None
-
-
-def _column_keys(origin: str | None) -> list[str]:
-    return [origin, origin.partition(".")[2]] if origin else []
+    return named(names[found.name])
 
 
 def camel(name: str) -> str:
@@ -277,8 +244,10 @@ def camel(name: str) -> str:
 
 
 def _class_names(types: Mapping[int, PgType], descriptions: Iterable[Description]) -> dict[int, str]:
-    """A class for each enumeration and composite. A name that a query gave, or an earlier type has, gets a `_`."""
-    taken = {each.query.record_class or "" for each in descriptions} | MODULES.keys() | set(dir(builtins)) | RESERVED
+    """A class for each enumeration and composite. A name that is taken gets a `_`."""
+    queries = [each.query for each in descriptions]
+    taken = {name for query in queries for name in (query.record_class or "", query.name, *query.namespace)}
+    taken |= MODULES.keys() | set(dir(builtins)) | RESERVED
     names: dict[int, str] = {}
     own = sorted((each for each in types.values() if each.kind in "ec"), key=lambda each: (each.name, each.schema))
     for each in own:

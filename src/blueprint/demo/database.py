@@ -1,4 +1,4 @@
-"""Where the demo runs: on a server of its own, or in a database of its own beside the one of DATABASE_URL."""
+"""The demo's database: on a temporary server, or on the server of DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rowsmith.server.embedded import temporary_server
 from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, libpq_url
 
-# The relations that belong to nobody: neither to the system nor to an extension.
+# The user's relations: they belong neither to the system nor to an extension.
 _RELATIONS = """
     SELECT c.oid::regclass::text
     FROM pg_class AS c
@@ -31,57 +31,56 @@ _RELATIONS = """
     ORDER BY 1
 """
 _SHOWN = 5
-_ENDING_SECONDS = 5.0  # a second Ctrl-C leaves the server while it is still ending
+_ENDING_SECONDS = 5.0  # after a second Ctrl-C, the server may still be shutting down
 
 
 class DemoError(Exception):
-    """The demo cannot run here. The message says what to do about it."""
+    """The demo cannot run. The message says what to do."""
 
 
 @dataclass(frozen=True)
-class Place:
+class DemoDatabase:
     """An empty database for the demo."""
 
     settings: Settings
     description: str
-    """Where it is, in words."""
     farewell: Callable[[], str]
-    """What is left of it; to be asked when all is over."""
+    """Returns a sentence about what is left of it, to be printed at the end of the demo."""
 
 
 @contextmanager
-def find_place() -> Generator[Place]:
-    """The database to run in. What is made for the demo is gone at the end of the block.
+def demo_database() -> Generator[DemoDatabase]:
+    """An empty database. Whatever was created for the demo is dropped at the end of the block.
 
     Raises DemoError, SettingsError, ServerError and psycopg.Error.
     """
     if "DATABASE_URL" not in os.environ:
-        with _embedded() as place:
-            yield place
+        with _embedded() as database:
+            yield database
         return
     settings = Settings(_env_file=None)
-    # The role that may run DDL makes everything here, and so owns it.
+    # The role that may run DDL creates everything, and therefore owns it.
     url = (settings.migration_database_url or settings.database_url).get_secret_value()
     with psycopg.connect(settings.conninfo("migration")) as conn:
-        database, version = conn.info.dbname, _version(conn)
+        name, version = conn.info.dbname, _version(conn)
         row = conn.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
         may_create = row is not None and bool(row[0])
-        relations = [str(name) for (name,) in conn.execute(_RELATIONS)]
+        relations = [str(relation) for (relation,) in conn.execute(_RELATIONS)]
     if may_create:
-        with _scratch(url, version) as place:
-            yield place
+        with _scratch(url, version) as database:
+            yield database
     elif relations:
-        raise DemoError(_not_empty(database, relations))
+        raise DemoError(_not_empty(name, relations))
     else:
-        yield Place(
+        yield DemoDatabase(
             _settings(url),
-            f"the empty database {database} of DATABASE_URL, {version}",
-            lambda: f"The tables of the demo are in the database {database}: they were made for you to look at.",
+            f"the empty database {name} of DATABASE_URL, {version}",
+            lambda: f"The tables of the demo are still in the database {name}, so you can look at them.",
         )
 
 
 @contextmanager
-def _embedded() -> Generator[Place]:
+def _embedded() -> Generator[DemoDatabase]:
     with temporary_server(find_binaries()) as server:
         url = server.url()
         with psycopg.connect(url) as conn:
@@ -89,33 +88,34 @@ def _embedded() -> Generator[Place]:
 
         def farewell() -> str:
             deadline = monotonic() + _ENDING_SECONDS
-            while (there := server.running or server.data.exists()) and monotonic() < deadline:
+            while (exists := server.running or server.data.exists()) and monotonic() < deadline:
                 sleep(0.05)
-            if there:
-                return f"The temporary server is still there, in {server.data}."
-            return "The temporary server has ended and its folder is removed: nothing is left running."
+            if exists:
+                return f"The temporary server could not be removed. Its folder is {server.data}."
+            return "The temporary server was stopped and its folder removed."
 
-        yield Place(_settings(url), f"a temporary {version} of its own, on a Unix socket", farewell)
+        yield DemoDatabase(_settings(url), f"a temporary {version} server, on a Unix socket", farewell)
 
 
 @contextmanager
-def _scratch(server_url: str, version: str) -> Generator[Place]:
+def _scratch(server_url: str, version: str) -> Generator[DemoDatabase]:
     name = f"rowsmith_demo_{secrets.token_hex(4)}"
     url = create_database(server_url, name)
 
     def farewell() -> str:
         with psycopg.connect(libpq_url(server_url)) as conn:
             left = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-        return f"The database {name} is {'still there' if left else 'dropped again'}; no other was touched."
+        return f"The database {name} {'still exists' if left else 'was dropped'}. No other database was changed."
 
     try:
-        yield Place(_settings(url), f"the new database {name} beside that of DATABASE_URL, {version}", farewell)
+        description = f"the new database {name} on the server of DATABASE_URL, {version}"
+        yield DemoDatabase(_settings(url), description, farewell)
     finally:
         drop_database(url, server_url)
 
 
 def _settings(url: str) -> Settings:
-    """Settings for this URL alone: neither a .env file nor a MIGRATION_DATABASE_URL may lead elsewhere."""
+    """Settings for this URL only, so that neither .env nor MIGRATION_DATABASE_URL can name another database."""
     return Settings(database_url=url, migration_database_url=url, application_name="rowsmith demo", _env_file=None)
 
 
@@ -127,7 +127,7 @@ def _not_empty(database: str, relations: list[str]) -> str:
     more = len(relations) - _SHOWN
     listed = ", ".join(relations[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
     return (
-        f"The database {database} of DATABASE_URL is not empty: it holds {listed}. The demo leaves it as it is.\n"
-        "Give DATABASE_URL an empty database, or a role that may create one (ALTER ROLE ... CREATEDB); without "
-        "DATABASE_URL, the demo starts a server of its own."
+        f"The database {database} of DATABASE_URL is not empty: it contains {listed}. The demo does not change it.\n"
+        "Set DATABASE_URL to an empty database, or use a role that may create databases (ALTER ROLE ... CREATEDB). If "
+        "DATABASE_URL is not set, the demo starts a temporary server."
     )
