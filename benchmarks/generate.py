@@ -52,7 +52,6 @@ def _module(report: Report, output: Path, models: Models) -> str:
         folders={"": FOLDER / "sql"},
         root=PROJECT.root,
         models=models,
-        first_party=frozenset({"rowsmith"}),  # as this repository's linter sees it
     )
 
 

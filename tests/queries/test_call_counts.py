@@ -102,7 +102,7 @@ def queries(row: type[Any], tmp_path: Path) -> Any:
         untyped={"v": str, "return": bool | None},
     )
     declared.read_only.writes = False  # as the decorator of a generated module says it
-    return typed_queries(declared, {"": tmp_path})
+    return typed_queries(declared, __file__, {"": str(tmp_path)})
 
 
 def declaring(**queries: dict[str, Any]) -> type[Any]:
@@ -425,7 +425,7 @@ def test_labels_are_read_in_binary_by_each_query(worker_database_url: str, tmp_p
         conn.execute("CREATE TYPE pg_temp.counted_mood AS ENUM ('ok')")
         conn.execute("SET LOCAL search_path = pg_temp")
         declared = declaring(**{f"mood_{n}": {"return": MoodRow | None} for n in range(3)})
-        queries = typed_queries(declared, {"": tmp_path})
+        queries = typed_queries(declared, __file__, {"": str(tmp_path)})
         for n in range(3):
             trips.taken()
             assert getattr(queries, f"mood_{n}")(conn) == MoodRow(Mood.OK, n)
