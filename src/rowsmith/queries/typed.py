@@ -10,7 +10,6 @@ which statement it was generated from.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ from psycopg import AsyncConnection, Connection
 
 from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
-from rowsmith.queries.loader import read_queries
+from rowsmith.queries.loader import QueryFolder, read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query, bind
 from rowsmith.queries.query import Query
@@ -80,7 +79,12 @@ def query(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], 
 
 def query(function: Any = None, /, *, writes: bool = False) -> Any:
     """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
-    return _declaration(function, writes=writes)
+
+    def declare(function: Any) -> Any:
+        function.writes = writes
+        return function  # `typed_queries` makes a query of it
+
+    return declare if function is None else declare(function)
 
 
 @overload
@@ -92,15 +96,8 @@ def rows(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]
 
 
 def rows(function: Any = None, /, *, writes: bool = False) -> Any:
-    """Declare a query that gives a list of rows, as `query` does for others."""
-    return _declaration(function, writes=writes)
-
-
-def _declaration(function: Any, *, writes: bool) -> Any:
-    def declare(function: Any) -> Any:
-        function.writes = writes
-        return function  # `typed_queries` makes a query of it
-
+    """Declare a query that returns a list of rows, as `query` does for others."""
+    declare: Any = query(writes=writes)
     return declare if function is None else declare(function)
 
 
@@ -112,9 +109,12 @@ def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
     where they cannot be read.
     """
     functions = dict(_declared(declared, ""))
-    paths = {space: Path(os.path.normpath(Path(file).parent / folder)) for space, folder in folders.items()}
-    found = {query.qualified_name: query for space, path in paths.items() for query in _read(path, space)}
-    _check(declared.__module__, functions, found, paths.values())
+    paths = [
+        QueryFolder(Path(os.path.normpath(Path(file).parent / folder)), tuple(filter(None, space.split("."))))
+        for space, folder in folders.items()
+    ]
+    found = {query.qualified_name: query for query in read_queries(*paths)}
+    _check(declared.__module__, functions, found, paths)
     queries = Queries("queries")
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
@@ -140,14 +140,6 @@ def _declared(namespace: type, prefix: str) -> Iterator[tuple[str, FunctionType]
         yield from _declared(inner, f"{prefix}{name}.")
 
 
-def _read(folder: Path, namespace: str) -> list[Query]:
-    queries = read_queries(folder)
-    if not namespace:
-        return queries
-    outer = tuple(namespace.split("."))
-    return [dataclasses.replace(query, namespace=(*outer, *query.namespace)) for query in queries]
-
-
 def _signature(query: Query, annotations: Mapping[str, Any]) -> Signature:
     plain = query.signature
     parameters = [
@@ -165,7 +157,7 @@ def _writers(query: Query, annotations: Mapping[str, Any]) -> dict[str, Writer]:
 
 
 def _check(
-    module: str, functions: Mapping[str, FunctionType], found: Mapping[str, Query], folders: Iterable[Path]
+    module: str, functions: Mapping[str, FunctionType], found: Mapping[str, Query], folders: Iterable[QueryFolder]
 ) -> None:
     differences = {
         "changed": [name for name in found if name in functions and not _fits(functions[name], found[name])],
@@ -173,7 +165,7 @@ def _check(
         "missing": [name for name in functions if name not in found],
     }
     if any(differences.values()):
-        places = ", ".join(display_path(folder.resolve()) for folder in folders)
+        places = ", ".join(display_path(folder.path.resolve()) for folder in folders)
         named = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences.items() if names)
         raise StaleModuleError(f"module {module} does not fit the queries in {places} ({named}). {_GENERATE}")
 
