@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -15,8 +16,12 @@ from psycopg.rows import TupleRow
 from rowsmith import Database, logs, migrations
 from rowsmith.database import replace_default
 from rowsmith.server.scratch import create_database, drop_database, replace_database
-from tests.harness.databases import MIGRATIONS, cloned, settings_for
+from tests.harness.databases import MIGRATIONS, cloned, empty, settings_for
+from tests.harness.drivers import Observer
+from tests.harness.examples import register_profiles
+from tests.harness.pgbouncer import is_between, prepare_threshold
 
+register_profiles()
 pytest_plugins = ["rowsmith.testing", "tests.harness.pgbouncer"]
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -41,11 +46,30 @@ def template(server_url: str, testrun_uid: str) -> str:
     return name
 
 
-@pytest.fixture
-def empty_database_url(server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
-    """A database of the test's own, with nothing in it."""
+@pytest.fixture(scope="session")
+def worker_empty_database_url(server_url: str) -> Iterator[str]:
+    """A database for this worker, for one test after the other."""
     with cloned(server_url, None) as url:
-        yield pooled(url)
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
+    """A database with nothing in it, which no other test uses at the same time."""
+    if is_between():  # PgBouncer keeps its sessions from test to test
+        with cloned(server_url, None) as url:
+            yield pooled(url)
+    else:
+        url = request.getfixturevalue("worker_empty_database_url")
+        empty(url)
+        yield url
+
+
+@pytest.fixture
+def observer(empty_database_url: str) -> Iterator[Observer]:
+    """A database with a few tables, seen from outside the library."""
+    with closing(Observer(empty_database_url)) as observer:
+        yield observer
 
 
 @pytest.fixture
@@ -90,9 +114,9 @@ def default_db(db: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def conn(worker_database_url: str, threshold: int | None) -> Generator[psycopg.Connection[TupleRow]]:
+def conn(worker_database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
     """A connection in a transaction that is rolled back after the test."""
-    with psycopg.connect(worker_database_url, prepare_threshold=threshold) as connection:
+    with psycopg.connect(worker_database_url, prepare_threshold=prepare_threshold()) as connection:
         yield connection
         connection.rollback()
 

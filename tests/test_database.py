@@ -32,6 +32,7 @@ from rowsmith.errors import Category, PoolTimeoutError, SettingsError, Transacti
 from rowsmith.wire.concurrency import at_end_sync
 from tests.harness.databases import settings_for
 from tests.harness.network import Proxy, black_hole, closed_port, refusing_server, url_at
+from tests.harness.waiting import wait_until
 
 SECRET = "pa55-w0rd-of-the-test"
 NAME = "rowsmith-under-test"
@@ -74,13 +75,6 @@ def sessions(empty_database_url: str) -> Iterator[Sessions]:
 def no_records_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """pytest keeps log records; psycopg_pool's hold an error, and that a connection that was not finished."""
     monkeypatch.setattr(logging.getLogger("psycopg.pool"), "disabled", True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def own(url: str, **values: object) -> Database:

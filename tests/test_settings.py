@@ -22,6 +22,7 @@ from pydantic import SecretStr, ValidationError
 from rowsmith.errors import RowsmithError, SettingsError
 from rowsmith.settings import Settings, variable_name
 from tests.harness.databases import ROOT
+from tests.harness.examples import examples
 
 URL = "postgresql://ada:s3cret@db.example:5433/app"
 SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
@@ -529,7 +530,7 @@ def shown_by(**values: str) -> str:
     return "\n".join([*texts, repr(settings.describe("runtime")), repr(settings.describe("migration"))])
 
 
-@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.settings(max_examples=examples(400))
 @given(
     password=PASSWORDS,
     form=st.sampled_from(

@@ -44,6 +44,7 @@ from rowsmith.copy.call import copy_rows
 from rowsmith.copy.failure import report
 from rowsmith.values.tables import Table
 from tests.harness.databases import cloned
+from tests.harness.examples import examples
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ROW_KINDS = "sequence, a mapping, a dataclass or a pydantic model"
@@ -658,7 +659,7 @@ def formats(server_url: str, template: str) -> Iterator[psycopg.Connection[Tuple
         yield conn
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(*(st.none() | strategy for strategy in STRATEGIES.values())), min_size=1, max_size=3))
 def test_both_formats_store_the_same(formats: psycopg.Connection[TupleRow], rows: list[tuple[Any, ...]]) -> None:
     formats.execute("TRUNCATE as_binary, as_text")

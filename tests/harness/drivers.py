@@ -1,19 +1,18 @@
-"""Threads and tasks, for tests whose body is the same in both; what stands in the database; what was measured.
+"""Threads and tasks, for tests whose body is the same in both, and what is stored in their database.
 
-Nothing here waits without an end: a body that hangs fails its test, with the stack of where it hangs.
+The body of such a test is a coroutine: `Tasks` runs it in an event loop, with `async with`; `Threads` steps through it
+without one, with `with`. A body that hangs fails its test, with the stack of where it hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -25,17 +24,17 @@ from psycopg.rows import TupleRow
 
 from rowsmith import Database, HealthCheck
 from tests.harness.databases import settings_for
+from tests.harness.pgbouncer import prepare_threshold
+from tests.harness.waiting import PATIENCE, bounded, until, wait_until
 
 AnyConnection = Connection[TupleRow] | AsyncConnection[TupleRow]
 Body = Callable[[], Coroutine[Any, Any, Any]]
 Work = Callable[[Any], Coroutine[Any, Any, Any]]
 _T = TypeVar("_T")
 
-NAME = "rowsmith-faults"
+NAME = "rowsmith-under-test"
 MOST = 4
-"""The connections of a pool in these tests."""
-PATIENCE = 40.0
-"""Seconds after which a body counts as hung: far more than any takes."""
+"""The connections of a small pool."""
 TABLES = """
     CREATE TABLE items (n int NOT NULL);
     CREATE TABLE counter (n int NOT NULL);
@@ -50,14 +49,14 @@ TABLES = """
 """`items` has no key, so that work done twice shows."""
 
 
-def database(url: str, **values: object) -> Database:
-    """A database with a small pool that soon says when it has nothing to give."""
-    defaults: dict[str, object] = {"min_connections": 1, "max_connections": MOST, "pool_timeout": 5000}
-    return Database(settings_for(url, **{"application_name": NAME, **defaults, **values}))
+def small(url: str, **values: object) -> Database:
+    """A database with a small pool."""
+    defaults = {"application_name": NAME, "min_connections": 1, "max_connections": MOST, "pool_timeout": 5000}
+    return Database(settings_for(url, **{**defaults, **values}))
 
 
 async def sql(conn: AnyConnection, statement: str, *values: object) -> list[TupleRow]:
-    """Run a statement on a connection of either kind, by psycopg's cursor; its rows."""
+    """Run a statement on a connection of either kind, with psycopg's cursor; its rows."""
     cursor = conn.cursor()
     if isinstance(cursor, psycopg.AsyncCursor):
         await cursor.execute(statement.encode(), values or None)
@@ -69,26 +68,6 @@ async def sql(conn: AnyConnection, statement: str, *values: object) -> list[Tupl
 async def insert(conn: AnyConnection, *numbers: int) -> None:
     for number in numbers:
         await sql(conn, "INSERT INTO items VALUES (%s)", number)
-
-
-def bounded(work: Callable[[], _T], seconds: float = PATIENCE) -> _T:
-    """The result of `work`, in a thread of its own. One that hangs is a failure, and is left behind."""
-    future: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
-            future.set_exception(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not future.done():
-        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] - the documented way
-        stack = "".join(traceback.format_stack(frames[thread.ident or 0]))
-        pytest.fail(f"hung for {seconds} s:\n{stack}")
-    return future.result()
 
 
 def step_through(coroutine: Coroutine[Any, Any, _T]) -> _T:
@@ -103,16 +82,29 @@ def step_through(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 
 class Observer:
-    """The same database, seen from outside the library, over a connection for each look: it survives every fault."""
+    """A database with TABLES, seen from outside the library. It survives every fault: it connects again."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._conn: Connection[TupleRow] | None = None
         self.do(TABLES)
 
     def do(self, statement: str, *values: object) -> list[TupleRow]:
-        with psycopg.connect(self.url, autocommit=True) as conn:
-            cursor = conn.execute(statement.encode(), values or None)
-            return cursor.fetchall() if cursor.description else []
+        with suppress(psycopg.OperationalError):
+            return self._rows(statement, *values)
+        self.close()
+        return self._rows(statement, *values)
+
+    def close(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def _rows(self, statement: str, *values: object) -> list[TupleRow]:
+        if self._conn is None:
+            self._conn = psycopg.connect(self.url, autocommit=True, prepare_threshold=prepare_threshold())
+        cursor = self._conn.execute(statement.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
 
     def stored(self, table: str = "items") -> list[int]:
         return [n for (n,) in self.do(f"SELECT n FROM {table} ORDER BY n")]
@@ -156,15 +148,25 @@ class Started(ABC):
     def done(self) -> bool: ...
 
 
-class World(ABC):
-    """One of the two."""
+class Driver(ABC):
+    """Runs the body of a test in one of the two worlds."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, observer: Observer | None = None) -> None:
         self.db = db
+        self._observer = observer
+
+    @property
+    def observer(self) -> Observer:
+        assert self._observer is not None
+        return self._observer
+
+    @property
+    def stored(self) -> list[int]:
+        return self.observer.stored()
 
     @abstractmethod
     def drive(self, body: Body, seconds: float = PATIENCE) -> None:
-        """Run the body in this world, then close the database, from which nothing may be out any more."""
+        """Run the body in this world, then close the database; no connection may be in use any more."""
 
     @abstractmethod
     def enter(self, block: Any) -> AbstractAsyncContextManager[Any]:
@@ -190,11 +192,9 @@ class World(ABC):
     def connection(self) -> AbstractAsyncContextManager[AnyConnection]:
         return self.enter(self.db.connection())
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            await self.pause(0.01)
+    @abstractmethod
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Until a condition holds."""
 
     async def backend(self) -> int:
         """The server process of some connection of the pool, which has answered."""
@@ -215,7 +215,7 @@ class World(ABC):
 
     async def recovered(self) -> float:
         """The time, on the monotonic clock, of the first success: a client that tries again, and again."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 await self.backend()
@@ -281,7 +281,7 @@ class _Thread(Started):
         return self._future.done()
 
 
-class Threads(World):
+class Threads(Driver):
     """`with`, in threads without an event loop."""
 
     def drive(self, body: Body, seconds: float = PATIENCE) -> None:
@@ -307,6 +307,9 @@ class Threads(World):
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        wait_until(condition)
+
 
 class _Task(Started):
     def __init__(self, body: Body) -> None:
@@ -322,7 +325,7 @@ class _Task(Started):
         return self.task.done()
 
 
-class Tasks(World):
+class Tasks(Driver):
     """`async with`, in tasks of one event loop."""
 
     def drive(self, body: Body, seconds: float = PATIENCE) -> None:
@@ -350,7 +353,9 @@ class Tasks(World):
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        await until(condition)
 
-WORLDS: list[type[World]] = [Threads, Tasks]
-both_worlds = pytest.mark.parametrize("world", WORLDS, ids=["sync", "async"])
-"""For a test that is made for each of the two."""
+
+both_worlds = pytest.mark.parametrize("driver", [Threads, Tasks], ids=["sync", "async"])
+"""For a test that is run with each of the two."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,17 +17,6 @@ from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
-from rowsmith.server.scratch import create_database, drop_database
-
-
-@contextmanager
-def database(server_url: str, template: str | None = None) -> Generator[str]:
-    """The URL of a database for the tests of a module, dropped at the end."""
-    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", template)
-    try:
-        yield url
-    finally:
-        drop_database(url, server_url)
 
 
 def source(

@@ -258,12 +258,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def threshold() -> int | None:
-    """What `prepare_threshold` says, for a conftest.py: it is read before this module."""
-    return prepare_threshold()
-
-
-@pytest.fixture(scope="session")
 def pooled(pytestconfig: pytest.Config, server_url: str) -> Iterator[Callable[[str], str]]:
     """From a database's URL to that by which the tests reach it: the same one or, with --pgbouncer, through that."""
     program = find_program()

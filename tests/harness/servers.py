@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psycopg
 
 from rowsmith.server.embedded import Server, temporary_server
 from rowsmith.server.programs import account_for, find_binaries, run, usable
+from tests.harness.waiting import wait_until
 
 MAX_CONNECTIONS = 20
 _OPTIONS = {
@@ -90,13 +91,6 @@ class Return(threading.Thread):
         self.join(30)
         assert self._at, "the server did not return"
         return self._at
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Input of any kind: query files, settings and URLs are read, or refused with what is wrong and where.
 
-The examples are the same in each run (derandomized): what is found here is a fault, and no run is unlucky. For longer
-searches there is `fuzz_atheris.py`.
+For longer searches there is `fuzz_atheris.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 
 from rowsmith import Database
 from tests.harness.databases import ROOT
+from tests.harness.examples import examples
 from tests.harness.network import closed_port
 from tests.queries.bad_input import (
     SECRET,
@@ -35,13 +35,10 @@ from tests.queries.bad_input import (
 SQL_FILES = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "sql").glob("*.sql"))]
 
 
-def examples(number: int) -> Callable[[Any], Any]:
-    """So many examples, always the same ones, however slow the machine is."""
+def tries(number: int) -> Callable[[Any], Any]:
+    """So many examples, or a share of them."""
     return settings(
-        max_examples=number,
-        derandomize=True,
-        database=None,
-        deadline=None,
+        max_examples=examples(number),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
@@ -120,31 +117,31 @@ def test_the_files_of_blueprint_pass_the_check(tmp_path: Path) -> None:
 
 
 @given(data=st.binary(max_size=200))
-@examples(150)
+@tries(150)
 def test_a_file_of_any_bytes(data: bytes, tmp_path: Path) -> None:
     read(data + b"\n-- name: last()\nSELECT 1;", tmp_path)
 
 
 @given(text=TEXTS)
-@examples(400)
+@tries(400)
 def test_a_file_of_any_text(text: str, tmp_path: Path) -> None:
     read(f"{text}\n-- name: last()\nSELECT 1;".encode("utf-8", "surrogatepass"), tmp_path)
 
 
 @given(header=TEXTS, sql=TEXTS)
-@examples(400)
+@tries(400)
 def test_a_file_with_a_query_in_it(header: str, sql: str, tmp_path: Path) -> None:
     read(f"-- name: f(a)\n--{header}\nSELECT :a {sql}".encode("utf-8", "surrogatepass"), tmp_path)
 
 
 @given(text=st.sampled_from(SQL_FILES), edits=EDITS)
-@examples(150)
+@tries(150)
 def test_a_real_file_with_anything_wrong(text: str, edits: list[tuple[float, int, str]], tmp_path: Path) -> None:
     read(edited(text, edits).encode(), tmp_path)
 
 
 @given(text=TEXTS)
-@examples(600)
+@tries(600)
 def test_the_tokens_of_any_text(text: str) -> None:
     check_lexer(text)
 
@@ -229,13 +226,13 @@ VARIABLE = st.one_of(
 
 
 @given(variables=st.lists(VARIABLE, max_size=6))
-@examples(600)
+@tries(600)
 def test_any_environment(variables: list[tuple[str, str]]) -> None:
     event("refused" if check_settings({"DATABASE_URL": URL, **dict(variables)}) is None else "taken")
 
 
 @given(url=st.one_of(URLS, BROKEN_URLS), name=st.sampled_from(["DATABASE_URL", "MIGRATION_DATABASE_URL"]))
-@examples(500)
+@tries(500)
 def test_any_url(url: str, name: str) -> None:
     event("refused" if check_settings({"DATABASE_URL": URL, name: url}) is None else "taken")
 
@@ -247,7 +244,7 @@ def test_any_url(url: str, name: str) -> None:
     password=st.one_of(PASSWORDS, ENCODED),
     place=st.sampled_from(["app", "app?sslmode=require", "app?channel_binding=x"]),
 )
-@examples(60)
+@tries(60)
 def test_no_password_is_told_by_a_failed_connection(
     password: str, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:

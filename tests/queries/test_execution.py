@@ -45,6 +45,7 @@ from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
 from tests.harness.network import Proxy
+from tests.harness.waiting import wait_until
 from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
@@ -76,7 +77,7 @@ COLUMNS = 1_600
 """As many as a row can have that a table gives, though the server's limit for a result is 1,664."""
 MANY = 60
 
-SQL = f"""
+SQL = """
 -- name: one(n)$
 SELECT :n::int;
 
@@ -91,12 +92,6 @@ SELECT NULL;
 
 -- name: constant()$
 SELECT 42;
-
--- name: many_values({", ".join(f"p{n}" for n in range(MANY))})^
-SELECT {", ".join(f":p{n}::int AS p{n}" for n in range(MANY))};
-
--- name: wide()^
-SELECT {", ".join(f"{n} AS c{n}" for n in range(COLUMNS))};
 
 -- name: no_columns()
 SELECT FROM generate_series(1, 3);
@@ -239,6 +234,15 @@ SELECT :v::int4range;
 """
 
 
+LARGE = f"""
+-- name: many_values({", ".join(f"p{n}" for n in range(MANY))})^
+SELECT {", ".join(f":p{n}::int AS p{n}" for n in range(MANY))};
+
+-- name: wide()^
+SELECT {", ".join(f"{n} AS c{n}" for n in range(COLUMNS))};
+"""
+"""Queries that take long to read."""
+
 VALUES = [
     "1.5::numeric", "ARRAY[1.5::numeric, NULL]", "numrange(1.5, 2.5)", "ARRAY[numrange(1.5, NULL)]",
     "nummultirange(numrange(1.5, 2.5))", "7::int4", "ARRAY[7, 8]", "ARRAY[[7], [8]]", "int4range(1, 5)",
@@ -270,6 +274,14 @@ def queries(tmp_path: Path) -> Any:
     """The queries, of which nothing is known yet."""
     path = tmp_path / "execution.sql"
     path.write_text(SQL + SQL_OF_VALUES)
+    return load_queries(path)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Any:
+    """Queries with many values and columns."""
+    path = tmp_path / "large.sql"
+    path.write_text(LARGE)
     return load_queries(path)
 
 
@@ -326,17 +338,17 @@ def test_a_query_is_prepared_once_on_a_connection(world: World, queries: Any) ->
     assert statements(world) == [queries.one.sql]
 
 
-def test_a_query_has_no_values_one_or_many(world: World, queries: Any) -> None:
+def test_a_query_has_no_values_one_or_many(world: World, queries: Any, large: Any) -> None:
     values = {f"p{n}": n for n in range(MANY)}
     for _ in range(2):
         assert world.call(queries.constant) == 42
         assert world.call(queries.nothing) is None
-        assert world.call(queries.many_values, **values)._asdict() == values
+        assert world.call(large.many_values, **values)._asdict() == values
 
 
-def test_a_row_may_have_as_many_columns_as_the_server_gives(world: World, queries: Any) -> None:
+def test_a_row_may_have_as_many_columns_as_the_server_gives(world: World, large: Any) -> None:
     for _ in range(2):
-        row = world.call(queries.wide)
+        row = world.call(large.wide)
         assert list(row) == list(range(COLUMNS))
         assert row._fields[-1] == f"c{COLUMNS - 1}"
 
@@ -761,12 +773,8 @@ def ended_when_asleep(url: str, process: int) -> Generator[None]:
 
 def wait_for_sleep(conn: psycopg.Connection[Any], process: int) -> None:
     """Until a server process sleeps in pg_sleep()."""
-    asleep = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
-    for _ in range(2000):
-        if conn.execute(asleep, [process]).fetchone() is not None:
-            return
-        conn.execute("SELECT pg_sleep(0.005)")
-    raise AssertionError("waited in vain")
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    wait_until(lambda: conn.execute(asleep, [process]).fetchone())
 
 
 def test_a_connection_that_was_lost_while_idle_fails_as_it_does_by_psycopg(

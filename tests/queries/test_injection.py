@@ -26,6 +26,7 @@ from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 from tests.harness.databases import ROOT, cloned
+from tests.harness.examples import share
 from tests.queries.injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 
 ADA, BOB, HERO, HIDDEN, HOME, SESSION, REVIEW, KEY, NOTE, NEW = (UUID(int=number) for number in range(1, 11))
@@ -353,7 +354,7 @@ def test_the_strings_break_careless_code(name: str, database_url: str) -> None:
     with psycopg.connect(database_url) as conn:
         conn.execute(WORLD.encode())
     place = PLACES[name]
-    for string in place.strings:
+    for string in share(place.strings, 5):
         careful = done_by(database_url, place.careful, string)
         assert isinstance(careful, tuple), (string, careful)
         assert done_by(database_url, place.careless, string) != careful, string
@@ -366,8 +367,8 @@ def test_the_strings_break_careless_code(name: str, database_url: str) -> None:
 def test_a_hostile_string_is_what_a_plain_word_is(
     name: str, target: Target, plain: dict[Parameter, Outcome], conn: Conn
 ) -> None:
-    for string in PLACES[name].strings if name in PLACES else ODD:
-        for each, expected in plain.items():
+    for number, string in enumerate(PLACES[name].strings if name in PLACES else ODD):
+        for each, expected in share([*plain.items()], 7, number):
             done = target.outcome(conn, each, string)
             if (each.query.name, each.name) in SEARCHES:
                 assert "hidden" not in json.dumps(masked(done.result))
@@ -379,7 +380,7 @@ def test_a_hostile_string_is_what_a_plain_word_is(
 def test_what_no_text_of_postgresql_can_hold_is_refused(
     string: str, target: Target, plain: dict[Parameter, Outcome], conn: Conn
 ) -> None:
-    for each in plain:
+    for each in share([*plain], 3):
         done = target.outcome(conn, each, string)
         assert not done.new, str(each)
         assert not done.gone, str(each)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from rowsmith.server.embedded import Server, project_data_folder, temporary_serv
 from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 from rowsmith.testing import session_server
+from tests.harness.waiting import wait_until
 
 QUICK = {"fsync": "off"}
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as another user")
@@ -76,13 +77,6 @@ def processes(folder: Path) -> dict[int, str]:
     listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
     found = (line.split(maxsplit=1) for line in listing.stdout.splitlines() if str(folder) in line)
     return {int(pid): command for pid, command in found}
-
-
-def wait_until(condition: Callable[[], bool], step: float = 0.02) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(step)
 
 
 def copied(binaries: Path, target: Path) -> Path:

@@ -17,6 +17,7 @@ from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query, Source
 from rowsmith.server.scratch import create_database, drop_database
 from tests.compiler.analysis.truth import Connection, create_schema, state_scripts
+from tests.harness.examples import examples
 
 TABLES = {
     "author": {"int": ["id"], "text": ["name", "nick"], "bool": []},
@@ -178,7 +179,7 @@ def databases(server_url: str) -> Iterator[list[Connection]]:
 
 
 @settings(
-    max_examples=400,
+    max_examples=examples(400),
     deadline=None,
     derandomize=True,  # a suite that fails is to fail again
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -13,11 +13,12 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,16 +36,11 @@ from rowsmith.compiler.module.types import read_types
 from rowsmith.errors import ModuleError, QueryFileError, StaleModuleError
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
-from tests.harness.databases import ROOT
-from tests.harness.modules import database, load, module, source
+from tests.harness.databases import ROOT, cloned
+from tests.harness.modules import load, module, source
 
 HERE = Path(__file__).parent
 SQL = ROOT / "sql"
-CHECKERS = {
-    "ruff check": ["ruff", "check", "--isolated", "--line-length", "120", "--select", "F,I,E501,W,UP"],
-    "ruff format": ["ruff", "format", "--isolated", "--line-length", "120", "--target-version", "py311", "--diff"],
-    "mypy": ["mypy", "--strict", "--cache-dir", os.devnull, "--config-file", os.devnull],
-}
 
 
 @pytest.fixture(params=["pydantic", "dataclass"])
@@ -56,7 +52,7 @@ def models(request: pytest.FixtureRequest) -> Models:
 @pytest.fixture(scope="module")
 def golden_conn(server_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database with the schema of the small module."""
-    with database(server_url, None) as url, psycopg.connect(url, autocommit=True) as conn:
+    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute((HERE / "golden_schema.sql").read_text().encode())
         yield conn
 
@@ -77,74 +73,6 @@ def test_the_whole_text_of_a_small_module(golden_conn: psycopg.Connection[Any], 
     if os.environ.get("ROWSMITH_UPDATE_SNAPSHOTS"):
         expected.write_text(text)
     assert text == expected.read_text()
-
-
-def check(command: list[str], folder: Path) -> None:
-    """Run a checker over a folder from within it, where neither the project's configuration nor its folders count."""
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "."], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-ODD = """
--- name: shadows()^
--- record_class: Decimal
-SELECT 1.5 AS decimal, current_date AS date, current_date AS other, 1 AS int, 2 AS more,
-       'x'::text AS str, 'y'::text AS s,
-       ARRAY[1] AS list, ARRAY['a'] AS lists, true AS bool, 'good'::mood AS mood, '[1,2)'::int4range AS range,
-       ROW(1, ARRAY['a'])::pair AS pair;
-
--- name: conn(conn, self)!
-DELETE FROM users WHERE name = :conn OR name = :self;
-
--- name: list(list, date)
-SELECT id, date, list FROM users WHERE list = :list AND date = :date;
-
--- name: a_long_name(one, two, three, four, five, six, seven, eight)!
--- {comment}
-DELETE FROM users WHERE name IN (:one, :two, :three, :four, :five, :six, :seven, :eight);
-
--- name: import_users(date, list)*!
-INSERT INTO users (name, date, list) VALUES ('x', :date, :list);
-
--- name: nothing()*!
-DELETE FROM users WHERE false;
-
--- name: query()^
--- A quote "
-SELECT 1 AS query;
-
--- name: rows()
-SELECT 'good'::mood AS rows;
-
--- name: Mood(mood)$
-SELECT :mood::mood;
-
--- name: builtins()$
-SELECT 'x'::text;
-"""
-
-
-def test_checkers_find_nothing_in_a_module(
-    golden_conn: psycopg.Connection[Any], conn: psycopg.Connection[Any], tmp_path: Path
-) -> None:
-    golden_conn.execute("CREATE TYPE pair AS (int int, list text[])")
-    odd = ODD.format(comment="a word " * 40)
-    for kind in typing.get_args(Models):
-        folder = tmp_path / f"of_{kind}"  # as "pydantic", it would count as that package
-        folder.mkdir()
-        (folder / f"blueprint_{kind}.py").write_text(source(conn, SQL, folder / "x.py", models=kind))
-        module(golden_conn, odd, folder, models=kind).__name__  # noqa: B018 - that it can be imported
-        (folder / f"queries_{kind}.py").rename(folder / f"odd_{kind}.py")
-    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
-    for command in CHECKERS.values():
-        check(command, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--pythonpath", sys.executable], cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_text_does_not_depend_on_the_order_of_the_queries(conn: psycopg.Connection[Any], tmp_path: Path) -> None:
@@ -418,17 +346,31 @@ class Arguments:
 @pytest.fixture(scope="module")
 def filled_url(server_url: str, template: str) -> Iterator[str]:
     """A migrated database with rows in every table."""
-    with database(server_url, template) as url:
+    with cloned(server_url, template) as url:
         with psycopg.connect(url) as conn:
             dataset.load(conn, dataset.Sizes().divided(150))
         yield url
 
 
-def test_every_query_of_blueprint_gives_what_its_type_says(filled_url: str, tmp_path: Path, models: Models) -> None:
+@pytest.fixture(scope="module")
+def blueprint(filled_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Models], types.ModuleType]:
+    """Makes blueprint's module, once for each kind of row models."""
+
+    @cache
+    def make(models: Models) -> types.ModuleType:
+        output = tmp_path_factory.mktemp("blueprint") / "queries.py"
+        with psycopg.connect(filled_url) as conn:
+            output.write_text(source(conn, SQL, output, models=models))
+        return load(output)
+
+    return make
+
+
+def test_every_query_of_blueprint_gives_what_its_type_says(
+    filled_url: str, blueprint: Callable[[Models], types.ModuleType], models: Models
+) -> None:
     with psycopg.connect(filled_url) as conn:
-        output = tmp_path / "queries.py"
-        output.write_text(source(conn, SQL, output, models=models))
-        found = load(output)
+        found = blueprint(models)
         arguments = Arguments(conn)
         given: dict[str, object] = {}
         refused: list[str] = []
@@ -452,11 +394,11 @@ def test_every_query_of_blueprint_gives_what_its_type_says(filled_url: str, tmp_
         assert sum(value not in (None, [], 0) for value in given.values()) > 70, given
 
 
-def test_an_async_connection_gives_the_same(filled_url: str, tmp_path: Path, models: Models) -> None:
+def test_an_async_connection_gives_the_same(
+    filled_url: str, blueprint: Callable[[Models], types.ModuleType], models: Models
+) -> None:
     with psycopg.connect(filled_url) as conn:
-        output = tmp_path / "queries.py"
-        output.write_text(source(conn, SQL, output, models=models))
-        found = load(output)
+        found = blueprint(models)
         expected = found.queries.list_active_users(conn, days=10_000)
         assert len(expected) > 3
         assert type(expected[0].role) is found.UserRole

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +26,7 @@ from rowsmith import Database, load_queries
 from rowsmith.errors import CommitUnknownError, ConnectionLostError, DeadlineExceededError
 from rowsmith.server.embedded import Server, temporary_server
 from rowsmith.server.programs import find_binaries
+from tests.harness.waiting import wait_until
 from tests.slow.bank.bank import OPTIONS, Bank, Mode, Network, bank_settings
 
 _SECONDS = float(os.environ.get("ROWSMITH_BANK_SECONDS", "8"))
@@ -75,7 +76,7 @@ def test_a_crash_gives_the_transaction_id_to_another(forgetful_server: Server, w
         with ThreadPoolExecutor() as threads:
             network.refuses = True  # new connections, so that the client cannot ask
             making = threads.submit(make)
-            _wait_until(lambda: bool(network.sprung))
+            wait_until(lambda: bool(network.sprung))
             _crash(server)
             if asked == "before":
                 network.refuses = False
@@ -172,10 +173,3 @@ def _transaction_id(conn: Connection[TupleRow]) -> int:
     row = conn.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)

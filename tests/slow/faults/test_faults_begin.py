@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ from rowsmith.server.scratch import create_database, drop_database
 from rowsmith.transactions.options import TransactionOptions
 from rowsmith.wire.connection_sync import Wire
 from rowsmith.wire.protocol import Begin
-from tests.harness.drivers import Observer, World, both_worlds, database, sql
+from tests.harness.drivers import Driver, Observer, both_worlds, small, sql
 from tests.harness.network import Proxy
 
 QUERIES = """
@@ -39,7 +39,8 @@ SELECT count(*) FROM items;
 @pytest.fixture
 def observer(server_url: str) -> Iterator[Observer]:
     url = create_database(server_url, f"faults_{time.monotonic_ns()}")
-    yield Observer(url)
+    with closing(Observer(url)) as observer:
+        yield observer
     drop_database(url, server_url)
 
 
@@ -64,9 +65,9 @@ def refused() -> TransactionOptions:
 @both_worlds
 @pytest.mark.parametrize("prepared", [False, True])
 def test_nothing_runs_on_its_own_where_a_transaction_did_not_begin(
-    world: type[World], observer: Observer, queries: Any, monkeypatch: pytest.MonkeyPatch, *, prepared: bool
+    driver: type[Driver], observer: Observer, queries: Any, monkeypatch: pytest.MonkeyPatch, *, prepared: bool
 ) -> None:
-    here = world(database(observer.url, max_connections=1))
+    here = driver(small(observer.url, max_connections=1))
 
     async def body() -> None:
         if prepared:
@@ -100,7 +101,7 @@ def test_nothing_runs_on_its_own_where_ctrl_c_came_before_begin(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with database(observer.url, max_connections=1) as db:
+    with small(observer.url, max_connections=1) as db:
         with db.transaction() as conn:
             queries.add_item(conn, n=1)
         for place, name in ((Wire, "execute_in_transaction"), (rowsmith.pool.connection_sync, "begin")):
@@ -134,12 +135,12 @@ def untold(observer: Observer) -> Iterator[str]:
 
 @both_worlds
 def test_where_ids_are_not_told_transactions_go_on_without(
-    world: type[World], observer: Observer, untold: str, queries: Any, caplog: pytest.LogCaptureFixture
+    driver: type[Driver], observer: Observer, untold: str, queries: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The pool finds it out when it opens. The outcome of a COMMIT whose answer is lost is then unknown."""
     caplog.set_level("WARNING", logger="rowsmith")
     with Proxy(observer.url) as proxy:
-        here = world(database(with_option(proxy.url, untold)))
+        here = driver(small(with_option(proxy.url, untold)))
 
         async def body() -> None:
             for n in (1, 2):
@@ -161,10 +162,10 @@ def test_where_ids_are_not_told_transactions_go_on_without(
 
 @both_worlds
 def test_an_error_of_the_question_for_the_id_is_not_hidden(
-    world: type[World], observer: Observer, untold: str, queries: Any
+    driver: type[Driver], observer: Observer, untold: str, queries: Any
 ) -> None:
     """It has aborted the transaction: what comes after would only say that."""
-    here = world(database(with_option(observer.url, untold)))
+    here = driver(small(with_option(observer.url, untold)))
 
     async def body() -> None:
         observer.do("GRANT EXECUTE ON FUNCTION pg_current_wal_insert_lsn() TO PUBLIC")

@@ -14,17 +14,12 @@ import pytest
 import rowsmith
 from rowsmith import load_queries
 from rowsmith.errors import CommitUnknownError, ConnectionLostError, DeadlineExceededError, TransactionError
-from tests.harness.drivers import Observer, World, both_worlds, database, insert, sql
+from tests.harness.drivers import Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 from tests.slow.faults.table import record
 
 LATE = 5.0
 ways = pytest.mark.parametrize("way", ["transaction", "run"])
-
-
-@pytest.fixture
-def observer(empty_database_url: str) -> Observer:
-    return Observer(empty_database_url)
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def proxy(observer: Observer) -> Iterator[Proxy]:
 class Transfer:
     """Work that must be done once, by `transaction()` or by `run()`; how often it was begun."""
 
-    def __init__(self, here: World, way: str) -> None:
+    def __init__(self, here: Driver, way: str) -> None:
         self.here, self.way, self.attempts = here, way, 0
 
     async def __call__(self, **options: Any) -> Any:
@@ -62,9 +57,9 @@ def never(observer: Observer) -> bool:
 
 @both_worlds
 @ways
-def test_killed_in_a_transaction(world: type[World], proxy: Proxy, observer: Observer, way: str) -> None:
+def test_killed_in_a_transaction(driver: type[Driver], proxy: Proxy, observer: Observer, way: str) -> None:
     """Before COMMIT, between two statements: an error, or another attempt."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def work(conn: Any) -> None:
@@ -97,9 +92,9 @@ def test_killed_in_a_transaction(world: type[World], proxy: Proxy, observer: Obs
 
 @both_worlds
 @ways
-def test_killed_before_commit(world: type[World], proxy: Proxy, observer: Observer, way: str) -> None:
+def test_killed_before_commit(driver: type[Driver], proxy: Proxy, observer: Observer, way: str) -> None:
     """The last statement has run, and COMMIT is about to be sent."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def work(conn: Any) -> None:
@@ -134,10 +129,10 @@ def test_killed_before_commit(world: type[World], proxy: Proxy, observer: Observ
 @ways
 @pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])
 def test_cut_before_commit_arrives(
-    world: type[World], proxy: Proxy, observer: Observer, way: str, resets: bool
+    driver: type[Driver], proxy: Proxy, observer: Observer, way: str, resets: bool
 ) -> None:
     """COMMIT was sent, and lost. The client cannot tell; the transaction id can."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def body() -> None:
@@ -165,9 +160,9 @@ def test_cut_before_commit_arrives(
 
 @both_worlds
 @ways
-def test_killed_during_commit(world: type[World], proxy: Proxy, observer: Observer, way: str) -> None:
+def test_killed_during_commit(driver: type[Driver], proxy: Proxy, observer: Observer, way: str) -> None:
     """The server itself ends the session while it commits: a deferred trigger runs."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def work(conn: Any) -> None:
@@ -209,14 +204,14 @@ def test_killed_during_commit(world: type[World], proxy: Proxy, observer: Observ
 @ways
 @pytest.mark.parametrize("seconds", [0.3, 4])
 def test_cut_during_commit_which_goes_on(
-    world: type[World], proxy: Proxy, observer: Observer, way: str, seconds: float
+    driver: type[Driver], proxy: Proxy, observer: Observer, way: str, seconds: float
 ) -> None:
     """The link is cut while the server commits, slowly, and notices nothing. A little is waited for the outcome."""
     observer.do(f"""
         CREATE OR REPLACE FUNCTION sleep_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$
     """)
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def work(conn: Any) -> None:
@@ -256,9 +251,9 @@ def test_cut_during_commit_which_goes_on(
 
 @both_worlds
 @ways
-def test_a_commit_that_arrives_late(world: type[World], proxy: Proxy, observer: Observer, way: str) -> None:
+def test_a_commit_that_arrives_late(driver: type[Driver], proxy: Proxy, observer: Observer, way: str) -> None:
     """The client has lost the link; the network still has its COMMIT, and delivers it when the client has gone on."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def body() -> None:
@@ -285,9 +280,9 @@ def test_a_commit_that_arrives_late(world: type[World], proxy: Proxy, observer: 
 @both_worlds
 @ways
 @pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])
-def test_reply_to_commit_lost(world: type[World], proxy: Proxy, observer: Observer, way: str, resets: bool) -> None:
+def test_reply_to_commit_lost(driver: type[Driver], proxy: Proxy, observer: Observer, way: str, resets: bool) -> None:
     """The server has committed, and its answer never comes: the work is done, once."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
     transfer = Transfer(here, way)
 
     async def body() -> None:
@@ -308,8 +303,8 @@ def test_reply_to_commit_lost(world: type[World], proxy: Proxy, observer: Observ
 
 
 @both_worlds
-def test_killed_after_commit(world: type[World], proxy: Proxy, observer: Observer) -> None:
-    here = world(database(proxy.url))
+def test_killed_after_commit(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
+    here = driver(small(proxy.url))
     transfer = Transfer(here, "transaction")
 
     async def body() -> None:
@@ -330,7 +325,7 @@ def test_killed_after_commit(world: type[World], proxy: Proxy, observer: Observe
 @pytest.mark.parametrize("by", ["cursor", "query"])
 @pytest.mark.parametrize("read_only", [False, True], ids=["plain", "read only"])
 def test_a_transaction_that_only_read(
-    world: type[World], proxy: Proxy, tmp_path: Path, by: str, read_only: bool
+    driver: type[Driver], proxy: Proxy, tmp_path: Path, by: str, read_only: bool
 ) -> None:
     """Its COMMIT decides nothing: that its answer is lost is no reason for an error.
 
@@ -338,7 +333,7 @@ def test_a_transaction_that_only_read(
     """
     (tmp_path / "queries.sql").write_text("-- name: count()$\nSELECT n FROM counter;\n")
     queries = load_queries(tmp_path)
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
 
     async def read() -> None:
         async with here.transaction(read_only=read_only) as conn:
@@ -365,10 +360,10 @@ def test_a_transaction_that_only_read(
 @ways
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "aborted"])
 def test_an_outcome_that_cannot_be_found_out(
-    world: type[World], proxy: Proxy, observer: Observer, way: str, committed: bool
+    driver: type[Driver], proxy: Proxy, observer: Observer, way: str, committed: bool
 ) -> None:
     """No new connection can be made. The error has the id by which it can be found out later; nothing is retried."""
-    here = world(database(proxy.url, pool_timeout=1000, connection_timeout=2000))
+    here = driver(small(proxy.url, pool_timeout=1000, connection_timeout=2000))
     transfer = Transfer(here, way)
 
     async def body() -> None:
@@ -397,9 +392,9 @@ def test_an_outcome_that_cannot_be_found_out(
 
 
 @both_worlds
-def test_a_deadline_in_commit(world: type[World], proxy: Proxy, observer: Observer) -> None:
+def test_a_deadline_in_commit(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
     """A black hole takes the answer to COMMIT. Whatever is said of it in the deadline's time is true."""
-    here = world(database(proxy.url, pool_timeout=1000, connection_timeout=2000))
+    here = driver(small(proxy.url, pool_timeout=1000, connection_timeout=2000))
     transfer = Transfer(here, "transaction")
 
     async def body() -> None:
@@ -429,10 +424,10 @@ def test_a_deadline_in_commit(world: type[World], proxy: Proxy, observer: Observ
 @ways
 @pytest.mark.parametrize("sender", ["client", "server"])
 def test_cut_after_any_number_of_bytes(
-    world: type[World], proxy: Proxy, observer: Observer, way: str, sender: Literal["client", "server"]
+    driver: type[Driver], proxy: Proxy, observer: Observer, way: str, sender: Literal["client", "server"]
 ) -> None:
     """The link of a transaction is cut everywhere in turn: what is reported is what is stored, never twice."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
 
     async def total() -> int:
         await here.backend()

@@ -14,17 +14,12 @@ import rowsmith
 from rowsmith import Database
 from rowsmith.errors import Category, DeadlineExceededError, PoolTimeoutError, category
 from tests.harness.databases import settings_for
-from tests.harness.drivers import NAME, Observer, World, both_worlds, database, insert, sql
+from tests.harness.drivers import NAME, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy, closed_port
 from tests.slow.faults.table import record
 
 LATE = 5.0
 """Seconds that nothing may take here, where a deadline is a few tenths of a second."""
-
-
-@pytest.fixture
-def observer(empty_database_url: str) -> Observer:
-    return Observer(empty_database_url)
 
 
 @pytest.fixture
@@ -34,8 +29,8 @@ def proxy(observer: Observer) -> Iterator[Proxy]:
 
 
 @both_worlds
-def test_black_hole_in_a_query(world: type[World], proxy: Proxy, observer: Observer) -> None:
-    here = world(database(proxy.url))
+def test_black_hole_in_a_query(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
+    here = driver(small(proxy.url))
 
     async def body() -> None:
         await here.backend()
@@ -60,9 +55,9 @@ def test_black_hole_in_a_query(world: type[World], proxy: Proxy, observer: Obser
 
 
 @both_worlds
-def test_black_hole_in_a_check(world: type[World], proxy: Proxy) -> None:
+def test_black_hole_in_a_check(driver: type[Driver], proxy: Proxy) -> None:
     """A connection that was idle is asked first whether it lives; that question has a deadline of its own."""
-    here = world(database(proxy.url, pool_timeout=1500, connection_timeout=2000))
+    here = driver(small(proxy.url, pool_timeout=1500, connection_timeout=2000))
 
     async def body() -> None:
         await here.fill()
@@ -85,8 +80,8 @@ def test_black_hole_in_a_check(world: type[World], proxy: Proxy) -> None:
 
 @both_worlds
 @pytest.mark.parametrize("limit", ["deadline", "connection_timeout"])
-def test_black_hole_at_connect(world: type[World], proxy: Proxy, limit: str) -> None:
-    here = world(database(proxy.url, connection_timeout=2000, connect_retries=3 if limit == "deadline" else 0))
+def test_black_hole_at_connect(driver: type[Driver], proxy: Proxy, limit: str) -> None:
+    here = driver(small(proxy.url, connection_timeout=2000, connect_retries=3 if limit == "deadline" else 0))
 
     async def body() -> None:
         proxy.stall()
@@ -106,9 +101,9 @@ def test_black_hole_at_connect(world: type[World], proxy: Proxy, limit: str) -> 
 
 
 @both_worlds
-def test_slow_network(world: type[World], proxy: Proxy, observer: Observer) -> None:
+def test_slow_network(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
     """Slow is not dead: the answers come, whole, and no connection is given up for it."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
 
     async def body() -> None:
         pids = await here.fill(2)
@@ -133,8 +128,8 @@ def test_slow_network(world: type[World], proxy: Proxy, observer: Observer) -> N
 
 @both_worlds
 @pytest.mark.parametrize("fault", ["reset", "close", "slow close"])
-def test_cut_in_a_query(world: type[World], proxy: Proxy, observer: Observer, fault: str) -> None:
-    here = world(database(proxy.url))
+def test_cut_in_a_query(driver: type[Driver], proxy: Proxy, observer: Observer, fault: str) -> None:
+    here = driver(small(proxy.url))
     pids: list[int] = []
 
     async def query() -> None:
@@ -168,9 +163,9 @@ def test_cut_in_a_query(world: type[World], proxy: Proxy, observer: Observer, fa
 
 @both_worlds
 @pytest.mark.parametrize("fault", ["reset", "close"])
-def test_cut_with_an_idle_pool(world: type[World], proxy: Proxy, fault: str) -> None:
+def test_cut_with_an_idle_pool(driver: type[Driver], proxy: Proxy, fault: str) -> None:
     """A client sees nothing of it, when the connections have been idle long enough to be looked at."""
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
 
     async def body() -> None:
         before = await here.fill()
@@ -194,9 +189,11 @@ def test_cut_with_an_idle_pool(world: type[World], proxy: Proxy, fault: str) -> 
         ("57P03", "the database system is starting up", Category.STARTING),
     ],
 )
-def test_refused_for_a_while(world: type[World], proxy: Proxy, sqlstate: str, message: str, expected: Category) -> None:
+def test_refused_for_a_while(
+    driver: type[Driver], proxy: Proxy, sqlstate: str, message: str, expected: Category
+) -> None:
     """At the first use and with a pool that has lost its connections: the reason is told, and both come back."""
-    first = world(database(proxy.url))
+    first = driver(small(proxy.url))
     proxy.refusal = (sqlstate, message)
 
     async def at_start() -> None:
@@ -211,7 +208,7 @@ def test_refused_for_a_while(world: type[World], proxy: Proxy, sqlstate: str, me
         record(f"{sqlstate} at the first use", caught.value, recovery)
 
     first.drive(at_start)
-    later = world(database(proxy.url, pool_timeout=700))
+    later = driver(small(proxy.url, pool_timeout=700))
 
     async def with_a_pool() -> None:
         await later.fill()
@@ -232,9 +229,9 @@ def test_refused_for_a_while(world: type[World], proxy: Proxy, sqlstate: str, me
 
 
 @both_worlds
-def test_connecting_at_start_is_tried_again(world: type[World], proxy: Proxy) -> None:
+def test_connecting_at_start_is_tried_again(driver: type[Driver], proxy: Proxy) -> None:
     """connect_retries further attempts, for a fault that passes: the caller sees none."""
-    here = world(database(proxy.url, connect_retries=3))
+    here = driver(small(proxy.url, connect_retries=3))
 
     async def body() -> None:
         proxy.refusal = ("57P03", "the database system is starting up")
@@ -247,13 +244,13 @@ def test_connecting_at_start_is_tried_again(world: type[World], proxy: Proxy) ->
 
 
 @both_worlds
-def test_dns_failure(world: type[World], observer: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dns_failure(driver: type[Driver], observer: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
     """libpq reads PGHOST at each connection, so that a name can begin to resolve."""
     with Proxy(observer.url) as proxy:
         login = proxy.url.partition("@")[0]
         database_name = proxy.url.rpartition("/")[2]
         monkeypatch.setenv("PGHOST", "no-such-host.invalid")
-        here = world(Database(settings_for(f"{login}@:{proxy.port}/{database_name}", application_name=NAME)))
+        here = driver(Database(settings_for(f"{login}@:{proxy.port}/{database_name}", application_name=NAME)))
 
         async def body() -> None:
             with pytest.raises(psycopg.OperationalError) as caught:
@@ -270,14 +267,14 @@ def test_dns_failure(world: type[World], observer: Observer, monkeypatch: pytest
 
 
 @both_worlds
-def test_several_hosts(world: type[World], proxy: Proxy, observer: Observer) -> None:
+def test_several_hosts(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
     """The first does not listen, the second is read-only, the third is the primary."""
     name = proxy.url.rpartition("/")[2].partition("?")[0]
     login = proxy.url.partition("@")[0]
     with closed_port() as closed, Proxy(observer.url) as other:
         hosts = f"127.0.0.1:{closed},127.0.0.1:{other.port},127.0.0.1:{proxy.port}"
         url = f"{login}@{hosts}/{name}?target_session_attrs=read-write&sslmode=disable&gssencmode=disable"
-        here = world(database(url))
+        here = driver(small(url))
         other.refusal = ("57P03", "the database system is starting up")
 
         async def body() -> None:
@@ -298,11 +295,11 @@ def test_several_hosts(world: type[World], proxy: Proxy, observer: Observer) -> 
 
 
 @both_worlds
-def test_target_session_attrs(world: type[World], observer: Observer) -> None:
+def test_target_session_attrs(driver: type[Driver], observer: Observer) -> None:
     """A server that has become read-only is not connected to; it is again once it can be written to."""
     name = observer.do("SELECT current_database()")[0][0]
     separator = "&" if "?" in observer.url else "?"
-    here = world(database(f"{observer.url}{separator}target_session_attrs=read-write", pool_timeout=1000))
+    here = driver(small(f"{observer.url}{separator}target_session_attrs=read-write", pool_timeout=1000))
 
     async def body() -> None:
         await here.fill()
@@ -323,10 +320,10 @@ def test_target_session_attrs(world: type[World], observer: Observer) -> None:
 
 
 @both_worlds
-def test_a_demoted_primary_drains_the_pool(world: type[World], proxy: Proxy, observer: Observer) -> None:
+def test_a_demoted_primary_drains_the_pool(driver: type[Driver], proxy: Proxy, observer: Observer) -> None:
     """25006: every connection of the pool leads to what is now a standby, so all are given up at the first."""
     name = observer.do("SELECT current_database()")[0][0]
-    here = world(database(proxy.url))
+    here = driver(small(proxy.url))
 
     async def body() -> None:
         observer.do(f"ALTER DATABASE {name} SET default_transaction_read_only = on")

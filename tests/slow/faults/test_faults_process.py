@@ -21,8 +21,8 @@ import psycopg
 import pytest
 
 from rowsmith.errors import CommitUnknownError
-from tests.harness.drivers import MOST, NAME, Observer, Tasks, both_worlds, bounded, database, insert
-from tests.harness.servers import wait_until
+from tests.harness.drivers import MOST, NAME, Driver, Observer, Tasks, both_worlds, insert, small
+from tests.harness.waiting import bounded, wait_until
 from tests.slow.faults.table import record
 
 PROGRAM_SECONDS = 30
@@ -57,11 +57,6 @@ async def ainsert(number, seconds=0):
         await conn.execute("INSERT INTO items VALUES (%s)", [number])
         await conn.execute("SELECT pg_sleep(%s)", [seconds])
 """
-
-
-@pytest.fixture
-def observer(empty_database_url: str) -> Observer:
-    return Observer(empty_database_url)
 
 
 @contextmanager
@@ -432,7 +427,7 @@ async def _cancelled_after(work: Callable[[], Any], seconds: float) -> str:
 def test_a_thousand_random_cancellations(observer: Observer, way: str) -> None:
     """Whatever was acknowledged is stored once; what was cancelled is stored once or not; no connection is lost."""
     choose = random.Random(5)  # noqa: S311 - a test that can be repeated
-    here = Tasks(database(observer.url, pool_timeout=20_000))
+    here = Tasks(small(observer.url, pool_timeout=20_000))
 
     async def one(number: int) -> None:
         async def work(conn: Any) -> None:
@@ -471,7 +466,7 @@ def test_a_thousand_random_cancellations(observer: Observer, way: str) -> None:
 
 def test_cancelled_in_the_moment_a_connection_goes_back(observer: Observer) -> None:
     """psycopg_pool awaits its own lock in putconn; who is cancelled there has not given the connection back."""
-    here = Tasks(database(observer.url))
+    here = Tasks(small(observer.url))
     leave = asyncio.Event()
 
     async def borrow() -> None:
@@ -496,9 +491,9 @@ def test_cancelled_in_the_moment_a_connection_goes_back(observer: Observer) -> N
 
 
 @both_worlds
-def test_no_task_or_thread_is_left(observer: Observer, world: Any) -> None:
+def test_no_task_or_thread_is_left(observer: Observer, driver: type[Driver]) -> None:
     """After a fault, and a close, nothing of the library goes on."""
-    here = world(database(observer.url, pool_timeout=500))
+    here = driver(small(observer.url, pool_timeout=500))
 
     async def body() -> None:
         await here.fill()

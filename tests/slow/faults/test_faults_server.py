@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from rowsmith.errors import Category, CircuitOpenError, CommitUnknownError, PoolTimeoutError, category
 from rowsmith.server.scratch import create_database, drop_database
-from tests.harness.drivers import NAME, Observer, World, both_worlds, database, insert, sql
+from tests.harness.drivers import NAME, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 from tests.harness.servers import MAX_CONNECTIONS, FaultyServer, Return, faulty_server
 from tests.slow.faults.table import record
@@ -39,7 +39,8 @@ def server(own_server: FaultyServer) -> Iterator[FaultyServer]:
 @pytest.fixture
 def observer(server: FaultyServer) -> Iterator[Observer]:
     url = create_database(server.url, f"faults_{time.monotonic_ns()}")
-    yield Observer(url)
+    with closing(Observer(url)) as observer:
+        yield observer
     server.ensure_running()
     drop_database(url)
 
@@ -51,9 +52,9 @@ def fault_of(server: FaultyServer, how: str) -> None:
 
 @both_worlds
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_restart_with_an_idle_pool(world: type[World], server: FaultyServer, observer: Observer, how: str) -> None:
+def test_restart_with_an_idle_pool(driver: type[Driver], server: FaultyServer, observer: Observer, how: str) -> None:
     """Nobody used the database meanwhile: nobody learns of it."""
-    here = world(database(observer.url))
+    here = driver(small(observer.url))
 
     async def body() -> None:
         before = await here.fill()
@@ -73,10 +74,10 @@ def test_restart_with_an_idle_pool(world: type[World], server: FaultyServer, obs
 @both_worlds
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_restart_under_callers_that_go_on_asking(
-    world: type[World], server: FaultyServer, observer: Observer, how: str
+    driver: type[Driver], server: FaultyServer, observer: Observer, how: str
 ) -> None:
     """Down for over a second, with every default of the circuit breaker: back within a second of its return."""
-    here = world(database(observer.url, pool_timeout=500))
+    here = driver(small(observer.url, pool_timeout=500))
     errors: list[BaseException] = []
 
     async def ask() -> float:
@@ -112,9 +113,9 @@ def test_restart_under_callers_that_go_on_asking(
 
 
 @both_worlds
-def test_restart_under_callers_that_wait(world: type[World], server: FaultyServer, observer: Observer) -> None:
+def test_restart_under_callers_that_wait(driver: type[Driver], server: FaultyServer, observer: Observer) -> None:
     """Those who wait for a connection when the server returns get one, and no error."""
-    here = world(database(observer.url, pool_timeout=20_000, breaker_failures=1000))
+    here = driver(small(observer.url, pool_timeout=20_000, breaker_failures=1000))
 
     async def one() -> float:
         await here.backend()
@@ -141,9 +142,11 @@ def test_restart_under_callers_that_wait(world: type[World], server: FaultyServe
 @both_worlds
 @pytest.mark.parametrize("how", ["stop", "kill", "crash"])
 @pytest.mark.parametrize("when", ["query", "transaction", "commit"])
-def test_server_lost_at_work(world: type[World], server: FaultyServer, observer: Observer, how: str, when: str) -> None:
+def test_server_lost_at_work(
+    driver: type[Driver], server: FaultyServer, observer: Observer, how: str, when: str
+) -> None:
     """In a query, between two statements, and while it commits. What it did not confirm, it does not hold."""
-    here = world(database(observer.url, pool_timeout=3000))
+    here = driver(small(observer.url, pool_timeout=3000))
     victims: list[int] = []
     go_on: list[bool] = []
 
@@ -192,9 +195,9 @@ def test_server_lost_at_work(world: type[World], server: FaultyServer, observer:
 
 @both_worlds
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_run_over_a_restart(world: type[World], server: FaultyServer, observer: Observer, how: str) -> None:
+def test_run_over_a_restart(driver: type[Driver], server: FaultyServer, observer: Observer, how: str) -> None:
     """The work is done once, though the server went away in the middle of it."""
-    here = world(database(observer.url, pool_timeout=5000))
+    here = driver(small(observer.url, pool_timeout=5000))
     attempts: list[int] = []
     killed: list[float] = []
 
@@ -226,14 +229,14 @@ def test_run_over_a_restart(world: type[World], server: FaultyServer, observer: 
 @both_worlds
 @pytest.mark.parametrize("way", ["transaction", "run"])
 def test_an_id_that_a_crash_has_freed_is_not_taken_for_ones_own(
-    world: type[World], server: FaultyServer, observer: Observer, way: str
+    driver: type[Driver], server: FaultyServer, observer: Observer, way: str
 ) -> None:
     """A server that crashes forgets the ids that it gave since its last flush, and gives them again.
 
     Before ours is asked for, somebody else has it, and has committed. That is not our COMMIT.
     """
     with Proxy(observer.url) as proxy:
-        here = world(database(proxy.url, pool_timeout=3000))
+        here = driver(small(proxy.url, pool_timeout=3000))
         attempts: list[int] = []
 
         async def work(conn: Any) -> None:
@@ -270,9 +273,9 @@ def test_an_id_that_a_crash_has_freed_is_not_taken_for_ones_own(
 
 
 @both_worlds
-def test_acknowledged_work_survives_kills(world: type[World], server: FaultyServer, observer: Observer) -> None:
+def test_acknowledged_work_survives_kills(driver: type[Driver], server: FaultyServer, observer: Observer) -> None:
     """Writers go on under two kills of the server: every number is stored once if run() returned, else not."""
-    here = world(database(observer.url, pool_timeout=5000))
+    here = driver(small(observer.url, pool_timeout=5000))
     done: list[int] = []
     failed: list[int] = []
     unknown: list[int] = []
@@ -317,7 +320,7 @@ def test_acknowledged_work_survives_kills(world: type[World], server: FaultyServ
     here.drive(body)
 
 
-async def _restart(here: World, server: FaultyServer) -> None:
+async def _restart(here: Driver, server: FaultyServer) -> None:
     """Beside the event loop, which has to go on."""
 
     def kill_and_start() -> None:
@@ -326,13 +329,13 @@ async def _restart(here: World, server: FaultyServer) -> None:
 
     thread = threading.Thread(target=kill_and_start)
     thread.start()
-    await here.until(lambda: not thread.is_alive(), 30)
+    await here.until(lambda: not thread.is_alive())
 
 
 @both_worlds
-def test_too_many_connections(world: type[World], server: FaultyServer, observer: Observer) -> None:
+def test_too_many_connections(driver: type[Driver], server: FaultyServer, observer: Observer) -> None:
     """53300: others have taken the server's max_connections."""
-    here = world(database(observer.url, pool_timeout=700))
+    here = driver(small(observer.url, pool_timeout=700))
 
     async def body() -> None:
         with ExitStack() as others:

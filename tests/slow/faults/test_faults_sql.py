@@ -13,22 +13,20 @@ import pytest
 
 from rowsmith import load_queries
 from rowsmith.errors import ConnectionLostError, TransactionAbortedError
-from tests.harness.drivers import MOST, Observer, World, both_worlds, database, insert, sql
+from tests.harness.drivers import MOST, Driver, Observer, both_worlds, insert, small, sql
 from tests.slow.faults.table import record
 
 LATE = 5.0
 
 
-@pytest.fixture
-def observer(empty_database_url: str) -> Observer:
-    observer = Observer(empty_database_url)
+@pytest.fixture(autouse=True)
+def accounts(observer: Observer) -> None:
     observer.do("CREATE TABLE accounts (id int PRIMARY KEY, balance int); INSERT INTO accounts VALUES (1, 10), (2, 10)")
-    return observer
 
 
 @pytest.fixture
-def here(world: type[World], observer: Observer) -> World:
-    return world(database(observer.url))
+def here(driver: type[Driver], observer: Observer) -> Driver:
+    return driver(small(observer.url))
 
 
 def balances(observer: Observer) -> list[int]:
@@ -39,7 +37,7 @@ def balances(observer: Observer) -> list[int]:
 
 
 @both_worlds
-def test_serialization_failure_in_a_statement(here: World, observer: Observer) -> None:
+def test_serialization_failure_in_a_statement(here: Driver, observer: Observer) -> None:
     """Another changes the row between the snapshot and the UPDATE."""
     attempts: list[int] = []
 
@@ -68,7 +66,7 @@ def test_serialization_failure_in_a_statement(here: World, observer: Observer) -
 
 
 @both_worlds
-def test_serialization_failure_at_commit(here: World, observer: Observer) -> None:
+def test_serialization_failure_at_commit(here: Driver, observer: Observer) -> None:
     """Write skew: each reads what the other writes, and the one that commits first wins."""
     attempts: list[int] = []
 
@@ -107,7 +105,7 @@ def test_serialization_failure_at_commit(here: World, observer: Observer) -> Non
 
 
 @both_worlds
-def test_deadlock(here: World, observer: Observer) -> None:
+def test_deadlock(here: Driver, observer: Observer) -> None:
     """Two take two rows in two orders. The server picks ours, which looks first."""
     attempts: list[int] = []
     change = "UPDATE accounts SET balance = balance + 1 WHERE id = %s"
@@ -148,7 +146,7 @@ def test_deadlock(here: World, observer: Observer) -> None:
     here.drive(body)
 
 
-async def _cross(here: World) -> None:
+async def _cross(here: Driver) -> None:
     """The other side of a deadlock, which is patient; as another client of the same pool."""
     async with here.transaction() as conn:
         await sql(conn, "SET LOCAL deadlock_timeout = '20s'")
@@ -160,8 +158,8 @@ async def _cross(here: World) -> None:
 
 
 @both_worlds
-def test_statement_timeout(world: type[World], observer: Observer) -> None:
-    here = world(database(observer.url, statement_timeout=200))
+def test_statement_timeout(driver: type[Driver], observer: Observer) -> None:
+    here = driver(small(observer.url, statement_timeout=200))
 
     async def body() -> None:
         start = time.monotonic()
@@ -180,7 +178,7 @@ def test_statement_timeout(world: type[World], observer: Observer) -> None:
 
 
 @both_worlds
-def test_a_commit_may_take_longer_than_waiting_for_a_connection(world: type[World], observer: Observer) -> None:
+def test_a_commit_may_take_longer_than_waiting_for_a_connection(driver: type[Driver], observer: Observer) -> None:
     """Constraints of a large transaction are checked at COMMIT. Only a deadline limits that, and none is set here.
 
     (Nor does statement_timeout: PostgreSQL stops that clock before it commits.)
@@ -189,7 +187,7 @@ def test_a_commit_may_take_longer_than_waiting_for_a_connection(world: type[Worl
         CREATE OR REPLACE FUNCTION sleep_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$
     """)
-    here = world(database(observer.url, pool_timeout=400, statement_timeout=300))
+    here = driver(small(observer.url, pool_timeout=400, statement_timeout=300))
 
     async def body() -> None:
         async with here.transaction() as conn:
@@ -202,8 +200,8 @@ def test_a_commit_may_take_longer_than_waiting_for_a_connection(world: type[Worl
 
 
 @both_worlds
-def test_lock_timeout(world: type[World], observer: Observer) -> None:
-    here = world(database(observer.url, lock_timeout=200))
+def test_lock_timeout(driver: type[Driver], observer: Observer) -> None:
+    here = driver(small(observer.url, lock_timeout=200))
 
     async def body() -> None:
         with psycopg.connect(observer.url) as other:
@@ -226,9 +224,9 @@ def test_lock_timeout(world: type[World], observer: Observer) -> None:
 
 @both_worlds
 @pytest.mark.parametrize("then", ["statement", "commit"])
-def test_idle_in_transaction_timeout(world: type[World], observer: Observer, then: str) -> None:
+def test_idle_in_transaction_timeout(driver: type[Driver], observer: Observer, then: str) -> None:
     """The server has ended the session: at the next statement, or at the end of the block, that is an error."""
-    here = world(database(observer.url, idle_in_transaction_timeout=200))
+    here = driver(small(observer.url, idle_in_transaction_timeout=200))
 
     async def body() -> None:
         with pytest.raises(psycopg.Error) as caught:
@@ -250,9 +248,9 @@ def test_idle_in_transaction_timeout(world: type[World], observer: Observer, the
 
 
 @both_worlds
-def test_timeouts_cost_no_round_trip_and_hold_in_every_session(world: type[World], observer: Observer) -> None:
+def test_timeouts_cost_no_round_trip_and_hold_in_every_session(driver: type[Driver], observer: Observer) -> None:
     values = {"statement_timeout": 5001, "lock_timeout": 4001, "idle_in_transaction_timeout": 6001}
-    here = world(database(observer.url, **values))
+    here = driver(small(observer.url, **values))
 
     async def body() -> None:
         for _ in range(2):
@@ -275,7 +273,7 @@ def test_timeouts_cost_no_round_trip_and_hold_in_every_session(world: type[World
 
 
 @both_worlds
-def test_deferred_constraint_at_commit(here: World, observer: Observer) -> None:
+def test_deferred_constraint_at_commit(here: Driver, observer: Observer) -> None:
     """It is an error of the block's end, and of the data: not retried."""
     attempts: list[int] = []
 
@@ -302,7 +300,7 @@ def test_deferred_constraint_at_commit(here: World, observer: Observer) -> None:
 
 @both_worlds
 @pytest.mark.parametrize("change", ["ADD COLUMN note text", "ALTER COLUMN n TYPE bigint", "DROP COLUMN extra"])
-def test_ddl_under_a_prepared_statement(here: World, observer: Observer, tmp_path: Path, change: str) -> None:
+def test_ddl_under_a_prepared_statement(here: Driver, observer: Observer, tmp_path: Path, change: str) -> None:
     """Outside a transaction the statement is prepared anew, and nobody sees it."""
     observer.do("ALTER TABLE items ADD COLUMN extra int; INSERT INTO items VALUES (1, 2)")
     (tmp_path / "queries.sql").write_text("-- name: everything()\nSELECT * FROM items;\n")
@@ -331,10 +329,10 @@ def test_ddl_under_a_prepared_statement(here: World, observer: Observer, tmp_pat
 
 @both_worlds
 def test_ddl_under_a_prepared_statement_in_a_transaction(
-    world: type[World], observer: Observer, tmp_path: Path
+    driver: type[Driver], observer: Observer, tmp_path: Path
 ) -> None:
     """0A000 aborts the transaction. The next one on the connection is in order."""
-    here = world(database(observer.url, max_connections=1))
+    here = driver(small(observer.url, max_connections=1))
     observer.do("INSERT INTO items VALUES (1)")
     (tmp_path / "queries.sql").write_text("-- name: everything()\nSELECT * FROM items;\n")
     queries = load_queries(tmp_path)
@@ -370,7 +368,7 @@ def test_ddl_under_a_prepared_statement_in_a_transaction(
 
 
 @both_worlds
-def test_run_gives_what_the_work_gives(here: World, observer: Observer) -> None:
+def test_run_gives_what_the_work_gives(here: Driver, observer: Observer) -> None:
     async def work(conn: Any) -> str:
         await insert(conn, 1)
         return "done"
@@ -383,7 +381,7 @@ def test_run_gives_what_the_work_gives(here: World, observer: Observer) -> None:
 
 
 @both_worlds
-def test_run_gives_up_after_its_attempts(here: World, observer: Observer) -> None:
+def test_run_gives_up_after_its_attempts(here: Driver, observer: Observer) -> None:
     attempts: list[int] = []
 
     async def work(conn: Any) -> None:
@@ -405,7 +403,7 @@ def test_run_gives_up_after_its_attempts(here: World, observer: Observer) -> Non
 
 
 @both_worlds
-def test_run_gives_up_when_its_time_is_over(here: World, observer: Observer) -> None:
+def test_run_gives_up_when_its_time_is_over(here: Driver, observer: Observer) -> None:
     """The error is that of the last attempt, or of the deadline; never both silent and late."""
 
     async def work(conn: Any) -> None:
@@ -430,7 +428,7 @@ def test_run_gives_up_when_its_time_is_over(here: World, observer: Observer) -> 
 
 @both_worlds
 @pytest.mark.parametrize("error", [ValueError("no"), psycopg.errors.UniqueViolation("no"), KeyboardInterrupt()])
-def test_run_retries_nothing_else(here: World, observer: Observer, error: BaseException) -> None:
+def test_run_retries_nothing_else(here: Driver, observer: Observer, error: BaseException) -> None:
     attempts: list[int] = []
 
     async def work(conn: Any) -> None:
@@ -450,7 +448,7 @@ def test_run_retries_nothing_else(here: World, observer: Observer, error: BaseEx
 
 
 @both_worlds
-def test_run_inside_a_transaction_is_a_savepoint(here: World, observer: Observer) -> None:
+def test_run_inside_a_transaction_is_a_savepoint(here: Driver, observer: Observer) -> None:
     """What fails inside is retried as a whole by the outer run(), never by the inner one."""
     outer: list[int] = []
     inner: list[int] = []
@@ -482,7 +480,7 @@ def test_run_inside_a_transaction_is_a_savepoint(here: World, observer: Observer
 
 
 @both_worlds
-def test_run_is_no_cover_for_a_swallowed_error(here: World, observer: Observer) -> None:
+def test_run_is_no_cover_for_a_swallowed_error(here: Driver, observer: Observer) -> None:
     attempts: list[int] = []
 
     async def work(conn: Any) -> None:
@@ -501,9 +499,9 @@ def test_run_is_no_cover_for_a_swallowed_error(here: World, observer: Observer) 
 
 
 @both_worlds
-def test_many_who_conflict_all_get_through(world: type[World], observer: Observer) -> None:
+def test_many_who_conflict_all_get_through(driver: type[Driver], observer: Observer) -> None:
     """Serializable increments of one row by all at once: each is done, exactly once."""
-    here = world(database(observer.url, pool_timeout=20_000))
+    here = driver(small(observer.url, pool_timeout=20_000))
 
     async def work(conn: Any) -> None:
         ((balance,),) = await sql(conn, "SELECT balance FROM accounts WHERE id = 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from rowsmith import load_queries
 from rowsmith.errors import Category
 from rowsmith.server.scratch import create_database, replace_database
-from tests.harness.drivers import AnyConnection, Observer, World, both_worlds, database, insert, sql
-from tests.harness.servers import FaultyServer, faulty_server, standby_of, wait_until
+from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
+from tests.harness.servers import FaultyServer, faulty_server, standby_of
+from tests.harness.waiting import wait_until
 from tests.slow.faults.table import record
 
 QUERIES = """
@@ -50,7 +52,7 @@ def queries(tmp_path: Path) -> Any:
     return load_queries(tmp_path)
 
 
-async def ask(here: World, query: Any, **parameters: object) -> Any:
+async def ask(here: Driver, query: Any, **parameters: object) -> Any:
     """What a query gives in a transaction, in either world."""
     async with here.transaction() as conn:
         result = query(conn, **parameters)
@@ -59,12 +61,12 @@ async def ask(here: World, query: Any, **parameters: object) -> Any:
 
 @both_worlds
 def test_transactions_that_read_run_on_a_standby(
-    world: type[World], primary: FaultyServer, standby: FaultyServer, queries: Any
+    driver: type[Driver], primary: FaultyServer, standby: FaultyServer, queries: Any
 ) -> None:
     url = create_database(primary.url, "replicated")
-    observer = Observer(url)
-    observer.do("INSERT INTO items VALUES (1), (2)")
-    here = world(database(replace_database(standby.url, "replicated")))
+    with closing(Observer(url)) as observer:
+        observer.do("INSERT INTO items VALUES (1), (2)")
+    here = driver(small(replace_database(standby.url, "replicated")))
 
     async def body() -> None:
         for _ in range(3):
@@ -84,15 +86,14 @@ def test_transactions_that_read_run_on_a_standby(
 
 @both_worlds
 def test_failover_to_a_standby_that_is_promoted(
-    world: type[World], primary: FaultyServer, standby: FaultyServer
+    driver: type[Driver], primary: FaultyServer, standby: FaultyServer
 ) -> None:
     """Two hosts in the URL, and `target_session_attrs=read-write`: work goes on where it can be written to."""
     create_database(primary.url, "replicated")
     url = replace_database(primary.url, "replicated")
-    observer = Observer(url)
     hosts = f"{_host(primary)},{_host(standby)}"
     two = url.replace(_host(primary), hosts) + "?target_session_attrs=read-write"
-    here = world(database(two, connection_timeout=5000))
+    here = driver(small(two, connection_timeout=5000))
 
     async def body() -> None:
         for number in range(1, 21):
@@ -106,7 +107,8 @@ def test_failover_to_a_standby_that_is_promoted(
         assert observer.stored() == [*range(1, 21), 1000]
         await here.check_whole()
 
-    here.drive(body)
+    with closing(Observer(url)) as observer:
+        here.drive(body)
 
 
 async def _add(number: int, conn: AnyConnection) -> None:

@@ -12,7 +12,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row, tuple_row
 
 from rowsmith import load_queries
-from tests.harness.drivers import AnyConnection, Observer, World, both_worlds, database, insert, sql
+from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 
 QUERIES = """
@@ -56,11 +56,6 @@ DIRT = {
 
 
 @pytest.fixture
-def observer(empty_database_url: str) -> Observer:
-    return Observer(empty_database_url)
-
-
-@pytest.fixture
 def proxy(observer: Observer) -> Iterator[Proxy]:
     with Proxy(observer.url) as proxy:
         yield proxy
@@ -80,8 +75,8 @@ async def called(result: Any) -> Any:
 @both_worlds
 @pytest.mark.parametrize("block", ["connection", "transaction", "failing transaction"])
 @pytest.mark.parametrize("dirt", DIRT)
-def test_a_session_is_clean_again(world: type[World], observer: Observer, dirt: str, block: str) -> None:
-    here = world(database(observer.url, max_connections=1))
+def test_a_session_is_clean_again(driver: type[Driver], observer: Observer, dirt: str, block: str) -> None:
+    here = driver(small(observer.url, max_connections=1))
 
     async def soil() -> int:
         async with here.connection() if block == "connection" else here.transaction() as conn:
@@ -106,9 +101,9 @@ def test_a_session_is_clean_again(world: type[World], observer: Observer, dirt: 
 
 @both_worlds
 @pytest.mark.parametrize("query", ["confuse", "hold", "configure"])
-def test_a_query_that_changes_the_session(world: type[World], observer: Observer, queries: Any, query: str) -> None:
+def test_a_query_that_changes_the_session(driver: type[Driver], observer: Observer, queries: Any, query: str) -> None:
     """Queries of files do not pass through psycopg's cursors; what they change is put back all the same."""
-    here = world(database(observer.url, max_connections=1))
+    here = driver(small(observer.url, max_connections=1))
     every: dict[str, dict[str, Any]] = {"confuse": {}, "hold": {"key": 7}, "configure": {"value": "42"}}
     values = every[query]
 
@@ -144,9 +139,9 @@ async def _set(conn: AnyConnection, attribute: str, value: object) -> None:
     ],
 )
 def test_an_attribute_is_as_it_was(
-    world: type[World], observer: Observer, attribute: str, value: object, clean: object
+    driver: type[Driver], observer: Observer, attribute: str, value: object, clean: object
 ) -> None:
-    here = world(database(observer.url, max_connections=1))
+    here = driver(small(observer.url, max_connections=1))
 
     async def body() -> None:
         async with here.connection() as conn:
@@ -162,8 +157,8 @@ def test_an_attribute_is_as_it_was(
 
 
 @both_worlds
-def test_handlers_are_taken_off(world: type[World], observer: Observer) -> None:
-    here = world(database(observer.url, max_connections=1))
+def test_handlers_are_taken_off(driver: type[Driver], observer: Observer) -> None:
+    here = driver(small(observer.url, max_connections=1))
     heard: list[str | None] = []
 
     async def body() -> None:
@@ -179,8 +174,8 @@ def test_handlers_are_taken_off(world: type[World], observer: Observer) -> None:
 
 @both_worlds
 @pytest.mark.parametrize("abandoned", ["transaction", "aborted transaction", "copy"])
-def test_what_is_left_half_done(world: type[World], observer: Observer, abandoned: str) -> None:
-    here = world(database(observer.url, max_connections=1))
+def test_what_is_left_half_done(driver: type[Driver], observer: Observer, abandoned: str) -> None:
+    here = driver(small(observer.url, max_connections=1))
 
     async def leave(conn: AnyConnection) -> None:
         if abandoned == "copy":
@@ -204,9 +199,9 @@ def test_what_is_left_half_done(world: type[World], observer: Observer, abandone
 
 
 @both_worlds
-def test_in_the_ordinary_case_it_costs_no_round_trip(world: type[World], proxy: Proxy, queries: Any) -> None:
+def test_in_the_ordinary_case_it_costs_no_round_trip(driver: type[Driver], proxy: Proxy, queries: Any) -> None:
     """A query is one round trip; a transaction of one has another for its COMMIT. Nothing is added at the return."""
-    here = world(database(proxy.url, max_connections=1))
+    here = driver(small(proxy.url, max_connections=1))
 
     async def reading() -> None:
         async with here.connection() as conn:
@@ -230,8 +225,8 @@ def test_in_the_ordinary_case_it_costs_no_round_trip(world: type[World], proxy: 
 
 
 @both_worlds
-def test_prepared_statements_outlive_the_cleaning(world: type[World], proxy: Proxy, queries: Any) -> None:
-    here = world(database(proxy.url, max_connections=1))
+def test_prepared_statements_outlive_the_cleaning(driver: type[Driver], proxy: Proxy, queries: Any) -> None:
+    here = driver(small(proxy.url, max_connections=1))
 
     async def body() -> None:
         for number in range(5):
