@@ -99,6 +99,8 @@ def test_the_snippets_of_the_guide_run(project: Path) -> None:
     for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):
         assert comment in printed, comment
     assert "True" in printed
+    (generated,) = re.findall(r"^    @query\n(?:    .*\n)+", GUIDE.read_text(), re.MULTILINE)
+    assert generated in (project / "app" / "typed.py").read_text()
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:

@@ -36,6 +36,9 @@ SQL = """
 -- name: get(id)^
 SELECT id, label, price FROM (VALUES (1, 'a'::text, 1.5::float8)) AS item (id, label, price) WHERE id = :id::int;
 
+-- name: read_only(id)^
+SELECT id, label, price FROM (VALUES (1, 'a'::text, 1.5::float8)) AS item (id, label, price) WHERE id = :id::int;
+
 -- name: list_all(n)
 SELECT i AS id, 'x' || i AS label, 1.5::float8 AS price FROM generate_series(1, :n::int) AS i;
 
@@ -92,12 +95,14 @@ def queries(row: type[Any], tmp_path: Path) -> Any:
     one: Any = row
     declared = declaring(
         get={"id": int, "return": one | None},
+        read_only={"id": int, "return": one | None},
         list_all={"n": int, "return": list[one]},
         value={"v": str, "return": str | None},
         affect={"return": int},
         untyped={"v": str, "return": bool | None},
     )
-    return typed_queries(declared, {"": tmp_path})
+    declared.read_only.writes = False  # as the decorator of a generated module says it
+    return typed_queries(declared, __file__, {"": str(tmp_path)})
 
 
 def declaring(**queries: dict[str, Any]) -> type[Any]:
@@ -351,12 +356,19 @@ def test_a_transaction_takes_one_round_trip_more(worker_database_url: str, queri
         with database.connection() as conn:
             trips = RoundTrips(conn, tmp_path)
             queries.get(conn, id=1)
+            queries.read_only(conn, id=1)
         trips.taken()
         with database.transaction() as conn:
             for _ in range(3):
                 queries.get(conn, id=1)
         count, sent = trips.taken()
         assert count == 4, sent  # BEGIN goes with the first, COMMIT is the fourth
+        assert sent[-1] == "Sync"  # they may have called functions that write: the transaction's id was asked for
+        with database.transaction() as conn:
+            queries.read_only(conn, id=1)
+        count, sent = trips.taken()
+        assert count == 2, sent
+        assert sent[-1] == "Query"  # proven to do nothing but read: COMMIT alone
         with database.transaction():
             pass
         with database.connection():
@@ -413,7 +425,7 @@ def test_labels_are_read_in_binary_by_each_query(worker_database_url: str, tmp_p
         conn.execute("CREATE TYPE pg_temp.counted_mood AS ENUM ('ok')")
         conn.execute("SET LOCAL search_path = pg_temp")
         declared = declaring(**{f"mood_{n}": {"return": MoodRow | None} for n in range(3)})
-        queries = typed_queries(declared, {"": tmp_path})
+        queries = typed_queries(declared, __file__, {"": str(tmp_path)})
         for n in range(3):
             trips.taken()
             assert getattr(queries, f"mood_{n}")(conn) == MoodRow(Mood.OK, n)

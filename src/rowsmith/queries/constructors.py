@@ -31,18 +31,18 @@ class Constructor(NamedTuple):
 def of_class(make: Callable[..., Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
     """By a call of `make` with the columns by name."""
     pairs = ", ".join(f"{name!r}: c{index}" for index, name in enumerate(names))
-    return _compiled(_Source(_columns(len(names)), f"row = make(**{{{pairs}}})"), reads, make=make)
+    return _compiled(_columns(len(names)), f"row = make(**{{{pairs}}})", reads, make=make)
 
 
 def of_tuple(make: type[tuple[Any, ...]], width: int) -> Constructor:
     """As named tuples."""
     columns = _columns(width)
-    return _compiled(_Source(columns, f"row = make._make(({', '.join(columns)},))"), {}, make=make)
+    return _compiled(columns, f"row = make._make(({', '.join(columns)},))", {}, make=make)
 
 
 def of_value(read: Reader | None) -> Constructor:
     """The value of the first column alone, and of the only one."""
-    return _compiled(_Source(_columns(1), "row = c0"), {} if read is None else {0: read})
+    return _compiled(_columns(1), "row = c0", {} if read is None else {0: read})
 
 
 def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
@@ -69,11 +69,8 @@ def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
 
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}
-    source = _Source(
-        _columns(width),
-        f"row = new(make); set0(row, {{{values}}}); set1(row, fields.copy()); set2(row, None); set3(row, None)",
-    )
-    return _compiled(source, reads, make=make, new=object.__new__, fields=set(places), **setters)
+    made = f"row = new(make); set0(row, {{{values}}}); set1(row, fields.copy()); set2(row, None); set3(row, None)"
+    return _compiled(_columns(width), made, reads, make=make, new=object.__new__, fields=set(places), **setters)
 
 
 def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
@@ -87,48 +84,40 @@ def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
     columns = _columns(width)
     for name, place in places.items():
         columns[place] = f"row.{name}"
-    return _compiled(_Source(columns, "row.__class__ = make", "row = mould()"), reads, make=make, mould=mould)
-
-
-class _Source(NamedTuple):
-    """The source of a constructor: where the values of the columns go, and what is done after and before that."""
-
-    columns: Sequence[str]
-    after: str
-    before: str = "pass"
+    return _compiled(columns, "row.__class__ = make", reads, before="row = mould()", make=make, mould=mould)
 
 
 def _columns(width: int) -> list[str]:
     return [f"c{index}" for index in range(width)]
 
 
-def _compiled(source: _Source, reads: Mapping[int, Reader], **names: Any) -> Constructor:
+def _compiled(
+    columns: Sequence[str], after: str, reads: Mapping[int, Reader], *, before: str = "pass", **names: Any
+) -> Constructor:
+    """Compile the functions: `before`, put the values in the columns' places, read those that need it, `after`."""
+    steps = [before, f"{', '.join(columns)}, = values"]
+    for index, reader in reads.items():
+        column = columns[index]
+        condition = f"{column}.__class__ is str" if reader.only_text else f"{column} is not None"
+        steps.append(f"if {condition}: {column} = read{index}({column})")
     space = {**names, **{f"read{index}": reader.read for index, reader in reads.items()}}
-    exec(_code(_text(source, reads)), space)  # noqa: S102 - of names of fields and numbers of columns alone
+    exec(_code((*steps, after)), space)  # noqa: S102 - of names of fields and numbers of columns alone
     return Constructor(space["row"], space["rows"])
 
 
-def _text(source: _Source, reads: Mapping[int, Reader]) -> str:
-    steps: list[str] = []
-    for index, reader in reads.items():
-        column = source.columns[index]
-        condition = f"{column}.__class__ is str" if reader.only_text else f"{column} is not None"
-        steps.append(f"if {condition}: {column} = read{index}({column})")
-    made = [source.before, f"{', '.join(source.columns)}, = values", *steps, source.after]
-    return "\n".join([
+@cache
+def _code(steps: tuple[str, ...]) -> CodeType:
+    text = "\n".join([
         "def row(values):",
-        *(f"    {step}" for step in made),
+        *(f"    {step}" for step in steps),
         "    return row",
         "def rows(tuples):",
         "    result = []",
         "    add = result.append",
         "    for values in tuples:",
-        *(f"        {step}" for step in made),
+        *(f"        {step}" for step in steps),
         "        add(row)",
         "    return result",
     ])  # fmt: skip
 
-
-@cache
-def _code(text: str) -> CodeType:
     return compile(text, "<a row constructor of rowsmith>", "exec")

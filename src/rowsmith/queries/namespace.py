@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import Signature
 from operator import itemgetter
 from pathlib import Path
-from types import FunctionType
 from typing import Any, cast
 
 from rowsmith.queries.calls import run, stream
@@ -79,15 +78,24 @@ def bind(
 
     `writers` make the values of parameters, by their names, ready for psycopg.
     """
-    query = bound.query
-    signature, values = signature or query.signature, _values(query, writers or {})
-    function = _many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values, run)
+    query, values = bound.query, _values(bound.query, writers or {})
+
+    def call(conn: Any, /, **parameters: Any) -> Any:
+        return run(bound, conn, values(parameters))
+
+    def call_stream(conn: Any, /, **parameters: Any) -> Any:
+        return stream(bound, conn, values(parameters))
+
+    def call_many(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+        return run(bound, conn, [values(one, index) for index, one in enumerate(sets)])
+
+    function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
     if query.kind is Kind.MANY:
-        vars(function)["stream"] = _placed(_single(bound, values, stream), query, signature)
+        function.stream = _placed(call_stream, query, signature)
     return cast("QueryFunction", _placed(function, query, signature))
 
 
-def _placed(function: FunctionType, query: Query, signature: Signature) -> FunctionType:
+def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -97,28 +105,11 @@ def _placed(function: FunctionType, query: Query, signature: Signature) -> Funct
     function.__name__ = query.name
     function.__qualname__ = query.qualified_name
     function.__doc__ = query.doc or None
-    vars(function).update(__signature__=signature, query=query, sql=query.sql)
+    function.__signature__, function.query, function.sql = signature or query.signature, query, query.sql
     return function
 
 
-def _single(bound: BoundQuery, values: _Values, do: Callable[[BoundQuery, Any, Sequence[Any]], Any]) -> FunctionType:
-    def call(conn: Any, /, **parameters: Any) -> Any:
-        return do(bound, conn, values(parameters))
-
-    return cast("FunctionType", call)
-
-
-def _many(bound: BoundQuery, values: _Values) -> FunctionType:
-    def call(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
-        return run(bound, conn, [values(one, index) for index, one in enumerate(sets)])
-
-    return cast("FunctionType", call)
-
-
-_Values = Callable[..., Sequence[Any]]
-
-
-def _values(query: Query, writers: Mapping[str, Writer]) -> _Values:
+def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequence[Any]]:
     """The function that puts the values of a call in the order of the query's parameters, ready for psycopg.
 
     It raises TypeError for a missing or an unknown one.
@@ -127,22 +118,22 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> _Values:
     pick, count = _picker(names), len(names)
     writes = [(index, writers[name]) for index, name in enumerate(names) if name in writers]
 
-    def plain(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
-        if len(parameters) == count:
-            try:
-                return pick(parameters)
-            except KeyError:
-                pass  # reported below, with all else that does not fit
-        raise _mismatch(query, parameters, index)
-
-    def written(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
-        values = list(plain(parameters, index))
+    def values(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        try:
+            picked = pick(parameters)
+        except KeyError:
+            raise _mismatch(query, parameters, index) from None
+        if len(parameters) != count:
+            raise _mismatch(query, parameters, index)
+        if not writes:
+            return picked
+        written = list(picked)
         for number, write in writes:
-            if values[number] is not None:
-                values[number] = write(values[number])
-        return values
+            if written[number] is not None:
+                written[number] = write(written[number])
+        return written
 
-    return written if writes else plain
+    return values
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

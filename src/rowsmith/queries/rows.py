@@ -15,7 +15,7 @@ from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query
-from rowsmith.values.codecs import Context, Enumeration, codec, fields_of
+from rowsmith.values.codecs import Context, codec, fields_of
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, told the names of the columns and the connection that the values come from."""
@@ -58,7 +58,7 @@ def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
                 "generated: run `rowsmith generate`"
             ) from None
 
-    return rows, [name for name, codec in fields.items() if isinstance(codec, Enumeration)]
+    return rows, [name for name, codec in fields.items() if codec.is_label]
 
 
 @cache

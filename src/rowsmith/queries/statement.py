@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -44,8 +45,14 @@ class BoundQuery:
         server was not asked yet."""
         self.writes = writes
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
-        self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
+        self.dirties = _DIRTYING.search(query.sql) is not None and any(
+            token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql)
+        )
         """Whether it calls a function that changes the session. A call inside another function is not seen."""
+
+
+_DIRTYING = re.compile("set_config|advisory", re.IGNORECASE)
+"""In the text of every query that does; the tokens of the few others need not be looked at."""
 
 
 def _is_dirtying(name: str) -> bool:

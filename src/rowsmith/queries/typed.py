@@ -10,10 +10,10 @@ which statement it was generated from.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType
@@ -23,7 +23,7 @@ from psycopg import AsyncConnection, Connection
 
 from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
-from rowsmith.queries.loader import read_queries
+from rowsmith.queries.loader import QueryFolder, read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query, bind
 from rowsmith.queries.query import Query
@@ -33,6 +33,7 @@ from rowsmith.queries.streams_async import AsyncStream
 from rowsmith.queries.streams_sync import Stream
 from rowsmith.values.codecs import Writer, codec
 
+_GENERATE = "Run: rowsmith generate"
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
@@ -78,7 +79,12 @@ def query(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], 
 
 def query(function: Any = None, /, *, writes: bool = False) -> Any:
     """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
-    return _declaration(function, writes=writes)
+
+    def declare(function: Any) -> Any:
+        function.writes = writes
+        return function  # `typed_queries` makes a query of it
+
+    return declare if function is None else declare(function)
 
 
 @overload
@@ -90,27 +96,25 @@ def rows(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]
 
 
 def rows(function: Any = None, /, *, writes: bool = False) -> Any:
-    """Declare a query that gives a list of rows, as `query` does for others."""
-    return _declaration(function, writes=writes)
-
-
-def _declaration(function: Any, *, writes: bool) -> Any:
-    def declare(function: Any) -> Any:
-        function.writes = writes
-        return function  # `typed_queries` makes a query of it
-
+    """Declare a query that returns a list of rows, as `query` does for others."""
+    declare: Any = query(writes=writes)
     return declare if function is None else declare(function)
 
 
-def typed_queries(declared: Any, folders: Mapping[str, Path]) -> Any:
+def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
     """The queries object of a generated module, an instance of what its class declares.
 
-    `folders` are those of the query files by namespace, `""` for those in none. Raises StaleModuleError where the query
-    files are not those that the module was generated from, and QueryFileError where they cannot be read.
+    `folders` are those of the query files, relative to the module's own `file`, by namespace, `""` for those in none.
+    Raises StaleModuleError where the query files are not those that the module was generated from, and QueryFileError
+    where they cannot be read.
     """
     functions = dict(_declared(declared, ""))
-    found = {query.qualified_name: query for namespace, folder in folders.items() for query in _read(folder, namespace)}
-    _check(declared, functions, found, folders)
+    paths = [
+        QueryFolder(Path(os.path.normpath(Path(file).parent / folder)), tuple(filter(None, space.split("."))))
+        for space, folder in folders.items()
+    ]
+    found = {query.qualified_name: query for query in read_queries(*paths)}
+    _check(declared.__module__, functions, found, paths)
     queries = Queries("queries")
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
@@ -136,14 +140,6 @@ def _declared(namespace: type, prefix: str) -> Iterator[tuple[str, FunctionType]
         yield from _declared(inner, f"{prefix}{name}.")
 
 
-def _read(folder: Path, namespace: str) -> list[Query]:
-    queries = read_queries(folder)
-    if not namespace:
-        return queries
-    outer = tuple(namespace.split("."))
-    return [dataclasses.replace(query, namespace=(*outer, *query.namespace)) for query in queries]
-
-
 def _signature(query: Query, annotations: Mapping[str, Any]) -> Signature:
     plain = query.signature
     parameters = [
@@ -157,11 +153,11 @@ def _writers(query: Query, annotations: Mapping[str, Any]) -> dict[str, Writer]:
     if query.kind is Kind.EXECUTEMANY:
         (sets,) = get_args(annotations["sets"])
         annotations = get_annotations(sets, eval_str=True)
-    return {name: write for name in query.parameters if (write := codec(annotations[name]).writer)}
+    return {name: write for name in query.parameters if (write := codec(annotations[name]).write)}
 
 
 def _check(
-    declared: type, functions: Mapping[str, FunctionType], found: Mapping[str, Query], folders: Mapping[str, Path]
+    module: str, functions: Mapping[str, FunctionType], found: Mapping[str, Query], folders: Iterable[QueryFolder]
 ) -> None:
     differences = {
         "changed": [name for name in found if name in functions and not _fits(functions[name], found[name])],
@@ -169,11 +165,9 @@ def _check(
         "missing": [name for name in functions if name not in found],
     }
     if any(differences.values()):
-        places = ", ".join(display_path(folder.resolve()) for folder in folders.values())
+        places = ", ".join(display_path(folder.path.resolve()) for folder in folders)
         named = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences.items() if names)
-        raise StaleModuleError(
-            f"module {declared.__module__} does not fit the queries in {places} ({named}). Run: rowsmith generate"
-        )
+        raise StaleModuleError(f"module {module} does not fit the queries in {places} ({named}). {_GENERATE}")
 
 
 def _fits(function: FunctionType, query: Query) -> bool:
@@ -184,5 +178,5 @@ def _fits(function: FunctionType, query: Query) -> bool:
 def __getattr__(name: str) -> Never:
     """Where modules that an earlier version has generated come to."""
     if name == "load_typed_queries":
-        raise StaleModuleError("this module was generated by an earlier version of rowsmith. Run: rowsmith generate")
+        raise StaleModuleError(f"this module was generated by an earlier version of rowsmith. {_GENERATE}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -26,7 +26,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 from psycopg.types.multirange import Multirange, MultirangeLoader
-from psycopg.types.range import Range, RangeLoader
+from psycopg.types.range import Range
 
 _T = TypeVar("_T")
 
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the values of a column, other than None, from what psycopg makes of them."""
+    """Reads the values of a column on a connection, from what psycopg makes of them."""
 
     read: Callable[[Any], Any]
     only_text: bool = False
@@ -71,72 +71,41 @@ class Reader:
         return value if value is None or (self.only_text and not isinstance(value, str)) else self.read(value)
 
 
-def _of_text(load: Callable[[str, Context], Any], context: Context) -> Reader:
-    return Reader(lambda text: load(text, context), only_text=True)
+Load: TypeAlias = Callable[[str, Context], Any]
 
 
+@dataclass(frozen=True, slots=True)
 class Codec:
-    """How the values of an annotation are read and written. None is never handed to a codec: it is NULL."""
+    """How the values of an annotation are read and written. None is never handed to its functions: it is NULL."""
 
-    def load(self, text: str, context: Context) -> Any:
-        """The value from PostgreSQL's text."""
-        raise NotImplementedError
-
-    def reader(self, context: Context) -> Reader | None:
-        """What reads a column on a connection; None where psycopg gives its values as they should be."""
-        return _of_text(self.load, context)
-
-    @property
-    def writer(self) -> Writer | None:
-        """What writes a parameter; None where psycopg takes its values as they are."""
-        return None
+    load: Load
+    """The value from PostgreSQL's text."""
+    reader: Callable[[Context], Reader | None]
+    """What reads a column; None where psycopg gives its values as they should be."""
+    write: Writer | None = None
+    """What writes a parameter; None where psycopg takes its values as they are."""
+    is_label: bool = False
+    """Whether the type is an enumeration."""
 
 
-class Scalar(Codec):
-    """A built-in type, which psycopg reads and writes by itself."""
-
-    def __init__(self, type_name: str) -> None:
-        self.oid = postgres.types[type_name].oid
-
-    def load(self, text: str, context: Context) -> Any:
-        return context.load(self.oid, text)
-
-    def reader(self, context: Context) -> None:
-        return None
+def _of_text(load: Load, write: Writer | None = None) -> Codec:
+    """A type that psycopg does not know, whose values arrive as text."""
+    return Codec(load, lambda context: Reader(lambda text: load(text, context), only_text=True), write)
 
 
-class Moment(Scalar):
+def _scalar(type_name: str, write: Writer | None = None) -> Codec:
+    """A built-in type, which psycopg reads by itself."""
+    oid = postgres.types[type_name].oid
+    return Codec(lambda text, context: context.load(oid, text), lambda _: None, write)
+
+
+def _moment(type_name: str) -> Codec:
     """A `time` or `timestamp`, or its sibling with a time zone, whose text ends with an offset."""
-
-    def __init__(self, type_name: str) -> None:
-        super().__init__(type_name)
-        self.zoned = Scalar(f"{type_name}tz")
-
-    def load(self, text: str, context: Context) -> Any:
-        return self.zoned.load(text, context) if _OFFSET.search(text) else super().load(text, context)
+    plain, zoned = _scalar(type_name).load, _scalar(f"{type_name}tz").load
+    return Codec(lambda text, context: (zoned if _OFFSET.search(text) else plain)(text, context), lambda _: None)
 
 
 _OFFSET = re.compile(r":.*[-+][\d:]+( BC)?$")
-
-
-class Void(Codec):
-    """The result of a function that returns `void`: an empty text, which stands for nothing."""
-
-    def reader(self, context: Context) -> Reader:
-        return Reader(lambda _: None)
-
-
-class Enumeration(Codec):
-    """An enumeration. Its members are texts, and psycopg writes them as such."""
-
-    def __init__(self, members: type[StrEnum]) -> None:
-        self.members = members
-
-    def load(self, text: str, context: Context) -> StrEnum:
-        return self.members(text)
-
-    def reader(self, context: Context) -> Reader:
-        return Reader(_ByLabel(self.members).__getitem__)
 
 
 class _ByLabel(dict[str, StrEnum]):
@@ -150,147 +119,122 @@ class _ByLabel(dict[str, StrEnum]):
         return self._members(label)  # raises the right error for a label that is new on the server
 
 
-class JsonText(Scalar):
+def _enumeration(members: type[StrEnum]) -> Codec:
+    find = _ByLabel(members).__getitem__
+    return Codec(lambda text, _: find(text), lambda _: Reader(find), is_label=True)
+
+
+def _json(wrapper: type[Json | Jsonb]) -> Codec:
     """json or jsonb. `wrapper` is the class by which psycopg knows a value as JSON; a wrapped value is left alone."""
-
-    def __init__(self, wrapper: type[Json | Jsonb]) -> None:
-        super().__init__(wrapper.__name__.lower())
-        self.wrapper = wrapper
-
-    @property
-    def writer(self) -> Writer:
-        return lambda value: value if isinstance(value, (Json, Jsonb)) else self.wrapper(value)
+    return _scalar(
+        wrapper.__name__.lower(), lambda value: value if isinstance(value, (Json, Jsonb)) else wrapper(value)
+    )
 
 
-class Validated(Codec):
+def _validated(annotation: Any, inner: Codec, *, is_json: bool) -> Codec:
     """A type of the user's: pydantic makes it of what `inner` gives, and makes JSON of it for a parameter."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import, for users who have such a type
 
-    def __init__(self, annotation: Any, inner: Codec) -> None:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - a module of dataclasses may need no pydantic
+    adapter = TypeAdapter[Any](annotation)
+    validate, dump, write = adapter.validate_python, adapter.dump_python, inner.write
 
-        self.adapter = TypeAdapter[Any](annotation)
-        self.inner = inner
+    def reader(context: Context) -> Reader:
+        read = inner.reader(context)
+        return Reader((lambda value: validate(read(value))) if read else validate)
 
-    def load(self, text: str, context: Context) -> Any:
-        return self.adapter.validate_python(self.inner.load(text, context))
+    def write_json(value: Any) -> Any:
+        return write(value if isinstance(value, (Json, Jsonb)) else dump(value, mode="json")) if write else value
 
-    def reader(self, context: Context) -> Reader:
-        validate, reader = self.adapter.validate_python, self.inner.reader(context)
-        return Reader((lambda value: validate(reader(value))) if reader else validate)
-
-    @property
-    def writer(self) -> Writer | None:
-        write, dump = self.inner.writer, self.adapter.dump_python
-        if write is None or not isinstance(self.inner, JsonText):
-            return write
-        return lambda value: write(value if isinstance(value, (Json, Jsonb)) else dump(value, mode="json"))
+    return Codec(lambda text, context: validate(inner.load(text, context)), reader, write_json if is_json else write)
 
 
-class ArrayOf(Codec):
+def _array(item: Codec) -> Codec:
     """An array. psycopg gives those that it knows as lists, others as text."""
+    write = item.write
 
-    def __init__(self, item: Codec) -> None:
-        self.item = item
-
-    def load(self, text: str, context: Context) -> Any:
-        def element(item: Any) -> Any:
-            if item is None:
+    def load(text: str, context: Context) -> Any:
+        def element(value: Any) -> Any:
+            if value is None:
                 return None
-            if isinstance(item, str):
-                return self.item.load(item, context)
-            return [element(each) for each in item]  # the array itself, or a further dimension of it
+            if isinstance(value, str):
+                return item.load(value, context)
+            return [element(each) for each in value]  # the array itself, or a further dimension of it
 
         return element(context.load(_TEXT_ARRAY, text))
 
-    def reader(self, context: Context) -> Reader:
-        read = self.item.reader(context)
+    def reader(context: Context) -> Reader:
+        read = item.reader(context)
         if read is None:
-            return _of_text(self.load, context)
-        return Reader(lambda value: self.load(value, context) if isinstance(value, str) else [*map(read, value)])
+            return Reader(lambda text: load(text, context), only_text=True)
+        return Reader(lambda value: load(value, context) if isinstance(value, str) else [*map(read, value)])
 
-    @property
-    def writer(self) -> Writer | None:
-        write = self.item.writer
-        return (lambda values: [None if value is None else write(value) for value in values]) if write else None
+    def write_each(values: Any) -> Any:
+        return [None if value is None or write is None else write(value) for value in values]
+
+    return Codec(load, reader, write and write_each)
 
 
-class Composite(Codec):
+def _composite(model: Any) -> Codec:
     """A composite type as a class with its attributes, in their order. psycopg writes a tuple as a composite."""
+    fields = fields_of(model)
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.fields = fields_of(model)
+    def load(text: str, context: Context) -> Any:
+        pairs = zip(fields.items(), context.load(_RECORD, text), strict=True)
+        return model(**{name: None if value is None else each.load(value, context) for (name, each), value in pairs})
 
-    def load(self, text: str, context: Context) -> Any:
-        pairs = zip(self.fields.items(), context.load(_RECORD, text), strict=True)
-        return self.model(**{
-            name: None if value is None else codec.load(value, context) for (name, codec), value in pairs
-        })  # fmt: skip
+    def write(value: Any) -> tuple[Any, ...]:
+        given = ((getattr(value, name), each.write) for name, each in fields.items())
+        return tuple(write(each) if write and each is not None else each for each, write in given)
 
-    @property
-    def writer(self) -> Writer:
-        writers = [(name, codec.writer) for name, codec in self.fields.items()]
-
-        def write(value: Any) -> tuple[Any, ...]:
-            given = ((getattr(value, name), writer) for name, writer in writers)
-            return tuple(writer(each) if writer and each is not None else each for each, writer in given)
-
-        return write
-
-
-class _TextRange(RangeLoader[str]):
-    subtype_oid = postgres.types["text"].oid
+    return _of_text(load, write)
 
 
 class _TextMultirange(MultirangeLoader[str]):
     subtype_oid = postgres.types["text"].oid
 
 
-class RangeOf(Codec):
-    """A range type of the database's own; psycopg reads the built-in ones."""
+def _multirange(bound: Codec) -> Codec:
+    """A multirange type of the database's own; psycopg reads the built-in ones."""
 
-    def __init__(self, bound: Codec) -> None:
-        self.bound = bound
-
-    def load(self, text: str, context: Context) -> Any:
-        found = _TextRange(_TextRange.subtype_oid, context.transformer).load(text.encode(context.encoding))
-        return self._with_bounds(found, context)
-
-    def _with_bounds(self, found: Range[str], context: Context) -> Range[Any]:
-        if found.isempty:
-            return Range[Any](empty=True)
-        lower, upper = (None if each is None else self.bound.load(each, context) for each in (found.lower, found.upper))
+    def each(found: Range[str], context: Context) -> Range[Any]:
+        lower, upper = (None if end is None else bound.load(end, context) for end in (found.lower, found.upper))
         return Range[Any](lower, upper, found.bounds)
 
+    def load(text: str, context: Context) -> Any:
+        found = _TextMultirange(_TextMultirange.subtype_oid, context.transformer).load(text.encode(context.encoding))
+        return Multirange[Any]([each(one, context) for one in found])
 
-class MultirangeOf(RangeOf):
-    """A multirange type of the database's own."""
+    return _of_text(load)
 
-    def load(self, text: str, context: Context) -> Any:
-        found = _TextMultirange(_TextRange.subtype_oid, context.transformer).load(text.encode(context.encoding))
-        return Multirange[Any]([self._with_bounds(each, context) for each in found])
+
+def _range(bound: Codec) -> Codec:
+    """The same for a range, which is a multirange of one."""
+    load = _multirange(bound).load
+    return _of_text(
+        lambda text, context: Range[Any](empty=True) if text == "empty" else load(f"{{{text}}}", context)[0]
+    )
 
 
 _RECORD, _TEXT_ARRAY = postgres.types["record"].oid, postgres.types["text"].array_oid
 # An annotation that stands for several types has the one whose loader reads the texts of all.
 _SCALARS: Mapping[Any, Codec] = {
-    None: Void(),
-    bool: Scalar("bool"),
-    int: Scalar("int8"),
-    float: Scalar("float8"),
-    Decimal: Scalar("numeric"),
-    str: Scalar("text"),
-    bytes: Scalar("bytea"),
-    date: Scalar("date"),
-    time: Moment("time"),
-    datetime: Moment("timestamp"),
-    timedelta: Scalar("interval"),
-    UUID: Scalar("uuid"),
-    frozenset(get_args(Inet)): Scalar("inet"),
-    frozenset(get_args(Cidr)): Scalar("cidr"),
-    tuple[str | None, ...]: Scalar("record"),  # an anonymous row: PostgreSQL does not send the types of its columns
+    None: Codec(lambda _text, _: None, lambda _: Reader(lambda _: None)),
+    bool: _scalar("bool"),
+    int: _scalar("int8"),
+    float: _scalar("float8"),
+    Decimal: _scalar("numeric"),
+    str: _scalar("text"),
+    bytes: _scalar("bytea"),
+    date: _scalar("date"),
+    time: _moment("time"),
+    datetime: _moment("timestamp"),
+    timedelta: _scalar("interval"),
+    UUID: _scalar("uuid"),
+    frozenset(get_args(Inet)): _scalar("inet"),
+    frozenset(get_args(Cidr)): _scalar("cidr"),
+    tuple[str | None, ...]: _scalar("record"),  # an anonymous row: PostgreSQL does not send the types of its columns
 }
-_CONTAINERS: Mapping[Any, Callable[[Codec], Codec]] = {list: ArrayOf, Range: RangeOf, Multirange: MultirangeOf}
+_CONTAINERS: Mapping[Any, Callable[[Codec], Codec]] = {list: _array, Range: _range, Multirange: _multirange}
 
 
 @cache
@@ -304,18 +248,19 @@ def codec(annotation: Any) -> Codec:
     if origin in (Union, UnionType):
         others = [each for each in arguments if each is not NoneType]
         wrapper = next((each for each in others if each in (Json, Jsonb)), None)
-        return _SCALARS.get(frozenset(others)) or (JsonText(wrapper) if wrapper else codec(others[-1]))
+        return _SCALARS.get(frozenset(others)) or (_json(wrapper) if wrapper else codec(others[-1]))
     if origin is Annotated:
-        return Validated(arguments[0], codec(arguments[1].annotation))
+        inner = arguments[1].annotation
+        return _validated(arguments[0], codec(inner), is_json=not {Json, Jsonb}.isdisjoint(get_args(inner)))
     if origin in _CONTAINERS:
         return _CONTAINERS[origin](codec(arguments[0]))
     if annotation in _SCALARS:
         return _SCALARS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return Enumeration(annotation)
+        return _enumeration(annotation)
     if isinstance(annotation, type):
-        return Composite(annotation)
-    return JsonText(Jsonb)  # pydantic's JsonValue, which is no class
+        return _composite(annotation)
+    return _json(Jsonb)  # pydantic's JsonValue, which is no class
 
 
 @cache

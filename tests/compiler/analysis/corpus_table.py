@@ -1,4 +1,4 @@
-"""The page docs/conformance.md, made of the corpus: `python -m tests.compiler.analysis.corpus_table` writes it."""
+"""The page docs/conformance.md, generated from the corpus: run `python -m tests.compiler.analysis.corpus_table`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ _NEWEST = 180000
 _HEAD = """\
 # Conformance
 
-The queries that the compiler is measured by, from `tests/compiler/analysis/corpus`, {count} of them. Each has its truth
-written beside it by hand: `!` is never NULL, `?` is NULL in some state that the constraints allow; of a parameter, `?`
-takes None. That the truths are true is tested on the server, in seven states of the database; that nothing is called
-`!` that is not, and how much of what is gets proven, is tested against the compiler
-(`tests/compiler/analysis/test_conformance.py`).
+The analysis is measured against the {count} queries in `tests/compiler/analysis/corpus`. The expected result of
+each query is written by hand. For a column, `!` means that it is never NULL, and `?` that it is NULL in some state
+of the database that the constraints allow. For a parameter, `?` means that it accepts None.
 
-Made of the corpus by `python -m tests.compiler.analysis.corpus_table`.
+The expected results are tested on the server, in seven states of the database. Then the compiler is tested against them
+(`tests/compiler/analysis/test_conformance.py`): it must never report `!` for a column that can be NULL, and it must
+prove nearly all of the columns that cannot.
+
+This page is generated from the corpus by `python -m tests.compiler.analysis.corpus_table`.
 """
 
 
 def page() -> str:
-    """The text: a table for each file of the corpus."""
+    """The text of the page, with a table for each file of the corpus."""
     cases = read_corpus(_NEWEST)
     parts = [_HEAD.format(count=len(cases))]
     for file in dict.fromkeys(case.query.file for case in cases):

@@ -43,6 +43,8 @@ SCALARS = {
 
 _TEXTS = frozenset({"citext"})
 """Types of extensions that are texts."""
+_PSEUDO = {"void": "None", "record": "tuple[str | None, ...]"}
+"""For an anonymous row PostgreSQL does not send the types of its columns."""
 
 RESERVED = frozenset({"Queries", "queries"})
 """The names by which a generated module gives its queries."""
@@ -58,18 +60,22 @@ class PythonType:
     """As the module has it, where a type of the user's says what it is made of: `Annotated[Email, From(str)]`."""
     imports: frozenset[tuple[str, str]] = frozenset()
     """The (module, name) pairs of the names in it."""
-    own: frozenset[int] = frozenset()
-    """The enumerations and composites in it, which the module has to define."""
+    own: frozenset[str] = frozenset()
+    """The names in it that the module defines."""
 
     def or_none(self) -> PythonType:
         """The type of what can be NULL."""
         return self if self.expression == "None" else filled("{} | None", self)
 
 
-def named(expression: str) -> PythonType:
-    """A type by its name, with what that needs to be imported."""
-    imports = frozenset({(MODULES[expression], expression)}) if expression in MODULES else frozenset[tuple[str, str]]()
-    return PythonType(expression, expression, imports)
+def named(name: str) -> PythonType:
+    """A built-in type, or one to import."""
+    return PythonType(name, name, frozenset({(MODULES[name], name)}) if name in MODULES else frozenset())
+
+
+def own(name: str) -> PythonType:
+    """A class of the module."""
+    return PythonType(name, name, own=frozenset({name}))
 
 
 def filled(template: str, *types: PythonType, imports: Iterable[tuple[str, str]] = ()) -> PythonType:
@@ -78,12 +84,12 @@ def filled(template: str, *types: PythonType, imports: Iterable[tuple[str, str]]
         template.format(*(each.expression for each in types)),
         template.format(*(each.annotation for each in types)),
         frozenset(imports).union(*(each.imports for each in types)),
-        frozenset[int]().union(*(each.own for each in types)),
+        frozenset[str]().union(*(each.own for each in types)),
     )
 
 
 class UnsupportedError(Exception):
-    """There is no Python type for a type; its message is the name of that one."""
+    """No Python type is known for a type; the message is the name of that type."""
 
 
 def read_types(
@@ -91,7 +97,7 @@ def read_types(
 ) -> Types:
     """Ask the catalogue for all types in the descriptions, and those inside them.
 
-    Raises ModuleError where an override is no type, or names a type or column that there is not.
+    Raises ModuleError where an override is not a type, or names a type or column that does not exist.
     """
     descriptions = tuple(descriptions)
     if overrides:
@@ -106,86 +112,57 @@ class Types:
     def __init__(self, types: Mapping[int, PgType], overrides: Overrides, names: Mapping[int, str]) -> None:
         self._types = types
         self._overrides = overrides
-        self.class_names = names
-        """The class of each enumeration and composite."""
+        self._names = names
+        self.own = {name: types[oid] for oid, name in names.items()}
+        """The enumerations and composites, by the names of their classes."""
 
     def result(self, column: Typed) -> PythonType:
-        """What a column gives where it is not NULL. Raises UnsupportedError."""
+        """The type of a column where it is not NULL. Raises UnsupportedError."""
         return self._of(column.oid, column.origin, parameter=False)
 
     def parameter(self, parameter: Typed) -> PythonType:
-        """What a parameter takes, besides None. Raises UnsupportedError."""
+        """The type of a parameter, besides None. Raises UnsupportedError."""
         return self._of(parameter.oid, parameter.origin, parameter=True)
 
-    def definition(self, oid: int) -> PgType:
-        """An enumeration or a composite."""
-        return self._types[oid]
+    def origins(self, oid: int) -> dict[str, str]:
+        """The columns of a table, `schema.table.column` by their names, by the type of its rows."""
+        row = self._types[oid]
+        return {name: f"{row.schema}.{row.name}.{name}" for name, _ in row.attributes}
 
-    def attributes(self, oid: int) -> list[tuple[str, PythonType]]:
-        """The attributes of a composite. Raises UnsupportedError."""
-        found = self._types[oid]
-        row = f"{found.schema}.{found.name}"  # that of a table has its columns
-        return [(name, self._of(each, f"{row}.{name}", parameter=False)) for name, each in found.attributes]
-
-    def order(self, oids: Iterable[int]) -> list[int]:
-        """Enumerations and composites by name, each after those that it is made of."""
-        ordered: list[int] = []
-
-        def add(oid: int) -> None:
-            if self._types[oid].kind == "c":
-                inner = {each for _, attribute in self.attributes(oid) for each in attribute.own}
-                for each in sorted(inner - {oid}, key=self.class_names.__getitem__):
-                    add(each)
-            if oid not in ordered:
-                ordered.append(oid)
-
-        for oid in sorted(oids, key=lambda each: (self._types[each].kind != "e", self.class_names[each])):
-            add(oid)
-        return ordered
+    def attributes(self, composite: PgType) -> dict[str, PythonType]:
+        """The types of a composite's attributes. Raises UnsupportedError."""
+        origins = self.origins(composite.oid)  # if it is the type of a table's rows
+        return {name: self._of(oid, origins[name], parameter=False) for name, oid in composite.attributes}
 
     def _of(self, oid: int, origin: str | None, *, parameter: bool) -> PythonType:
-        for key in (origin, origin.partition(".")[2]) if origin else ():
-            if key in self._overrides:
-                return self._override(key, oid, parameter=parameter)
-        return self._type(oid, parameter=parameter)
-
-    def _type(self, oid: int, *, parameter: bool) -> PythonType:
         found = self._types[oid]
-        for key in (found.formatted, f"{found.schema}.{found.name}", found.name):
+        columns = (origin, origin.partition(".")[2]) if origin else ()
+        for key in (*columns, found.formatted, f"{found.schema}.{found.name}", found.name):
             if key in self._overrides:
-                return self._override(key, oid, parameter=parameter)
-        return self._natural(oid, parameter=parameter)
+                return self._override(key, found, parameter=parameter)
+        return self._natural(found, parameter=parameter)
 
-    def _natural(self, oid: int, *, parameter: bool) -> PythonType:
-        found = self._types[oid]
+    def _natural(self, found: PgType, *, parameter: bool) -> PythonType:
         if found.is_array:
-            return _array(self._type(found.inner, parameter=parameter), parameter=parameter)
+            return _array(self._of(found.inner, None, parameter=parameter), parameter=parameter)
         match found.kind:
             case "b":
                 return _scalar(found, parameter=parameter)
             case "d":
-                return self._type(found.inner, parameter=parameter)
+                return self._of(found.inner, None, parameter=parameter)
             case "e":
-                return self._own(oid)
-            case "c":
-                return self._composite(found)
+                return own(self._names[found.oid])
+            case "c" if not self._contains(found.oid, found.oid):
+                self.attributes(found)  # raises where one is of a type that is not supported
+                return own(self._names[found.oid])
             case "r" | "m":
                 name = "Range" if found.kind == "r" else "Multirange"
-                bound = self._type(found.bound, parameter=False)
+                bound = self._of(found.bound, None, parameter=False)
                 return filled(name + "[{}]", bound, imports={(MODULES[name], name)})
+            case _ if found.name in _PSEUDO and not parameter:
+                return named(_PSEUDO[found.name])
             case _:
-                return _pseudo(found, parameter=parameter)
-
-    def _own(self, oid: int) -> PythonType:
-        """A class of the module."""
-        name = self.class_names[oid]
-        return PythonType(name, name, own=frozenset({oid}))
-
-    def _composite(self, found: PgType) -> PythonType:
-        if any(oid == found.oid or self._contains(oid, found.oid) for _, oid in found.attributes):
-            raise UnsupportedError(found.formatted)
-        self.attributes(found.oid)  # raises where one is of a type that is not supported
-        return self._own(found.oid)
+                raise UnsupportedError(found.formatted)
 
     def _contains(self, oid: int, wanted: int, seen: frozenset[int] = frozenset()) -> bool:
         """Whether a type has another in it: an array of itself within a composite."""
@@ -193,10 +170,10 @@ class Types:
         inner = {found.inner, found.bound, *dict(found.attributes).values()} - {0} - seen
         return wanted in inner or any(self._contains(each, wanted, seen | {oid}) for each in inner)
 
-    def _override(self, key: str, oid: int, *, parameter: bool) -> PythonType:
+    def _override(self, key: str, found: PgType, *, parameter: bool) -> PythonType:
         expression, imports = parse_override(key, self._overrides[key])
         try:
-            natural = self._natural(oid, parameter=parameter)
+            natural = self._natural(found, parameter=parameter)
         except UnsupportedError:
             natural = named("str")  # psycopg gives what it does not know as text, and takes it so
         if expression == natural.expression:
@@ -218,22 +195,12 @@ def _array(item: PythonType, *, parameter: bool) -> PythonType:
 
 
 def _scalar(found: PgType, *, parameter: bool) -> PythonType:
-    if found.schema != "pg_catalog":
-        if found.name not in _TEXTS:
-            raise UnsupportedError(found.formatted)
-        return named("str")
+    if found.schema != "pg_catalog" and found.name not in _TEXTS:
+        raise UnsupportedError(found.formatted)
     natural = named(SCALARS.get(found.name, "str"))
-    # Wrapped, a value says which function dumps it, and tells JSON's null from NULL; `codec` learns the type from it.
+    # Wrapped, a value says which function dumps it, and tells JSON's null from NULL; a codec learns the type from it.
     wrapped = parameter and found.name in ("json", "jsonb")
     return filled("{} | {}", natural, named(found.name.capitalize())) if wrapped else natural
-
-
-def _pseudo(found: PgType, *, parameter: bool) -> PythonType:
-    # An anonymous row: PostgreSQL does not send the types of its columns.
-    names = {"void": "None", "record": "tuple[str | None, ...]"}
-    if parameter or found.name not in names:
-        raise UnsupportedError(found.formatted)
-    return named(names[found.name])
 
 
 def camel(name: str) -> str:

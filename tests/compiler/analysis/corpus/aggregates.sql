@@ -56,7 +56,7 @@ GROUP BY in_print;
 
 -- name: booleans_by_group()
 -- expect: author_id int4?, all_of bool!, any_loaned bool?, every bool!, bits int4!
--- bool_or of a nullable column may have nothing to go by.
+-- bool_or of a nullable column may find no value.
 SELECT
     author_id, bool_and(in_print) AS all_of, bool_or(loaned) AS any_loaned, every(stock > 0), bit_or(stock) AS bits
 FROM book
@@ -76,7 +76,7 @@ GROUP BY author_id;
 
 -- name: regression_by_group()
 -- expect: book_id int4!, corr float8?, slope float8?, together int8!, sample float8?
--- Correlation of points without spread is NULL.
+-- The correlation of points without variance is NULL.
 SELECT
     book_id, corr(weight, id) AS corr, regr_slope(weight, id) AS slope, regr_count(weight, id) AS together,
     covar_samp(weight, id) AS sample
@@ -122,7 +122,7 @@ GROUP BY a.rating;
 
 -- name: hypothetical_rank()
 -- expect: rank int8!, dense_rank int8!, percent_rank float8!, cume_dist float8!
--- The rank that a row would have: the first among none.
+-- The rank that a hypothetical row would have: the first, if there are no rows.
 SELECT
     rank(5) WITHIN GROUP (ORDER BY stock), dense_rank(5) WITHIN GROUP (ORDER BY stock),
     percent_rank(5) WITHIN GROUP (ORDER BY stock), cume_dist(5) WITHIN GROUP (ORDER BY stock)
@@ -139,7 +139,7 @@ GROUP BY author_id;
 
 -- name: coalesce_of_aggregates()
 -- expect: stock int8!, titles _text!, document jsonb!, latest timestamptz?
--- The usual remedy.
+-- With coalesce.
 SELECT
     coalesce(sum(stock), 0) AS stock, coalesce(array_agg(title), '{}') AS titles,
     coalesce(jsonb_agg(title), '[]') AS document, coalesce(max(added_at), min(published)) AS latest
@@ -147,12 +147,12 @@ FROM book;
 
 -- name: having_without_group_by()
 -- expect: sum int8?, n int8!
--- HAVING alone is one group of whatever there is.
+-- HAVING without GROUP BY makes one group of all rows.
 SELECT sum(stock), count(*) AS n FROM book HAVING count(*) >= 0;
 
 -- name: having_only()
 -- expect: one int4!
--- One row, from no aggregate of its own.
+-- One row, without an aggregate in the select list.
 SELECT 1 AS one FROM book HAVING count(*) >= 0;
 
 -- name: group_by_nothing()
@@ -183,12 +183,12 @@ SELECT left(name, 1) AS initial, lower(nick) AS low, count(*) AS n FROM author G
 
 -- name: group_by_position()
 -- expect: author_id int4?, in_print bool!, n int8!
--- By place in the list.
+-- By position in the select list.
 SELECT author_id, in_print, count(*) AS n FROM book GROUP BY 1, 2;
 
 -- name: aggregates_of_expressions()
 -- expect: mood mood?, worth numeric!, longest int4?, either int4!
--- The argument is what counts.
+-- The nullability of the argument decides.
 SELECT mood, sum(stock * price) AS worth, max(pages + stock) AS longest, max(coalesce(pages, stock)) AS either
 FROM book
 GROUP BY mood;
@@ -218,12 +218,12 @@ SELECT max(t.n) AS n, min(t.n) AS least FROM (SELECT count(*) AS n FROM book GRO
 
 -- name: user_aggregate()
 -- expect: mood mood!, last text?
--- What an aggregate of a user gives is not known, for a group of NOT NULL values either.
+-- The result of a user's aggregate is unknown, even for a group of NOT NULL values.
 SELECT mood, last_text(name ORDER BY id) AS last FROM author GROUP BY mood;
 
 -- name: user_count()
 -- expect: n int8?, of_any int8!
--- count(mood) of this schema is no count of PostgreSQL's.
+-- count(mood) of this schema is not PostgreSQL's count.
 SELECT count(mood) AS n, count(name) AS of_any FROM author;
 
 -- name: nested_expressions_of_aggregates()

@@ -49,7 +49,7 @@ FROM book;
 
 -- name: array_operators()
 -- expect: holds bool!, held bool!, overlaps bool!, same bool!, nullable bool?, element _text!
--- Operators of arrays do not look inside for NULL.
+-- Array operators do not look for NULL elements.
 SELECT
     tags @> ARRAY['a'] AS holds, tags <@ ARRAY['a', NULL] AS held, tags && ARRAY['a'] AS overlaps, tags = tags AS same,
     tags = keywords AS nullable, tags || 'x'::text AS element
@@ -57,7 +57,7 @@ FROM book;
 
 -- name: string_to_arrays()
 -- expect: parts _text!, letters _text!
--- A string is split into nothing, at the least.
+-- Splitting a string returns at least an empty array.
 SELECT string_to_array(name, ' ') AS parts, string_to_array(name, NULL) AS letters FROM author;
 
 -- name: unnest_column()
@@ -67,29 +67,29 @@ SELECT b.id, t.tag FROM book AS b, unnest(b.tags) AS t (tag);
 
 -- name: unnest_in_the_list()
 -- expect: id int4!, tag text?
--- The same where the columns stand.
+-- The same in the select list.
 SELECT id, unnest(tags) AS tag FROM book;
 
 -- name: unnest_constants()
 -- expect: n int4!, label text!
--- Elements that can be seen.
+-- The elements are constants.
 SELECT n, l AS label FROM unnest(ARRAY[1, 2]) AS n, unnest(ARRAY['a', 'b']) AS l;
 
 -- name: unnest_parameter(ids)
 -- expect: id int4?
 -- params: ids _int4!
--- An array of a caller may hold NULL.
+-- An array passed by a caller may contain NULL.
 SELECT i.id FROM unnest(:ids::int4[]) AS i (id);
 
 -- name: unnest_several(ids, labels)
 -- expect: id int4?, label text?, place int8!
 -- params: ids _int4!, labels _text!
--- The shorter array is filled up with NULL.
+-- The shorter array is padded with NULL.
 SELECT u.id, u.label, u.place FROM unnest(:ids::int4[], :labels::text[]) WITH ORDINALITY AS u (id, label, place);
 
 -- name: unnest_several_constants()
 -- expect: id int4!, label text?
--- The shorter one can be seen, here.
+-- The shorter one is a constant here.
 SELECT u.id, u.label FROM unnest(ARRAY[1, 2, 3], ARRAY['a', 'b']) AS u (id, label);
 
 -- name: insert_from_unnest(keys, hits)
@@ -101,7 +101,7 @@ RETURNING key, hits;
 
 -- name: subscripts_of_arrays_generated()
 -- expect: place int4!, tag text?
--- A subscript that is there; the element may be NULL.
+-- A valid subscript. The element may be NULL.
 SELECT i AS place, b.tags[i] AS tag FROM book AS b, generate_subscripts(b.tags, 1) AS i;
 
 -- name: json_access()
@@ -119,7 +119,7 @@ SELECT coalesce(meta ->> 'k', '') AS text, (meta ->> 'n')::int4 AS number FROM b
 
 -- name: json_operators()
 -- expect: holds bool!, has_key bool!, has_any bool!, joined jsonb!, without jsonb!, nullable jsonb?
--- Questions have an answer.
+-- Tests return true or false.
 SELECT
     meta @> '{"a": 1}' AS holds, meta ? 'a' AS has_key, meta ?| '{a,k}' AS has_any, meta || '{"b": 2}' AS joined,
     jsonb_build_object('x', meta) #- '{a}' AS without, meta || extra AS nullable
@@ -135,7 +135,7 @@ FROM book;
 
 -- name: json_path_rows()
 -- expect: id int4!, item jsonb!
--- An item that is found is one, null or not.
+-- An item that is found is not NULL, even if it is a JSON null.
 SELECT b.id, p.item FROM book AS b, jsonb_path_query(b.meta, '$.**') AS p (item);
 
 -- name: json_constructors()
@@ -186,7 +186,7 @@ FROM author AS a, jsonb_object_keys(jsonb_build_object('x', a.nick)) AS k;
 
 -- name: json_to_columns()
 -- expect: a jsonb?, k text?
--- Columns of a document that need not have them.
+-- Columns from a document that may not have these keys.
 SELECT r.a, r.k FROM book AS b, jsonb_to_record(jsonb_build_object('x', b.id) || '{}') AS r (a jsonb, k text);
 
 -- name: json_to_rows(rows)

@@ -37,7 +37,7 @@ FROM author;
 
 -- name: simple_case_of_nullable()
 -- expect: label text!, null_never_matches text!
--- CASE x WHEN NULL is x = NULL, and never taken.
+-- CASE x WHEN NULL means x = NULL, which is never true.
 SELECT
     CASE nick WHEN 'bob' THEN 'Bob' ELSE 'other' END AS label,
     CASE nick WHEN NULL THEN NULL ELSE name END AS null_never_matches
@@ -58,7 +58,7 @@ FROM author;
 
 -- name: case_narrows_its_else()
 -- expect: label text!, second text!
--- ELSE is reached only where the conditions before it were not true.
+-- ELSE is reached only if no condition before it is true.
 SELECT
     CASE WHEN nick IS NULL THEN name ELSE nick END AS label,
     CASE WHEN nick IS NULL THEN 'none' WHEN born IS NULL THEN nick ELSE nick || born END AS second
@@ -79,7 +79,7 @@ SELECT CASE WHEN in_print THEN CASE WHEN stock > 0 THEN 'there' END ELSE 'gone' 
 
 -- name: coalesced_case()
 -- expect: label text!
--- A last word for a CASE without ELSE.
+-- coalesce around a CASE without ELSE.
 SELECT coalesce(CASE WHEN stock > 0 THEN 'there' END, 'gone') AS label FROM book;
 
 -- name: case_in_aggregate()
@@ -100,46 +100,46 @@ FROM author AS a CROSS JOIN book AS b;
 
 -- name: coalesce_with_column()
 -- expect: shown text!, both text?
--- A NOT NULL column, or none.
+-- A NOT NULL column, or no row.
 SELECT coalesce(a.nick, a.name) AS shown, coalesce(a.nick, b.subtitle) AS both FROM author AS a CROSS JOIN book AS b;
 
 -- name: coalesce_with_null()
 -- expect: nick text?, twice text?
--- A NULL at the end is none.
+-- NULL as the last argument of coalesce adds nothing.
 SELECT coalesce(nick, NULL) AS nick, coalesce(NULL, nick, NULL) AS twice FROM author;
 
 -- name: coalesce_of_not_null_first()
 -- expect: name text!
--- The rest is never looked at.
+-- The other arguments are never evaluated.
 SELECT coalesce(name, nick) AS name FROM author;
 
 -- name: coalesce_of_outer_joined()
 -- expect: title text?, shown text!, either text!
--- A NOT NULL column of the nullable side is no last word.
+-- A NOT NULL column of the nullable side may be NULL.
 SELECT coalesce(b.subtitle, b.title) AS title, coalesce(b.title, a.name) AS shown, coalesce(b.title, 'none') AS either
 FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id;
 
 -- name: coalesce_of_full_join()
 -- expect: id int4!, mood mood?
--- What a merged column does, by hand: one of the two rows is there.
+-- What a merged column does, written by hand: one of the two rows exists.
 SELECT coalesce(a.id, b.id) AS id, coalesce(a.mood, b.mood) AS mood FROM author AS a FULL JOIN book AS b ON b.id = a.id;
 
 -- name: coalesce_with_parameter(shown)
 -- expect: nick text!
 -- params: shown text!
--- A value to fall back on; without one there would be no need to ask.
+-- A default for a value that may be NULL.
 SELECT coalesce(nick, :shown) AS nick FROM author;
 
 -- name: coalesce_of_nullable_parameters(first, second)
 -- expect: either text?, safe text!
 -- params: first text?, second text?
--- The query itself looks whether it got one.
+-- coalesce tests whether the parameters are NULL.
 SELECT coalesce(:first::text, :second::text, nick) AS either, coalesce(:first::text, :second::text, name) AS safe
 FROM author;
 
 -- name: coalesce_of_subquery()
 -- expect: title text!, longest int4!
--- A scalar sub-query and its remedy.
+-- A scalar subquery, without and with coalesce.
 SELECT
     coalesce((SELECT b.title FROM book AS b WHERE b.author_id = a.id ORDER BY b.id LIMIT 1), 'none') AS title,
     coalesce((SELECT max(b.pages) FROM book AS b WHERE b.author_id = a.id), 0) AS longest
@@ -162,7 +162,7 @@ SELECT CASE WHEN maybe() IS NOT NULL THEN maybe() ELSE 0 END AS maybe FROM gener
 
 -- name: case_narrows_an_aggregate()
 -- expect: longest int4!, wrong int4?
--- The aggregate that was asked about, and another one.
+-- The aggregate that was tested, and another one.
 SELECT
     CASE WHEN max(pages) IS NOT NULL THEN max(pages) ELSE 0 END AS longest,
     CASE WHEN max(stock) IS NOT NULL THEN max(pages) ELSE 0 END AS wrong

@@ -2,7 +2,7 @@
 
 -- name: plain_cte()
 -- expect: name text!, nick text?
--- As a sub-select.
+-- As a subselect.
 WITH t AS (SELECT name, nick FROM author) SELECT t.name, t.nick FROM t;
 
 -- name: materialized_cte_of_outer_join()
@@ -24,7 +24,7 @@ WITH t (a, b) AS (SELECT name, nick FROM author) SELECT a, b FROM t;
 
 -- name: cte_used_twice()
 -- expect: one text!, other text?
--- Once as it is, once on the nullable side.
+-- Once on the preserved side, once on the nullable side.
 WITH t AS (SELECT id, name FROM author)
 SELECT x.name AS one, y.name AS other FROM t AS x LEFT JOIN t AS y ON y.id = x.id + 1;
 
@@ -38,13 +38,13 @@ SELECT nick, n FROM counted;
 
 -- name: cte_of_aggregate()
 -- expect: name text!, total int8?, n int8!
--- One row, always: CROSS JOIN takes nothing away.
+-- Always one row: CROSS JOIN removes nothing.
 WITH totals AS (SELECT sum(stock) AS total, count(*) AS n FROM book)
 SELECT a.name, t.total, t.n FROM author AS a CROSS JOIN totals AS t;
 
 -- name: cte_hides_a_table()
 -- expect: name text?
--- A CTE named as a table is what the name means.
+-- A CTE hides a table of the same name.
 WITH author AS (SELECT nick AS name FROM author) SELECT name FROM author;
 
 -- name: cte_in_a_subquery()
@@ -65,7 +65,7 @@ WITH t AS (SELECT name FROM author UNION ALL SELECT subtitle FROM book) SELECT n
 -- name: insert_in_cte(id, name)
 -- expect: id int4!, name text!
 -- params: id int4!, name text!
--- What RETURNING of an INSERT hands on.
+-- What RETURNING of an INSERT passes on.
 WITH new AS (INSERT INTO publisher (id, name) VALUES (:id, :name) RETURNING id, name) SELECT id, name FROM new;
 
 -- name: update_in_cte(nick)
@@ -90,7 +90,7 @@ INSERT INTO setting (key, value) SELECT name || '#' || id, nick FROM gone RETURN
 -- name: cte_that_is_not_read(stars)
 -- expect: n int8!
 -- params: stars int4?
--- It runs for all that, and its parameter lands in a nullable column.
+-- It still runs, and its parameter is stored in a nullable column.
 WITH touched AS (UPDATE review SET stars = :stars) SELECT count(*) AS n FROM review;
 
 -- name: update_from_cte()

@@ -7,17 +7,17 @@ SELECT id, backup, heading, rank FROM contact;
 
 -- name: domain_nullable()
 -- expect: email text?
--- CHECK of a domain is passed by NULL.
+-- NULL passes the CHECK of a domain.
 SELECT email FROM contact;
 
 -- name: domain_not_null()
 -- expect: title text?
--- A NOT NULL domain in a nullable column: an empty sub-query of that type once brought a NULL in.
+-- A NOT NULL domain in a nullable column: an empty subquery of that type can store NULL.
 SELECT title FROM contact;
 
 -- name: domain_checked_not_null()
 -- expect: code text?
--- CHECK (VALUE IS NOT NULL) is passed by in the same way.
+-- CHECK (VALUE IS NOT NULL) can be bypassed in the same way.
 SELECT code FROM contact;
 
 -- name: domain_outer_joined()
@@ -27,7 +27,7 @@ SELECT a.id, c.heading, c.title FROM author AS a LEFT JOIN contact AS c ON c.id 
 
 -- name: domain_of_empty_subquery()
 -- expect: heading text?
--- As a scalar sub-query.
+-- As a scalar subquery.
 SELECT (SELECT heading FROM contact WHERE id < 0) AS heading;
 
 -- name: cast_to_not_null_domain()
@@ -66,12 +66,12 @@ SELECT id, email FROM contact WHERE email = :email;
 
 -- name: coalesce_of_domain()
 -- expect: email text!, title text!
--- A remedy.
+-- With coalesce.
 SELECT coalesce(email, backup) AS email, coalesce(title, 'none') AS title FROM contact;
 
 -- name: enums()
 -- expect: mood mood!, text text!, nullable text?, array_of _mood!, above bool!
--- An enum and its text.
+-- An enum, and its text.
 SELECT
     a.mood, a.mood::text AS text, b.mood::text AS nullable, ARRAY[a.mood, 'ok'] AS array_of, a.mood > 'sad' AS above
 FROM author AS a CROSS JOIN book AS b;
@@ -101,7 +101,7 @@ SELECT home, work, past FROM person;
 
 -- name: fields_of_composites()
 -- expect: street text?, zip int4?, work_street text?
--- NOT NULL asks for a row, not for its fields.
+-- NOT NULL requires a row value, but says nothing about its fields.
 SELECT (home).street, (home).zip, (work).street AS work_street FROM person;
 
 -- name: elements_of_composite_arrays()
@@ -116,7 +116,7 @@ SELECT home IS NULL AS no_home, work IS NULL AS no_work, home IS DISTINCT FROM N
 
 -- name: coalesce_of_composites()
 -- expect: address address!, street text?
--- A row with nothing in it is not NULL to coalesce.
+-- coalesce does not treat a row of NULLs as NULL.
 SELECT coalesce(home, work) AS address, (coalesce(home, work)).street FROM person;
 
 -- name: compared_composites()
@@ -132,7 +132,7 @@ SELECT id, (work).* FROM person;
 -- name: update_field_of_composite(street)
 -- expect: home address!, street text?, zip int4?
 -- params: street text?
--- To set a field makes a row of NULL.
+-- Setting a field turns NULL into a row.
 UPDATE person SET home.street = :street RETURNING home, (home).street, (home).zip;
 
 -- name: composite_from_row(street)

@@ -9,13 +9,13 @@ SELECT
 
 -- name: null_literals()
 -- expect: untyped text?, typed int4?, by_cast date?
--- And NULL is NULL.
+-- NULL stays NULL.
 SELECT NULL AS untyped, NULL::int4 AS typed, CAST(NULL AS date) AS by_cast;
 
 -- name: arithmetic()
 -- expect: sum int4!, difference int4!, product numeric!, quotient int4!, rest int4!, negative int4!, power float8!
 -- expect: bits int4!
--- Arithmetic fails or has a value.
+-- Arithmetic raises an error or returns a value.
 SELECT
     stock + id AS sum, stock - 1 AS difference, stock * price AS product, stock / 2 AS quotient, stock % 3 AS rest,
     - stock AS negative, stock ^ 2 AS power, (stock & 1) | (id << 2) AS bits
@@ -51,7 +51,7 @@ FROM book;
 
 -- name: distinct_from()
 -- expect: differs bool!, same bool!, from_null bool!
--- Nor is IS DISTINCT FROM.
+-- Neither is IS DISTINCT FROM.
 SELECT
     pages IS DISTINCT FROM stock AS differs, subtitle IS NOT DISTINCT FROM title AS same,
     pages IS DISTINCT FROM NULL AS from_null
@@ -80,7 +80,7 @@ SELECT id IN (stock, 5) AS known, id IN (stock, pages) AS unknown FROM book;
 
 -- name: in_subqueries()
 -- expect: known bool!, unknown bool?, not_in bool?, of_nullable bool?
--- IN a sub-query that has NULL in it, or of a value that is.
+-- IN a subquery that has NULL in it, or of a value that is.
 SELECT
     id IN (SELECT id FROM book) AS known, id IN (SELECT author_id FROM book) AS unknown,
     id NOT IN (SELECT author_id FROM book) AS not_in, nick IN (SELECT name FROM author) AS of_nullable
@@ -96,7 +96,7 @@ FROM book;
 
 -- name: any_and_all_of_subqueries()
 -- expect: above_some bool?, above_all bool!, above_pages bool?
--- The same of sub-queries.
+-- The same for subqueries.
 SELECT
     stock > ANY (SELECT pages FROM book) AS above_some, stock > ALL (SELECT id FROM author) AS above_all,
     stock > ALL (SELECT pages FROM book) AS above_pages
@@ -120,7 +120,7 @@ FROM book;
 
 -- name: casts()
 -- expect: text text!, int4 int4!, varchar varchar!, json json!, mood mood!, class regclass!, flag int4!, bigger int8!
--- A cast fails or has a value.
+-- A cast raises an error or returns a value.
 SELECT
     price::text AS text, '12'::text::int4 AS int4, title::varchar(3) AS varchar, meta::text::json AS json,
     'ok'::text::mood AS mood, 'author'::regclass AS class, in_print::int4 AS flag, stock::int8 AS bigger
@@ -134,7 +134,7 @@ FROM book;
 
 -- name: implicit_casts()
 -- expect: mixed numeric!, promoted float8!, compared bool!
--- The casts that nobody wrote.
+-- Implicit casts.
 SELECT b.stock + 1.5 AS mixed, b.stock + r.weight AS promoted, b.id = r.id AS compared
 FROM book AS b CROSS JOIN review AS r;
 
@@ -195,7 +195,7 @@ FROM book;
 
 -- name: nullifs()
 -- expect: by_empty text?, by_other int4?, back int4!
--- NULLIF is there to make NULL.
+-- The purpose of NULLIF is to return NULL.
 SELECT nullif(title, '') AS by_empty, nullif(stock, id) AS by_other, coalesce(nullif(stock, 0), 1) AS back FROM book;
 
 -- name: field_of_a_row()

@@ -3,7 +3,7 @@
 -- name: string_functions()
 -- expect: length int4!, upper text!, trimmed text!, replace text!, substr text!, part text!, padded text!, md5 text!
 -- expect: position int4!, starts bool!, left text!, reverse text!, ascii int4!, translate text!, repeat text!
--- Strings of a NOT NULL column: '' where there is nothing to give.
+-- Strings of a NOT NULL column: at least ''.
 SELECT
     length(name), upper(name), trim(both ' ' from name) AS trimmed, replace(name, 'a', 'b'), substr(name, 2, 3),
     split_part(name, ' ', 2) AS part, lpad(name, 5) AS padded, md5(name), position('a' in name),
@@ -13,7 +13,7 @@ FROM author;
 
 -- name: string_functions_of_nullable()
 -- expect: length int4?, upper text?, trimmed text?, replace text?, part text?, joined text?
--- The same of a column that may be NULL, or with an argument that may be.
+-- The same for a nullable column, or with a nullable argument.
 SELECT
     length(nick), upper(nick), trim(nick) AS trimmed, replace(name, nick, 'b'), split_part(name, nick, 1) AS part,
     name || nick AS joined
@@ -21,7 +21,7 @@ FROM author;
 
 -- name: substring_by_position()
 -- expect: middle text!, rest text!, overlaid text!
--- By position it is there, if only as ''.
+-- By position it is never NULL, but it may be ''.
 SELECT
     substring(name from 2 for 3) AS middle, substring(name from 9) AS rest, overlay(name placing 'x' from 1) AS overlaid
 FROM author;
@@ -33,7 +33,7 @@ SELECT substring(name from 'A.') AS found, substring(name similar '#"A#"%' escap
 
 -- name: regular_expressions()
 -- expect: found _text?, replaced text!, split _text!, counted int4!, place int4!, part text?, fits bool!
--- Only those that look for a match can be without one.
+-- Only functions that search for a match may find none.
 SELECT
     regexp_match(name, 'A(.)') AS found, regexp_replace(name, 'a', 'b') AS replaced,
     regexp_split_to_array(name, 'a') AS split, regexp_count(name, 'a') AS counted, regexp_instr(name, 'a') AS place,
@@ -53,12 +53,12 @@ FROM author AS a, regexp_split_to_table(a.name, 'o') AS w, string_to_table(a.nam
 
 -- name: rows_of_splits_with_null()
 -- expect: piece text?
--- The third argument says which piece is to be NULL.
+-- The third argument is the text that stands for NULL.
 SELECT p AS piece FROM author AS a, string_to_table(a.name, 'd', 'A') AS p;
 
 -- name: concat_functions()
 -- expect: concat text!, concat_ws text!, format text!, literal text!, nulls int4!, filled int4!
--- They take NULL for nothing.
+-- They treat NULL as nothing.
 SELECT
     concat(nick, born), concat_ws(', ', nick, born), format('%s of %s', nick, born), quote_nullable(nick) AS literal,
     num_nulls(nick, born) AS nulls, num_nonnulls(nick, born) AS filled
@@ -89,7 +89,7 @@ FROM kind;
 -- name: to_char_of_numbers(pattern)
 -- expect: price text!, stock text!, weight text!, by_pattern text!
 -- params: pattern text!
--- Numbers do have digits, even NaN.
+-- to_char of a number is never NULL, not even for NaN.
 SELECT
     to_char(b.price, '999.99') AS price, to_char(b.stock, '999') AS stock, to_char(r.weight, '9.9') AS weight,
     to_char(b.price, :pattern) AS by_pattern
@@ -104,17 +104,17 @@ SELECT to_char(now(), :pattern) AS text;
 -- name: to_number_by_pattern(pattern)
 -- expect: fixed numeric!, number numeric?
 -- params: pattern text!
--- An empty pattern gives NULL here, too.
+-- An empty pattern returns NULL here as well.
 SELECT to_number('12', '99') AS fixed, to_number('12', :pattern) AS number;
 
 -- name: to_date_and_to_timestamp()
 -- expect: day date!, at timestamptz!, epoch timestamptz!
--- These fail or have a value.
+-- These raise an error or return a value.
 SELECT to_date('2020-02-29', 'YYYY-MM-DD') AS day, to_timestamp('2020', 'YYYY') AS at, to_timestamp(0) AS epoch;
 
 -- name: extract_from_infinity()
 -- expect: year numeric!, month numeric?, hour numeric?, epoch numeric!, part float8?, dow numeric?
--- Of infinity the fields that grow with time are infinite; those that go round are NULL.
+-- Of an infinite time, the fields that grow are infinite, and the cyclic ones are NULL.
 SELECT
     extract(year from x_timestamptz) AS year, extract(month from x_timestamptz) AS month,
     extract(hour from x_timestamp) AS hour, extract(epoch from x_timestamp) AS epoch,
@@ -136,7 +136,7 @@ SELECT date_part(:field, x_timestamptz) AS part FROM kind;
 -- name: time_functions()
 -- expect: day timestamptz!, truncated timestamp!, finite bool!, local timestamp!, made date!, span interval!
 -- expect: justified interval!, binned timestamptz!
--- Infinity goes through these.
+-- These functions preserve infinity.
 SELECT
     date_trunc('day', x_timestamptz) AS day, date_trunc('hour', x_timestamp) AS truncated,
     isfinite(x_timestamptz) AS finite, x_timestamptz AT TIME ZONE 'UTC' AS local, make_date(2020, 2, 29) AS made,
@@ -146,14 +146,14 @@ FROM kind;
 
 -- name: clock()
 -- expect: now timestamptz!, today date!, at timestamptz!, local timestamp!, clock timestamptz!, time time!
--- The clock always shows something.
+-- The current time is never NULL.
 SELECT
     now(), current_date AS today, current_timestamp AS at, localtimestamp AS local, clock_timestamp() AS clock,
     localtime(0) AS time;
 
 -- name: session()
 -- expect: who name!, by name!, role name!, db name!, version text!, pid int4!
--- Who and where.
+-- Session information.
 SELECT
     current_user AS who, session_user AS by, current_role AS role, current_database() AS db, version(),
     pg_backend_pid() AS pid;
@@ -165,39 +165,39 @@ SELECT current_schema(), current_schemas(true) AS schemas;
 
 -- name: settings_of_the_session()
 -- expect: version text!, tenant text?, given text!
--- A setting that need not be there; set_config gives what it has set.
+-- A setting that may not exist. set_config returns the new value.
 SELECT
     current_setting('server_version') AS version, current_setting('rowsmith.tenant', true) AS tenant,
     set_config('rowsmith.other', 'x', true) AS given;
 
 -- name: address_of_the_client()
 -- expect: client inet?
--- There is none on a Unix socket.
+-- A connection over a Unix socket has none.
 SELECT inet_client_addr() AS client;
 
 -- name: sequences()
 -- expect: next int8!, set int8!
--- nextval has a value or fails.
+-- nextval returns a value or raises an error.
 SELECT nextval('ticket') AS next, setval('ticket', 10) AS set;
 
 -- name: sequence_of_column()
 -- expect: sequence text?
--- A column need not have one.
+-- A column may have no sequence.
 SELECT pg_get_serial_sequence('author', 'id') AS sequence;
 
 -- name: random_values()
 -- expect: uuid uuid!, random float8!
--- As sure as chance.
+-- random() never returns NULL.
 SELECT gen_random_uuid() AS uuid, random();
 
 -- name: void_functions()
 -- expect: slept void!, told void!
--- void is shown as '', which is no NULL, for PostgreSQL's own functions.
+-- PostgreSQL's own void functions return '', which is not NULL.
 SELECT pg_sleep(0) AS slept, pg_notify('channel', 'x') AS told;
 
 -- name: catalogue_functions()
 -- expect: comment text?, missing regclass?, known regclass!, type regtype!, size int4?, owner name!
--- What is not found is NULL, in those that look for it.
+-- Functions that search for something return NULL if they do not find it.
 SELECT
     obj_description('author'::regclass, 'pg_class') AS comment, to_regclass('nowhere') AS missing,
     'author'::regclass AS known, pg_typeof(nick) AS type, pg_column_size(nick) AS size, pg_get_userbyid(10) AS owner
@@ -214,7 +214,7 @@ FROM book;
 
 -- name: mathematics_of_nullable()
 -- expect: abs int4?, round numeric?, mod int4?
--- Strict.
+-- Strict functions.
 SELECT abs(b.pages), round(a.rating), mod(b.stock, b.pages)
 FROM book AS b CROSS JOIN author AS a
 WHERE b.pages IS NULL OR b.pages <> 0;
@@ -234,7 +234,7 @@ FROM book AS b CROSS JOIN author AS a;
 
 -- name: enum_functions()
 -- expect: first mood!, range _mood!, of_null mood!
--- They look at the type only.
+-- They only depend on the type.
 SELECT enum_first(mood) AS first, enum_range(mood) AS range, enum_last(NULL::mood) AS of_null FROM book;
 
 -- name: bytes_and_codes()
@@ -271,7 +271,7 @@ FROM book CROSS JOIN kind AS k;
 
 -- name: generate_series_rows()
 -- expect: n int4!, day timestamptz!
--- A series has no NULL in it.
+-- A series contains no NULL.
 SELECT n, d AS day FROM generate_series(1, 3) AS n, generate_series(now(), now() + '2 days', '1 day') AS d;
 
 -- name: generate_series_of_nullable()
@@ -281,19 +281,19 @@ SELECT b.id, n FROM book AS b, generate_series(1, b.pages) AS n WHERE b.stock >=
 
 -- name: generate_series_in_the_list()
 -- expect: id int4!, n int4!
--- The same where the columns stand.
+-- The same in the select list.
 SELECT id, generate_series(1, 2) AS n FROM author;
 
 -- name: two_series_in_the_list(n, m)
 -- expect: first int4?, second int4?
 -- params: n int4!, m int4!
--- The shorter one is filled up with NULL.
+-- The shorter one is padded with NULL.
 SELECT generate_series(1, :n) AS first, generate_series(1, :m) AS second;
 
 -- name: rows_from_two(n, m)
 -- expect: first int4?, second int4?, ordinality int8!
 -- params: n int4!, m int4!
--- ROWS FROM fills up as well; the ordinal number is always there.
+-- ROWS FROM also pads with NULL. The ordinal number is never NULL.
 SELECT t.first, t.second, t.ordinality
 FROM ROWS FROM (generate_series(1, :n), generate_series(1, :m)) WITH ORDINALITY AS t (first, second, ordinality);
 
@@ -309,7 +309,7 @@ SELECT b.id, t.tag, t.place FROM book AS b LEFT JOIN LATERAL unnest(b.tags) WITH
 
 -- name: scalar_function_in_from()
 -- expect: up text!, low text?, today date!
--- A plain function in FROM has one row: of its value.
+-- A scalar function in FROM returns one row with its value.
 SELECT up, low, d AS today FROM author AS a, upper(a.name) AS up, lower(a.nick) AS low, current_date AS d;
 
 -- name: strict_function_of_outer_join()

@@ -22,7 +22,7 @@ SELECT mood, name, max(id) AS latest FROM author GROUP BY GROUPING SETS ((mood),
 
 -- name: grouping_sets_with_total()
 -- expect: mood mood?, latest int4?
--- () is a set, too.
+-- () is a set too.
 SELECT mood, max(id) AS latest FROM author GROUP BY GROUPING SETS ((mood), ());
 
 -- name: grouping_sets_with_a_common_column()
@@ -61,7 +61,7 @@ GROUP BY ROLLUP (name);
 
 -- name: rollup_of_an_expression()
 -- expect: initial text?, n int8!
--- The expression itself is missing from the total.
+-- The expression is NULL in the total row.
 SELECT left(name, 1) AS initial, count(*) AS n FROM author GROUP BY ROLLUP (left(name, 1));
 
 -- name: constants_beside_grouping_sets()
@@ -71,7 +71,7 @@ SELECT 'moods' AS label, 1 AS one, mood FROM author GROUP BY ROLLUP (mood);
 
 -- name: rollup_of_a_constant_column()
 -- expect: kind text?, n int8!
--- A column that is always 'c' in the sub-select, and missing from the total for all that.
+-- The column is always 'c' in the subselect, but NULL in the total row.
 SELECT t.kind, count(*) AS n FROM (SELECT 'c' AS kind FROM author) AS t GROUP BY ROLLUP (t.kind);
 
 -- name: where_does_not_narrow_grouping_sets()
@@ -94,7 +94,7 @@ GROUP BY GROUPING SETS ((mood), (nick));
 
 -- name: grouping_sets_in_subselect()
 -- expect: mood mood?, n int8!
--- A sub-select passes the missing values on.
+-- A subselect passes the missing values on.
 SELECT t.mood, t.n FROM (SELECT mood, count(*) AS n FROM author GROUP BY CUBE (mood)) AS t;
 
 -- name: join_on_a_grouped_column()

@@ -7,7 +7,7 @@ SELECT a.name, b.title, b.subtitle FROM author AS a JOIN book AS b ON b.author_i
 
 -- name: inner_join_proves_its_column()
 -- expect: author_id int4!, editor_id int4?
--- b.author_id = a.id is true for no NULL.
+-- b.author_id = a.id is never true for NULL.
 SELECT b.author_id, b.editor_id FROM author AS a JOIN book AS b ON b.author_id = a.id;
 
 -- name: inner_join_by_using()
@@ -97,7 +97,7 @@ SELECT id, mood, title, b.mood AS own FROM author NATURAL LEFT JOIN book AS b;
 
 -- name: natural_full_join()
 -- expect: id int4!, mood mood?, name text?, title text?
--- mood of a book alone may be NULL; id may not.
+-- Only mood of a book may be NULL; id may not.
 SELECT id, mood, name, title FROM author NATURAL FULL JOIN book;
 
 -- name: join_using_alias()
@@ -138,7 +138,7 @@ WHERE r.id IS NOT NULL;
 
 -- name: left_join_chain_narrowed_in_the_middle()
 -- expect: name text!, title text!, weight float8?
--- The book is there; its review need not be.
+-- The book exists. Its review may not.
 SELECT a.name, b.title, r.weight
 FROM author AS a
 LEFT JOIN book AS b ON b.author_id = a.id
@@ -147,7 +147,7 @@ WHERE b.stock >= 0;
 
 -- name: left_join_of_inner_join()
 -- expect: name text!, title text?, weight float8?
--- The parenthesis is missing as a whole.
+-- The join in parentheses is missing as a whole.
 SELECT a.name, b.title, r.weight
 FROM author AS a
 LEFT JOIN (book AS b JOIN review AS r ON r.book_id = b.id) ON b.author_id = a.id;
@@ -162,7 +162,7 @@ JOIN review AS r ON r.book_id = b.id;
 
 -- name: left_join_then_inner_join_not_strict()
 -- expect: name text!, title text?, weight float8!
--- coalesce accepts the missing book.
+-- coalesce also accepts a missing book.
 SELECT a.name, b.title, r.weight
 FROM author AS a
 LEFT JOIN book AS b ON b.author_id = a.id
@@ -186,7 +186,7 @@ RIGHT JOIN review AS r ON r.book_id = b.id;
 
 -- name: inner_join_under_a_right_join()
 -- expect: name text?, title text?, weight float8!
--- The inner join is whole or missing.
+-- The inner join is missing as a whole or not at all.
 SELECT a.name, b.title, r.weight
 FROM author AS a
 JOIN book AS b ON b.author_id = a.id
@@ -194,7 +194,7 @@ RIGHT JOIN review AS r ON r.book_id = b.id;
 
 -- name: full_join_then_left_join()
 -- expect: name text?, title text?, weight float8?
--- FULL leaves both sides open, and LEFT adds a third.
+-- FULL makes both sides nullable, and LEFT adds a third.
 SELECT a.name, b.title, r.weight
 FROM author AS a
 FULL JOIN book AS b ON b.author_id = a.id
@@ -210,14 +210,14 @@ WHERE b.id IS NOT NULL;
 -- name: left_join_made_inner_by_comparison(least_stock)
 -- expect: name text!, title text!, author_id int4!, subtitle text?
 -- params: least_stock int4!
--- A comparison is true for no NULL; the join's own condition then holds as well.
+-- A comparison is never true for NULL. The join's condition then holds as well.
 SELECT a.name, b.title, b.author_id, b.subtitle
 FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id
 WHERE b.stock >= :least_stock;
 
 -- name: left_join_made_inner_by_boolean()
 -- expect: title text!
--- A boolean column that is true is there.
+-- A boolean column that is true is not NULL.
 SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE b.in_print;
 
 -- name: left_join_made_inner_by_not_boolean()
@@ -242,12 +242,12 @@ SELECT b.title, b.loaned FROM author AS a LEFT JOIN book AS b ON b.author_id = a
 
 -- name: anti_join()
 -- expect: name text!, title text?
--- The authors without books: NULL is all there is.
+-- The authors without books: all columns of book are NULL.
 SELECT a.name, b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE b.id IS NULL;
 
 -- name: left_join_kept_by_or()
 -- expect: name text!, title text?
--- The other arm of OR may be the true one.
+-- The other operand of OR may be the true one.
 SELECT a.name, b.title
 FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id
 WHERE b.id > 0 OR a.id > 0;
@@ -261,7 +261,7 @@ WHERE b.stock > 1 OR b.title = 'Echo';
 
 -- name: left_join_kept_by_coalesce()
 -- expect: name text!, title text?
--- coalesce answers for the missing book.
+-- coalesce replaces the missing book.
 SELECT a.name, b.title
 FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id
 WHERE coalesce(b.stock, 0) = 0;
@@ -282,7 +282,7 @@ WHERE b.id IS NOT DISTINCT FROM 1;
 
 -- name: left_join_made_inner_by_in()
 -- expect: title text!
--- IN of a list is true for no NULL.
+-- IN with a list is never true for NULL.
 SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE b.id IN (1, 2, 5);
 
 -- name: left_join_made_inner_by_not_in()
@@ -293,7 +293,7 @@ SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE 
 -- name: left_join_made_inner_by_any(ids)
 -- expect: title text!
 -- params: ids _int4!
--- = ANY is true for no NULL: with an empty array it is false.
+-- = ANY is never true for NULL: with an empty array it is false.
 SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE b.id = ANY (:ids);
 
 -- name: left_join_kept_by_all(ids)
@@ -310,14 +310,14 @@ SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE 
 
 -- name: left_join_kept_by_not_in_subquery()
 -- expect: title text?
--- NOT IN of a sub-query without rows is true, even for NULL.
+-- NOT IN of a subquery without rows is true, even for NULL.
 SELECT b.title
 FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id
 WHERE b.id NOT IN (SELECT r.book_id FROM review AS r WHERE r.book_id > 1000);
 
 -- name: full_join_made_left()
 -- expect: name text!, title text?
--- What is left of FULL when one side has to be there.
+-- FULL JOIN if one side must exist.
 SELECT a.name, b.title FROM author AS a FULL JOIN book AS b ON b.author_id = a.id WHERE a.id IS NOT NULL;
 
 -- name: full_join_made_inner()
@@ -327,7 +327,7 @@ SELECT a.name, b.title FROM author AS a FULL JOIN book AS b ON b.author_id = a.i
 
 -- name: full_join_using_narrowed_on_the_merged_column()
 -- expect: id int4!, name text?, title text?
--- The merged column is there in any case: to ask for it proves neither side.
+-- The merged column always has a value, so testing it proves nothing about either side.
 SELECT id, a.name, b.title FROM author AS a FULL JOIN book AS b USING (id) WHERE id > 0;
 
 -- name: on_does_not_narrow_the_left_side()
@@ -367,14 +367,14 @@ LEFT JOIN (SELECT b.author_id, 'books' AS label, count(*) AS n FROM book AS b GR
 
 -- name: left_join_subselect_with_coalesce()
 -- expect: name text!, n int8!
--- coalesce outside of the join repairs it.
+-- coalesce outside the join helps.
 SELECT a.name, coalesce(s.n, 0) AS n
 FROM author AS a
 LEFT JOIN (SELECT b.author_id, count(*) AS n FROM book AS b GROUP BY b.author_id) AS s ON s.author_id = a.id;
 
 -- name: left_join_subselect_with_coalesce_inside()
 -- expect: name text!, pages int4?
--- coalesce inside of it does not.
+-- coalesce inside the join does not help.
 SELECT a.name, s.pages
 FROM author AS a
 LEFT JOIN (SELECT b.author_id, coalesce(b.pages, 0) AS pages FROM book AS b) AS s ON s.author_id = a.id;
@@ -412,14 +412,14 @@ LEFT JOIN LATERAL (
 
 -- name: cross_join_lateral()
 -- expect: name text!, title text!, subtitle text?
--- CROSS JOIN LATERAL drops who has none.
+-- CROSS JOIN LATERAL drops rows that have no match.
 SELECT a.name, l.title, l.subtitle
 FROM author AS a
 CROSS JOIN LATERAL (SELECT b.title, b.subtitle FROM book AS b WHERE b.author_id = a.id LIMIT 1) AS l;
 
 -- name: lateral_refers_to_the_nullable_side()
 -- expect: name text!, again text?
--- What is computed from the missing row is NULL, in an inner join, too.
+-- What is computed from the missing row is NULL, even in an inner join.
 SELECT a.name, x.again
 FROM author AS a
 LEFT JOIN book AS b ON b.author_id = a.id
@@ -440,7 +440,7 @@ FROM (
 
 -- name: outer_join_under_offset()
 -- expect: title text?
--- OFFSET 0 neither.
+-- Neither does OFFSET 0.
 SELECT t.title FROM (SELECT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id OFFSET 0) AS t;
 
 -- name: outer_join_under_group_by()
@@ -457,28 +457,28 @@ SELECT DISTINCT b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.
 
 -- name: outer_join_under_subselect_made_inner()
 -- expect: name text!, title text!
--- WHERE outside of the sub-select narrows what is inside.
+-- WHERE outside of the subselect narrows what is inside.
 SELECT t.name, t.title
 FROM (SELECT a.name, b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id) AS t
 WHERE t.title IS NOT NULL;
 
 -- name: outer_join_under_subselect_sibling()
 -- expect: title text!, stock int4!, subtitle text?
--- A column that proves the row of the join proves its siblings, through the sub-select.
+-- A column that proves the row of the join proves its siblings, through the subselect.
 SELECT t.title, t.stock, t.subtitle
 FROM (SELECT b.title, b.stock, b.subtitle FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id) AS t
 WHERE t.title <> 'Echo';
 
 -- name: inner_join_to_outer_subselect()
 -- expect: title text!, weight float8!
--- The join's condition narrows what the sub-select left open.
+-- The join's condition narrows what the subselect left open.
 SELECT t.title, r.weight
 FROM (SELECT b.id, b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id) AS t
 JOIN review AS r ON r.book_id = t.id;
 
 -- name: expressions_over_an_outer_join()
 -- expect: joined text?, concatenated text!, safe text!, missing bool!, doubled int4?, tag_count int4?
--- Strict functions pass NULL on; concat, coalesce and IS NULL answer.
+-- Strict functions return NULL for NULL. concat, coalesce and IS NULL do not.
 SELECT
     a.name || b.title AS joined,
     concat(a.name, b.title) AS concatenated,
@@ -523,7 +523,7 @@ JOIN author AS e ON e.id = b.editor_id;
 
 -- name: left_join_condition_on_a_third_table()
 -- expect: title text!, author text?, nick text?
--- The condition of the LEFT JOIN names the inner one's column: still only a choice of partners.
+-- The condition of the LEFT JOIN names a column of the inner join, but only selects partners.
 SELECT b.title, a.name AS author, e.nick
 FROM book AS b
 JOIN author AS e ON e.id = b.editor_id
@@ -531,14 +531,14 @@ LEFT JOIN author AS a ON a.id = b.author_id AND a.nick = e.nick;
 
 -- name: constant_of_the_nullable_side_narrows()
 -- expect: title text!, subtitle text?
--- A constant of the sub-select is there only with its row.
+-- A constant of the subselect is there only with its row.
 SELECT s.title, s.subtitle
 FROM author AS a LEFT JOIN (SELECT author_id, title, subtitle, true AS found FROM book) AS s ON s.author_id = a.id
 WHERE s.found;
 
 -- name: coalesce_of_the_nullable_side_narrows()
 -- expect: title text!, pages int4!
--- So is a coalesce of the sub-select: it comes before the join.
+-- So is a coalesce of the subselect: it comes before the join.
 SELECT s.title, s.pages
 FROM author AS a LEFT JOIN (SELECT author_id, title, coalesce(pages, 0) AS pages FROM book) AS s ON s.author_id = a.id
 WHERE s.pages >= 0;
@@ -570,12 +570,12 @@ SELECT a.name, b.author_id, b.editor_id FROM author AS a JOIN book AS b ON a.id 
 
 -- name: whole_row_is_not_null()
 -- expect: title text!, subtitle text!, author_id int4!
--- A row IS NOT NULL when none of its columns is: that says much.
+-- A row IS NOT NULL if none of its columns is NULL.
 SELECT b.title, b.subtitle, b.author_id FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE b IS NOT NULL;
 
 -- name: whole_row_not_is_null()
 -- expect: title text!, subtitle text?
--- NOT (row IS NULL) says that it is there.
+-- NOT (row IS NULL) proves that the row exists.
 SELECT b.title, b.subtitle FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id WHERE NOT (b IS NULL);
 
 -- name: whole_row_is_distinct_from_null()
@@ -585,12 +585,12 @@ SELECT b.title, b.subtitle FROM author AS a LEFT JOIN book AS b ON b.author_id =
 
 -- name: outer_join_grouped_by_its_key()
 -- expect: id int4?, title text?, n int8!
--- The columns that depend on the key are as missing as it is.
+-- The columns that depend on the key are NULL together with it.
 SELECT b.id, b.title, count(*) AS n FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id GROUP BY b.id;
 
 -- name: lateral_narrows_by_an_outer_reference()
 -- expect: nick text!, other text?
--- WHERE of the sub-select speaks of the outer row; a column of the same number inside is another one.
+-- WHERE of the subselect speaks of the outer row; a column of the same number inside is another one.
 SELECT a.nick, x.other
 FROM author AS a CROSS JOIN LATERAL (SELECT o.nick AS other FROM author AS o WHERE a.nick IS NOT NULL) AS x;
 

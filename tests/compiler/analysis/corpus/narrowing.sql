@@ -2,7 +2,7 @@
 
 -- name: where_is_not_null()
 -- expect: nick text!, born date?
--- The plainest proof.
+-- The simplest proof.
 SELECT nick, born FROM author WHERE nick IS NOT NULL;
 
 -- name: where_and()
@@ -12,7 +12,7 @@ SELECT nick, born FROM author WHERE nick IS NOT NULL AND born IS NOT NULL;
 
 -- name: where_or()
 -- expect: nick text?, born date?
--- One arm of OR holds, and it may be the other one.
+-- One operand of OR is true, but it may be the other one.
 SELECT nick, born FROM author WHERE nick IS NOT NULL OR born IS NOT NULL;
 
 -- name: where_or_on_the_same_column()
@@ -37,7 +37,7 @@ SELECT nick, born FROM author WHERE NOT (nick IS NULL AND born IS NULL);
 
 -- name: where_not_is_not_null()
 -- expect: nick text?
--- Twice no is yes: these are all NULL.
+-- A double negation: these are all NULL.
 SELECT nick FROM author WHERE NOT (nick IS NOT NULL);
 
 -- name: where_not_comparison()
@@ -114,7 +114,7 @@ SELECT nick FROM author WHERE concat(nick, 'x') <> '';
 
 -- name: where_coalesce()
 -- expect: rating numeric?
--- coalesce answers for NULL.
+-- coalesce replaces NULL.
 SELECT rating FROM author WHERE coalesce(rating, 1) > 0;
 
 -- name: where_nullif()
@@ -129,17 +129,17 @@ SELECT nick, born FROM author WHERE nick || born::text IS NOT NULL;
 
 -- name: where_user_function_is_not_null()
 -- expect: nick text!, blank_to_null text!
--- A STRICT function of a user is strict, too, and an immutable one gives the same again.
+-- A user's STRICT function is strict as well, and an IMMUTABLE one returns the same value again.
 SELECT nick, blank_to_null(nick) FROM author WHERE blank_to_null(nick) IS NOT NULL;
 
 -- name: where_volatile_is_not_null()
 -- expect: maybe int4?
--- A volatile function says something else the next time.
+-- A volatile function may return another value the next time.
 SELECT maybe() FROM generate_series(1, 200) WHERE maybe() IS NOT NULL;
 
 -- name: where_same_expression_is_not_null()
 -- expect: k text!, extra jsonb!, a text?
--- The expression that was asked about is the one that is returned.
+-- The returned expression is the one that was tested.
 SELECT extra ->> 'k' AS k, extra, extra ->> 'a' AS a FROM book WHERE extra ->> 'k' IS NOT NULL;
 
 -- name: where_is_true()
@@ -154,17 +154,17 @@ SELECT b.loaned, a.nick FROM book AS b, author AS a WHERE b.loaned IS NOT FALSE 
 
 -- name: where_comparison_is_false()
 -- expect: nick text!
--- A comparison that is false was no NULL.
+-- If a comparison is false, its operands are not NULL.
 SELECT nick FROM author WHERE (nick = 'bob') IS FALSE;
 
 -- name: where_comparison_is_not_unknown()
 -- expect: nick text!
--- A comparison that is known was no NULL.
+-- If a comparison is true or false, its operands are not NULL.
 SELECT nick FROM author WHERE (nick = 'bob') IS NOT UNKNOWN;
 
 -- name: where_comparison_is_unknown()
 -- expect: nick text?
--- A comparison that is unknown was one.
+-- If a comparison is unknown, an operand is NULL.
 SELECT nick FROM author WHERE (nick = 'bob') IS UNKNOWN;
 
 -- name: where_null_test_is_false()
@@ -179,13 +179,13 @@ SELECT nick FROM author WHERE nick IS DISTINCT FROM 'bob';
 
 -- name: where_is_distinct_from_null()
 -- expect: nick text!
--- And not from NULL.
+-- But not computed from NULL.
 SELECT nick FROM author WHERE nick IS DISTINCT FROM NULL;
 
 -- name: where_is_not_distinct_from_parameter(nick)
 -- expect: nick text?
 -- params: nick text?
--- None asks for the rows with NULL.
+-- None finds the rows with NULL.
 SELECT nick FROM author WHERE nick IS NOT DISTINCT FROM :nick;
 
 -- name: where_row_is_not_null()
@@ -195,7 +195,7 @@ SELECT nick, born FROM author WHERE ROW(nick, born) IS NOT NULL;
 
 -- name: where_not_row_is_null()
 -- expect: nick text?, born date?
--- NOT (row IS NULL) is less than that: some field is not NULL.
+-- NOT (row IS NULL) is weaker: some field is not NULL.
 SELECT nick, born FROM author WHERE NOT (ROW(nick, born) IS NULL);
 
 -- name: where_rows_equal()
@@ -215,7 +215,7 @@ SELECT nick, born FROM author WHERE (nick, born) > ('bob', '1970-01-01');
 
 -- name: where_in_list()
 -- expect: nick text!
--- IN is = with OR.
+-- IN is = combined with OR.
 SELECT nick FROM author WHERE nick IN ('bob', 'zed');
 
 -- name: where_in_list_with_null()
@@ -230,12 +230,12 @@ SELECT nick FROM author WHERE nick NOT IN ('bob', 'nobody');
 
 -- name: where_in_subquery()
 -- expect: author_id int4!, editor_id int4?
--- IN of a sub-query is true for no NULL.
+-- IN with a subquery is never true for NULL.
 SELECT author_id, editor_id FROM book WHERE author_id IN (SELECT id FROM author);
 
 -- name: where_not_in_subquery()
 -- expect: author_id int4?, editor_id int4?
--- NOT IN of a sub-query without rows is true for every row.
+-- NOT IN of a subquery without rows is true for every row.
 SELECT author_id, editor_id FROM book WHERE author_id NOT IN (SELECT id FROM author WHERE name = 'Nobody');
 
 -- name: where_any_subquery()
@@ -251,7 +251,7 @@ SELECT pages FROM book WHERE pages > ALL (SELECT id FROM author WHERE name = 'No
 -- name: where_any_array(pages)
 -- expect: pages int4!
 -- params: pages _int4!
--- = ANY of an array is true for no NULL, even if the array holds one.
+-- = ANY of an array is never true for NULL, even if the array contains NULL.
 SELECT pages FROM book WHERE pages = ANY (:pages);
 
 -- name: where_all_array(pages)
@@ -262,12 +262,12 @@ SELECT pages FROM book WHERE pages <> ALL (:pages);
 
 -- name: where_all_constant_array()
 -- expect: pages int4!
--- An array that is not empty.
+-- A nonempty array.
 SELECT pages FROM book WHERE pages <> ALL ('{1,2}'::int4[]);
 
 -- name: where_exists_correlated()
 -- expect: author_id int4!, editor_id int4?
--- The sub-query has a row only for an author_id that is equal to something.
+-- The subquery has a row only for an author_id that is equal to something.
 SELECT b.author_id, b.editor_id FROM book AS b WHERE EXISTS (SELECT 1 FROM author AS a WHERE a.id = b.author_id);
 
 -- name: where_not_exists_correlated()
@@ -278,12 +278,12 @@ SELECT b.author_id FROM book AS b WHERE NOT EXISTS (SELECT 1 FROM author AS a WH
 -- name: where_optional_filter(nick)
 -- expect: nick text?, name text!
 -- params: nick text?
--- A filter that may be absent proves nothing.
+-- An optional filter proves nothing.
 SELECT nick, name FROM author WHERE :nick::text IS NULL OR nick = :nick;
 
 -- name: where_json_contains()
 -- expect: extra jsonb!, k text?
--- @> is strict in the document, and says nothing of a key that it does not name.
+-- @> is strict in the document, and proves nothing about keys that it does not name.
 SELECT extra, extra ->> 'k' AS k FROM book WHERE extra @> '{}';
 
 -- name: where_array_overlaps()
@@ -298,22 +298,22 @@ SELECT keywords FROM book WHERE 'k' = ANY (keywords);
 
 -- name: where_not_element_of_column()
 -- expect: keywords _text!
--- <> ALL of a NULL array is NULL, too.
+-- <> ALL of a NULL array is NULL as well.
 SELECT keywords FROM book WHERE 'nothing' <> ALL (keywords);
 
 -- name: where_case()
 -- expect: nick text?
--- A CASE is asked as a whole.
+-- The CASE as a whole is tested for NULL.
 SELECT nick FROM author WHERE CASE WHEN nick IS NULL THEN true ELSE nick <> '' END;
 
 -- name: where_in_subselect()
 -- expect: nick text!, born date?
--- WHERE inside of a sub-select holds outside.
+-- WHERE inside of a subselect holds outside.
 SELECT t.nick, t.born FROM (SELECT nick, born FROM author WHERE nick IS NOT NULL) AS t;
 
 -- name: where_outside_subselect()
 -- expect: nick text!, born date?
--- And WHERE outside for what comes from inside.
+-- And an outer WHERE applies to inner columns.
 SELECT t.nick, t.born FROM (SELECT nick, born FROM author ORDER BY id LIMIT 10) AS t WHERE t.nick <> '';
 
 -- name: where_outside_cte()
@@ -336,7 +336,7 @@ WHERE b.nick IS NOT NULL;
 
 -- name: where_in_a_subquery_does_not_narrow_outside()
 -- expect: nick text?, n int8!
--- The WHERE of a sub-query is about its own rows.
+-- The WHERE of a subquery is about its own rows.
 SELECT a.nick, (SELECT count(*) FROM author AS o WHERE o.nick IS NOT NULL) AS n FROM author AS a;
 
 -- name: join_on_narrows_both()
@@ -361,7 +361,7 @@ SELECT author_id, max(pages) AS longest FROM book GROUP BY author_id HAVING max(
 
 -- name: having_aggregate_compared()
 -- expect: longest int4!, shortest int4?, n int8!
--- Compared is not NULL; another aggregate with another filter is another thing.
+-- The compared aggregate is not NULL. An aggregate with another filter may be.
 SELECT max(pages) AS longest, min(pages) FILTER (WHERE stock > 50) AS shortest, count(*) AS n
 FROM book
 HAVING max(pages) > 0;
@@ -386,12 +386,12 @@ SELECT max(pages) AS longest FROM book WHERE pages IS NOT NULL;
 
 -- name: where_does_not_narrow_lag()
 -- expect: nick text!, previous text?
--- The first row has no row before it.
+-- There is no row before the first one.
 SELECT nick, lag(nick) OVER (ORDER BY id) AS previous FROM author WHERE nick IS NOT NULL;
 
 -- name: where_outside_a_window()
 -- expect: nick text!, first text?
--- The window saw the rows that WHERE outside of it removes.
+-- The window function has seen the rows that the outer WHERE removes.
 SELECT t.nick, t.first
 FROM (SELECT nick, first_value(nick) OVER (ORDER BY id) AS first FROM author) AS t
 WHERE t.nick IS NOT NULL;
@@ -410,12 +410,12 @@ SELECT home, (home).street, (home).zip FROM person WHERE home IS NOT NULL;
 
 -- name: where_not_composite_is_null()
 -- expect: home address!, street text?, zip int4?
--- NOT (composite IS NULL) proves one field, not which.
+-- NOT (composite IS NULL) proves that some field is not NULL, but not which one.
 SELECT home, (home).street, (home).zip FROM person WHERE NOT (home IS NULL);
 
 -- name: where_composite_is_null()
 -- expect: work address!, street text?
--- ROW(NULL, NULL) IS NULL, and is a row for all that.
+-- ROW(NULL, NULL) IS NULL is true, but it is still a row value.
 SELECT work, (work).street FROM person WHERE work IS NULL;
 
 -- name: where_field_is_not_null()
@@ -426,7 +426,7 @@ SELECT home, (home).street, (home).zip FROM person WHERE (home).street IS NOT NU
 -- name: update_narrowed_column_unchanged(name)
 -- expect: nick text!, name text!, born date?
 -- params: name text!
--- The column that WHERE asked about is not the one that is set.
+-- The column that WHERE tests is not the one that is set.
 UPDATE author SET name = :name WHERE nick IS NOT NULL RETURNING nick, name, born;
 
 -- name: update_narrowed_column_set(nick)
@@ -442,7 +442,7 @@ UPDATE author SET nick = lower(nick) || '!', rating = rating + 1 WHERE nick IS N
 
 -- name: update_to_null_of_narrowed_column()
 -- expect: nick text?
--- Set to NULL what WHERE found not to be.
+-- It sets to NULL what WHERE found to be not NULL.
 UPDATE author SET nick = NULL WHERE nick IS NOT NULL RETURNING nick;
 
 -- name: delete_narrowed()
@@ -458,7 +458,7 @@ DELETE FROM book WHERE published < :before RETURNING published, subtitle;
 
 -- name: where_rows_in_subquery()
 -- expect: author_id int4!, stock int4!, pages int4?
--- Rows in a sub-query: each field is equal to something.
+-- Rows in a subquery: each field is equal to something.
 SELECT author_id, stock, pages FROM book WHERE (author_id, stock) IN (SELECT a.id, b.stock FROM author AS a, book AS b);
 
 -- name: where_value_in_columns()
@@ -468,7 +468,7 @@ SELECT pages, stock FROM book WHERE 5 IN (pages, stock, id);
 
 -- name: where_column_in_columns()
 -- expect: pages int4!, author_id int4?
--- The column that is looked for is not NULL; those it is looked for in may be.
+-- The value on the left is not NULL. Those in the list may be.
 SELECT pages, author_id FROM book WHERE pages IN (author_id, 0, 42, 8, 5, 10);
 
 -- name: where_functions_that_are_not_strict()
@@ -514,22 +514,22 @@ SELECT b.loaned, a.nick FROM book AS b, author AS a WHERE NOT (b.loaned IS NOT T
 
 -- name: where_or_false()
 -- expect: nick text!
--- An arm that is never true adds no row.
+-- An operand of OR that is never true adds no rows.
 SELECT nick FROM author WHERE nick = 'bob' OR false OR NULL;
 
 -- name: where_coalesced_condition()
 -- expect: nick text!, born date?
--- A condition that is false for want of a value, and one that is true.
+-- A condition that is false because a value is missing, and one that is true.
 SELECT nick, born FROM author WHERE coalesce(nick <> 'nobody', false) AND coalesce(born < '1980-01-01', true);
 
 -- name: where_in_a_subquery_speaks_of_outside()
 -- expect: nick text?, n int8!
--- A sub-query in the list asks about the outer row, and removes none.
+-- A subquery in the select list tests the outer row, but removes no rows.
 SELECT a.nick, (SELECT count(*) FROM book AS b WHERE a.nick IS NOT NULL) AS n FROM author AS a;
 
 -- name: update_generated_column_narrowed()
 -- expect: area int4?, doubled int4!
--- A generated column is computed anew, though SET does not name it.
+-- A generated column is computed again, although SET does not name it.
 UPDATE item SET height = NULL WHERE area >= 0 RETURNING area, doubled;
 
 -- name: update_from_outer_join_narrowed()
@@ -542,7 +542,7 @@ RETURNING b.id, b.subtitle, a.name;
 
 -- name: where_a_subquery_has_joins_of_its_own()
 -- expect: title text?
--- The joins of a sub-query in WHERE are numbered like those of the query, and are not the same.
+-- The joins of a subquery in WHERE are numbered like those of the query, and are not the same.
 SELECT d.title
 FROM author AS a, author AS b, author AS c LEFT JOIN book AS d ON d.id = c.id + 1000
 WHERE b.id = 1 AND EXISTS (SELECT FROM author AS p LEFT JOIN (author AS q JOIN author AS r ON true) ON true);

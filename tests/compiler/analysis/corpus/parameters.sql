@@ -3,7 +3,7 @@
 -- name: compared(id)
 -- expect: name text!
 -- params: id int4!
--- Equal to None is nothing.
+-- Nothing is equal to None.
 SELECT name FROM author WHERE id = :id;
 
 -- name: compared_in_ways(born, name, ids)
@@ -28,7 +28,7 @@ WHERE name ILIKE '%' || :query || '%' AND joined_at > now() - make_interval(days
 -- name: flag(only_printed)
 -- expect: title text!
 -- params: only_printed bool!
--- A condition by itself.
+-- A condition as a value.
 SELECT title FROM book WHERE in_print OR NOT :only_printed;
 
 -- name: optional_filters(nick, least_rating)
@@ -42,13 +42,13 @@ WHERE (:nick::text IS NULL OR nick = :nick) AND (:least_rating::numeric IS NULL 
 -- name: optional_filter_is_not_null(nick)
 -- expect: name text!
 -- params: nick text?
--- The other way round.
+-- The same condition, negated.
 SELECT name FROM author WHERE NOT (:nick::text IS NOT NULL AND nick IS DISTINCT FROM :nick);
 
 -- name: optional_filter_by_coalesce(mood)
 -- expect: name text!
 -- params: mood mood?
--- coalesce with what is there anyway.
+-- coalesce with the column itself.
 SELECT name FROM author WHERE mood = coalesce(:mood, mood);
 
 -- name: distinct_from_parameter(nick)
@@ -60,7 +60,7 @@ SELECT name, nick FROM author WHERE nick IS DISTINCT FROM :nick;
 -- name: optional_page(n)
 -- expect: name text!
 -- params: n int8?
--- A limit that the query itself may find missing.
+-- A LIMIT with a default.
 SELECT name FROM author ORDER BY id LIMIT coalesce(:n::int8, 10);
 
 -- name: case_of_parameter(sort)
@@ -72,7 +72,7 @@ SELECT name, CASE WHEN :sort::text IS NULL THEN NULL WHEN :sort = 'nick' THEN ni
 -- name: only_returned(label)
 -- expect: label text!, length int4!
 -- params: label text!
--- A value that comes back as it went.
+-- A value that is returned unchanged.
 SELECT :label::text AS label, length(:label) AS length;
 
 -- name: nullable_and_returned(label)
@@ -109,7 +109,7 @@ INSERT INTO author (id, name, nick, mood) VALUES (:id, trim(:name), lower(trim(:
 -- name: insert_with_remedy(id, name)!
 -- expect: nothing
 -- params: id int4!, name text?
--- A NOT NULL column, with a value for want of one.
+-- A NOT NULL column, with a default if the row is missing.
 INSERT INTO author (id, name, mood) VALUES (:id, coalesce(:name, 'anonymous'), 'ok');
 
 -- name: insert_several(first_key, first_value, second_key, second_value)!
@@ -140,26 +140,26 @@ INSERT INTO setting (key, value) SELECT 'fixed', 'value' UNION ALL SELECT :key, 
 -- name: insert_with_default_key(width, height)!
 -- expect: nothing
 -- params: width int4!, height int4?
--- The key comes by itself.
+-- The key is generated.
 INSERT INTO item (width, height) VALUES (:width, :height);
 
 -- name: insert_identity(id, width)!
 -- expect: nothing
 -- params: id int8!, width int4!
--- A key that is given is NOT NULL as ever.
+-- A key that is given is still NOT NULL.
 INSERT INTO item (id, width) VALUES (:id, :width);
 
 -- name: insert_from_array(notes)!
 -- expect: nothing
 -- params: notes _text!
--- An array is not what lands in the column: its elements are, and None has none.
+-- The column gets the elements of the array, and None has no elements.
 INSERT INTO setting (key, note)
 SELECT 'key ' || n.place, n.note FROM unnest(:notes::text[]) WITH ORDINALITY AS n (note, place);
 
 -- name: update_nullable(id, nick, born, mood)!
 -- expect: nothing
 -- params: id int4!, nick text?, born date?, mood mood!
--- As INSERT.
+-- Like INSERT.
 UPDATE author SET nick = :nick, born = :born, mood = :mood WHERE id = :id;
 
 -- name: update_from_values(id, nick)!
@@ -171,19 +171,19 @@ UPDATE author AS a SET nick = v.nick FROM (VALUES (:id::int4, :nick::text)) AS v
 -- name: update_by_subquery(id, nick)!
 -- expect: nothing
 -- params: id int4!, nick text?
--- Through a sub-query of several columns.
+-- Through a subquery of several columns.
 UPDATE author SET (nick, rating) = (SELECT :nick::text, 1) WHERE id = :id;
 
 -- name: update_if_changed(id, nick)!
 -- expect: nothing
 -- params: id int4!, nick text?
--- Lands, and is asked.
+-- It is stored, and tested for NULL.
 UPDATE author SET nick = :nick WHERE id = :id AND nick IS DISTINCT FROM :nick;
 
 -- name: update_array(id, keywords, word)!
 -- expect: nothing
 -- params: id int4!, keywords _text?, word text!
--- A whole array lands; an element is appended.
+-- A whole array is stored; an element is appended.
 UPDATE book SET keywords = :keywords, tags = array_remove(tags, :word) WHERE id = :id AND tags @> ARRAY[:word];
 
 -- name: upsert(key, value, note)!
@@ -209,7 +209,7 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE setting.value IS DI
 -- name: delete_if_the_same(id, nick)!
 -- expect: nothing
 -- params: id int4!, nick text?
--- Nothing lands anywhere; one is asked.
+-- Nothing is stored. One parameter is tested for NULL.
 DELETE FROM author WHERE id = :id AND nick IS NOT DISTINCT FROM :nick;
 
 -- name: merge_values(key, value, hits)!
@@ -254,7 +254,7 @@ SELECT a.name, b.title FROM author AS a LEFT JOIN book AS b ON b.author_id = a.i
 -- name: parameter_in_subquery(stars)
 -- expect: title text!, n int8!
 -- params: stars int4!
--- In a sub-query.
+-- In a subquery.
 SELECT b.title, (SELECT count(*) FROM review AS r WHERE r.book_id = b.id AND r.stars >= :stars) AS n FROM book AS b;
 
 -- name: parameters_of_types(a, b, c, d, e)
@@ -266,5 +266,5 @@ SELECT 1 AS one FROM kind WHERE x_uuid = :a OR x_inet = :b OR x_interval = :c OR
 -- name: key_set_page(name, id, n)
 -- expect: id int4!, name text!
 -- params: name text!, id int4!, n int8!
--- The next page by row comparison.
+-- The next page, by a row comparison.
 SELECT id, name FROM author WHERE (name, id) > (:name, :id) ORDER BY name, id LIMIT :n;

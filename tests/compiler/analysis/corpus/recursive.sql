@@ -7,7 +7,7 @@ WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 5) SEL
 
 -- name: previous_value()
 -- expect: n int4!, previous int4?
--- NULL at first, not NULL from then on.
+-- NULL in the first step, not NULL afterwards.
 WITH RECURSIVE t (n, previous) AS (SELECT 1, NULL::int4 UNION ALL SELECT n + 1, n FROM t WHERE n < 5)
 SELECT n, previous FROM t;
 
@@ -123,7 +123,7 @@ WITH RECURSIVE t AS (SELECT name, nick FROM author) SELECT name, nick FROM t;
 
 -- name: outer_join_with_recursion()
 -- expect: day date!, n int8!, title text?
--- A calendar, and what there is of each day.
+-- A calendar, and the rows of each day.
 WITH RECURSIVE days (day) AS (
     SELECT date '2020-01-01' UNION ALL SELECT day + 1 FROM days WHERE day < date '2020-01-05'
 )

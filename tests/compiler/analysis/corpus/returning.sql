@@ -13,12 +13,12 @@ INSERT INTO author (id, name, nick, mood) VALUES (1000, 'a', 'a', 'ok'), (1001, 
 
 -- name: insert_several_rows_without_null()
 -- expect: id int4!, nick text!
--- Every row with it.
+-- Every row has a value.
 INSERT INTO author (id, name, nick, mood) VALUES (1000, 'a', 'a', 'ok'), (1001, 'b', 'b', 'ok') RETURNING id, nick;
 
 -- name: insert_with_default()
 -- expect: key text!, value text?, hits int4!, note text!
--- A nullable column that is left to its default has that.
+-- A nullable column that is not set gets its default.
 INSERT INTO setting (key) VALUES ('new') RETURNING key, value, hits, note;
 
 -- name: insert_generated()
@@ -29,7 +29,7 @@ INSERT INTO item (width) VALUES (2) RETURNING id, width, area, doubled;
 -- name: insert_parameters(id, name, nick, born)
 -- expect: id int4!, name text!, nick text?, born date?, rating numeric?
 -- params: id int4!, name text!, nick text?, born date?
--- What a parameter may be, the column may be.
+-- If a parameter may be NULL, so may the column.
 INSERT INTO author (id, name, nick, born, mood) VALUES (:id, :name, :nick, :born, 'ok')
 RETURNING id, name, nick, born, rating;
 
@@ -59,13 +59,13 @@ RETURNING key, value;
 -- name: insert_do_nothing(key, value)
 -- expect: key text!, value text?
 -- params: key text!, value text?
--- No row where there was one.
+-- No row if the key already exists.
 INSERT INTO setting (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING RETURNING key, value;
 
 -- name: upsert_excluded(key, value)
 -- expect: key text!, value text?, hits int4!
 -- params: key text!, value text?
--- Either way the new value.
+-- In both cases the new value.
 INSERT INTO setting (key, value) VALUES (:key, :value)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, hits = setting.hits + 1
 RETURNING key, value, hits;
@@ -80,14 +80,14 @@ RETURNING key, value, hits;
 -- name: upsert_that_sets_both(key)
 -- expect: key text!, value text!
 -- params: key text!
--- Inserted or updated, it has a value.
+-- Whether inserted or updated, it has a value.
 INSERT INTO setting (key, value) VALUES (:key, 'new')
 ON CONFLICT (key) DO UPDATE SET value = 'old' RETURNING key, value;
 
 -- name: upsert_coalesced(key, value)
 -- expect: key text!, value text?
 -- params: key text!, value text?
--- The old value for want of a new one: both may be NULL.
+-- The old value if there is no new one. Both may be NULL.
 INSERT INTO setting (key, value) VALUES (:key, :value)
 ON CONFLICT (key) DO UPDATE SET value = coalesce(excluded.value, setting.value)
 RETURNING key, value;
@@ -95,19 +95,19 @@ RETURNING key, value;
 -- name: upsert_where(key)
 -- expect: key text!, value text?
 -- params: key text!
--- WHERE is for the row that was there; an inserted one has no value.
+-- WHERE applies to the existing row. An inserted row has no value.
 INSERT INTO setting (key) VALUES (:key) ON CONFLICT (key) DO UPDATE SET hits = 0 WHERE setting.value IS NOT NULL
 RETURNING key, value;
 
 -- name: upsert_parameter_in_update(key, value)
 -- expect: value text?, note text?
 -- params: key text!, value text?
--- The parameter lands in its column by DO UPDATE alone.
+-- The parameter is stored only by DO UPDATE.
 INSERT INTO setting (key) VALUES (:key) ON CONFLICT (key) DO UPDATE SET value = :value RETURNING value, note;
 
 -- name: update_to_constant()
 -- expect: nick text!, born date?
--- The new value is no NULL.
+-- The new value is not NULL.
 UPDATE author SET nick = 'x' RETURNING nick, born;
 
 -- name: update_to_null()
@@ -123,13 +123,13 @@ UPDATE setting SET value = DEFAULT, note = DEFAULT RETURNING value, note;
 -- name: update_to_parameters(id, name, nick)
 -- expect: id int4!, name text!, nick text?
 -- params: id int4!, name text!, nick text?
--- What a parameter may be, the column may be.
+-- If a parameter may be NULL, so may the column.
 UPDATE author SET name = :name, nick = :nick WHERE id = :id RETURNING id, name, nick;
 
 -- name: update_if_given(id, name, nick)
 -- expect: name text!, nick text?
 -- params: id int4!, name text?, nick text?
--- None means: as it is.
+-- None means: keep the current value.
 UPDATE author SET name = coalesce(:name, name), nick = coalesce(:nick, nick) WHERE id = :id RETURNING name, nick;
 
 -- name: update_if_told(told, nick)
@@ -140,7 +140,7 @@ UPDATE author SET nick = CASE WHEN :told THEN :nick ELSE nick END RETURNING nick
 
 -- name: update_from_other_column()
 -- expect: nick text!, name text!, rating numeric?
--- A nullable column set from one that is NOT NULL, and the other way with a remedy.
+-- A nullable column set from a NOT NULL one, and the reverse with coalesce.
 UPDATE author SET nick = name, name = coalesce(nick, name), rating = rating + 1 RETURNING nick, name, rating;
 
 -- name: update_from_join()
@@ -159,7 +159,7 @@ RETURNING b.id, b.subtitle, a.name;
 
 -- name: update_from_subquery()
 -- expect: subtitle text?, pages int4?
--- Several columns from a sub-query without a row.
+-- Several columns from a subquery without a row.
 UPDATE book AS b SET (subtitle, pages) = (SELECT a.name, a.id FROM author AS a WHERE a.id = b.author_id)
 RETURNING subtitle, pages;
 
@@ -170,7 +170,7 @@ UPDATE book SET (subtitle, pages) = ROW ('x', NULL) RETURNING subtitle, pages;
 
 -- name: update_arithmetic()
 -- expect: stock int4!, pages int4?
--- One more than it was.
+-- The old value plus one.
 UPDATE book SET stock = stock + 1, pages = pages + 1 RETURNING stock, pages;
 
 -- name: update_generated()
@@ -187,7 +187,7 @@ UPDATE book SET meta = meta || '{"a": 1}', extra = jsonb_set('{}', '{a}', :extra
 -- name: delete_rows(id)
 -- expect: id int4!, name text!, nick text?
 -- params: id int4!
--- The row that was.
+-- The old row.
 DELETE FROM author WHERE id = :id RETURNING id, name, nick;
 
 -- name: delete_using()
@@ -209,7 +209,7 @@ INSERT INTO publisher (id, name) VALUES (:id, :name) RETURNING *;
 
 -- name: returning_expressions()
 -- expect: upper text!, low text?, books int8!, title text?, row publisher!, class regclass!
--- Expressions and sub-queries.
+-- Expressions and subqueries.
 UPDATE publisher AS p SET name = name || '!'
 RETURNING
     upper(p.name), lower(nullif(p.name, '!')) AS low, (SELECT count(*) FROM book) AS books,
@@ -223,7 +223,7 @@ INSERT INTO guarded (id, note, title) VALUES (:id, 'note', 'new') RETURNING id, 
 
 -- name: update_before_trigger()
 -- expect: id int4!, note text?
--- The trigger sets to NULL what WHERE found not to be, and nobody set.
+-- The trigger sets to NULL what WHERE found to be not NULL and SET does not name.
 UPDATE guarded SET title = 'other' WHERE note IS NOT NULL RETURNING id, note;
 
 -- name: delete_without_such_trigger()
@@ -245,7 +245,7 @@ INSERT INTO craft (id, name) VALUES (:id, :name) RETURNING id, name;
 -- name: insert_into_partitioned(id, at, kind)
 -- expect: id int8!, at timestamptz!, kind text?, payload jsonb!
 -- params: id int8!, at timestamptz!, kind text?
--- Into whichever partition.
+-- Into any partition.
 INSERT INTO event (id, at, kind, payload) VALUES (:id, :at, :kind, '{}') RETURNING id, at, kind, payload;
 
 -- name: insert_without_returning(id, name)!
@@ -269,7 +269,7 @@ DELETE FROM author WHERE id = :id;
 -- name: merge(id, name, nick)!
 -- expect: nothing
 -- params: id int4!, name text!, nick text?
--- MERGE: both branches say where a parameter lands.
+-- MERGE: both branches store the parameter.
 MERGE INTO author AS a USING (SELECT :id::int4 AS id) AS s ON a.id = s.id
 WHEN MATCHED THEN UPDATE SET nick = :nick
 WHEN NOT MATCHED THEN INSERT (id, name, mood) VALUES (s.id, :name, 'ok');
@@ -285,7 +285,7 @@ WHEN NOT MATCHED THEN INSERT (key, value) VALUES ('author ' || a.id, a.nick);
 -- name: upsert_coalesced_in_update_only(key, value)
 -- expect: key text!, value text?
 -- params: key text!, value text?
--- The remedy is in DO UPDATE; an inserted row goes without it.
+-- coalesce is in DO UPDATE, so it does not apply to an inserted row.
 INSERT INTO setting (key, value) VALUES (:key, :value)
 ON CONFLICT (key) DO UPDATE SET value = coalesce(excluded.value, 'none')
 RETURNING key, value;

@@ -7,12 +7,12 @@ SELECT name FROM author UNION SELECT title FROM book;
 
 -- name: union_with_nullable()
 -- expect: name text?
--- The second query decides as much as the first.
+-- The second query counts as much as the first.
 SELECT name FROM author UNION ALL SELECT subtitle FROM book;
 
 -- name: union_with_nullable_first()
 -- expect: nick text?
--- And the first as much as the second.
+-- And the first counts as much as the second.
 SELECT nick FROM author UNION ALL SELECT title FROM book;
 
 -- name: union_with_null()
@@ -49,7 +49,7 @@ SELECT stock AS amount FROM book UNION ALL SELECT price FROM book;
 
 -- name: union_by_position()
 -- expect: first text!, second text?
--- The columns meet by place, not by name.
+-- Columns are matched by position, not by name.
 SELECT name AS first, nick AS second FROM author UNION ALL SELECT title AS second, subtitle AS first FROM book;
 
 -- name: union_ordered_and_limited(n)
@@ -85,7 +85,7 @@ SELECT id FROM author EXCEPT SELECT author_id FROM book;
 
 -- name: except_of_nullable()
 -- expect: author_id int4?
--- The first holds NULL, and nothing takes it away.
+-- The first may contain NULL, and nothing removes it.
 SELECT author_id FROM book EXCEPT ALL SELECT id FROM author;
 
 -- name: nested_set_operations()
@@ -100,7 +100,7 @@ SELECT id FROM author UNION SELECT author_id FROM book INTERSECT SELECT book_id 
 
 -- name: union_in_subselect()
 -- expect: name text?, source text!
--- Through a sub-select.
+-- Through a subselect.
 SELECT t.name, t.source
 FROM (SELECT nick AS name, 'author' AS source FROM author UNION ALL SELECT title, 'book' FROM book) AS t;
 

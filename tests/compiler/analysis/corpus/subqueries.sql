@@ -35,12 +35,12 @@ SELECT
 
 -- name: scalar_of_constants()
 -- expect: one int4!, two int4!, none int4?
--- A SELECT without FROM has one row, unless WHERE has a say.
+-- A SELECT without FROM has one row, unless its WHERE is false.
 SELECT (SELECT 1) AS one, (VALUES (2)) AS two, (SELECT 3 WHERE false) AS none;
 
 -- name: scalar_union()
 -- expect: n int4?
--- A set operation of perhaps no rows.
+-- A set operation that may return no rows.
 SELECT (SELECT id FROM author WHERE id < 0 UNION SELECT 1 WHERE EXISTS (SELECT 1 FROM book)) AS n;
 
 -- name: scalar_of_series()
@@ -65,7 +65,7 @@ SELECT (SELECT array_agg(title) FROM book) AS titles;
 
 -- name: row_compared_with_subquery()
 -- expect: same bool?
--- A row of no row is a row of NULL.
+-- The row value of a missing row contains only NULL.
 SELECT (id, name) = (SELECT b.id, b.title FROM book AS b WHERE b.id < 0) AS same FROM author;
 
 -- name: row_in_subquery()
@@ -78,7 +78,7 @@ FROM author;
 
 -- name: nested_scalars()
 -- expect: n int8!, title text?
--- A sub-query of a sub-query.
+-- A subquery of a subquery.
 SELECT
     (SELECT (SELECT count(*) FROM review AS r WHERE r.author_id = a.id)) AS n,
     (SELECT (SELECT b.title FROM book AS b WHERE b.author_id = a.id LIMIT 1)) AS title
@@ -117,7 +117,7 @@ SELECT id, stock > (SELECT avg(r.stars) FROM review AS r) AS above FROM book;
 
 -- name: where_compares_with_scalar()
 -- expect: pages int4!, title text!
--- Greater than a scalar sub-query.
+-- Greater than a scalar subquery.
 SELECT pages, title FROM book WHERE pages > (SELECT avg(stock) FROM book);
 
 -- name: scalar_subquery_is_null()

@@ -95,7 +95,7 @@ SELECT tableoid, ctid, xmin, cmin, xmax, cmax FROM author;
 
 -- name: system_columns_outer()
 -- expect: id int4!, tableoid oid?, ctid tid?
--- The row that an outer join makes up has none.
+-- The row that an outer join fills with NULLs has none.
 SELECT a.id, b.tableoid, b.ctid FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id;
 
 -- name: whole_row()
@@ -131,7 +131,7 @@ SELECT id, name, wheels FROM vehicle;
 
 -- name: child_table()
 -- expect: id int4!, name text!, wheels int4?, doors int4!
--- The child by itself.
+-- The child table only.
 SELECT id, name, wheels, doors FROM car;
 
 -- name: child_without_constraint()
@@ -161,7 +161,7 @@ SELECT id, at, kind FROM event_old;
 
 -- name: catalogue()
 -- expect: relname name!, relispartition bool!, relacl _aclitem?, relpartbound pg_node_tree?
--- System tables declare their columns as others do.
+-- System tables declare NOT NULL like other tables.
 SELECT relname, relispartition, relacl, relpartbound FROM pg_class WHERE relname IN ('author', 'event_old');
 
 -- name: distinct_rows()

@@ -7,7 +7,7 @@ SELECT blank_to_null(name) FROM author;
 
 -- name: harmless_function()
 -- expect: of_name text!, of_nick text?
--- This one does give a value for every value, today.
+-- At present this one returns a value for every value.
 SELECT shout(name) AS of_name, shout(nick) AS of_nick FROM author;
 
 -- name: function_named_as_a_built_in_one()
@@ -32,7 +32,7 @@ SELECT sql_void() AS of_sql, plpgsql_void() AS of_plpgsql;
 
 -- name: volatile_function()
 -- expect: n int4!, maybe int4?
--- A function that may or may not.
+-- A function that may or may not return NULL.
 SELECT n, maybe() FROM generate_series(1, 200) AS n;
 
 -- name: set_returning_function()
@@ -42,7 +42,7 @@ SELECT a.id, t.title FROM author AS a, titles_of(a.id) AS t (title);
 
 -- name: set_returning_function_in_the_list()
 -- expect: id int4!, titles_of text?
--- The same where the columns stand.
+-- The same in the select list.
 SELECT id, titles_of(id) FROM author;
 
 -- name: set_of_rows_of_a_table()
@@ -58,7 +58,7 @@ SELECT p.place, p.medal FROM places(:n) AS p;
 
 -- name: returns_composite()
 -- expect: id int4!, address address?, street text?, zip int4?
--- A composite, which may be NULL as may its fields.
+-- A composite. It may be NULL, and so may its fields.
 SELECT id, locate(name) AS address, (locate(name)).street, (locate(name)).zip FROM author;
 
 -- name: returns_composite_in_from()
@@ -74,7 +74,7 @@ SELECT s.first, s.last FROM split_name(:full_name) AS s;
 
 -- name: narrowed_by_a_function()
 -- expect: nick text!, title text?
--- Compared with what a function gives.
+-- Compared with the result of a function.
 SELECT a.nick, t.title FROM author AS a LEFT JOIN titles_of(2) AS t (title) ON true WHERE a.nick <> shout('bob');
 
 -- name: not_narrowed_by_a_user_function()

@@ -17,12 +17,12 @@ SELECT v.id, v.label, v.rank FROM (VALUES (1, 'one', 1), (2, 'two', NULL)) AS v 
 
 -- name: values_narrowed()
 -- expect: id int4!, label text!
--- Narrowed.
+-- Narrowed by WHERE.
 SELECT v.id, v.label FROM (VALUES (1, 'one'), (2, NULL)) AS v (id, label) WHERE v.label IS NOT NULL;
 
 -- name: values_of_expressions()
 -- expect: column1 text?, column2 int8!, column3 bool!, column4 int4?
--- Expressions, sub-queries among them.
+-- Expressions, subqueries among them.
 VALUES (nullif('a', 'a'), (SELECT count(*) FROM book), EXISTS (SELECT 1 FROM book), (SELECT max(id) FROM book));
 
 -- name: values_of_parameters(id, label)
@@ -44,7 +44,7 @@ SELECT b.id, v.text FROM book AS b, LATERAL (VALUES (b.title), (b.price::text)) 
 
 -- name: values_left_join()
 -- expect: label text!, title text?
--- On the side that stays.
+-- On the preserved side.
 SELECT v.label, b.title FROM (VALUES (1, 'one'), (1000, 'many')) AS v (id, label) LEFT JOIN book AS b ON b.id = v.id;
 
 -- name: values_with_default_types()

@@ -42,7 +42,7 @@ SELECT name, source FROM any_name;
 
 -- name: materialized_view()
 -- expect: id int4!, title text!, subtitle text?
--- A materialized view is what its query once was.
+-- A materialized view contains earlier results of its query.
 SELECT id, title, subtitle FROM title_list;
 
 -- name: view_left_joined()
@@ -64,7 +64,7 @@ SELECT v FROM book_author AS v;
 -- name: insert_into_view(id, name, nick)
 -- expect: id int4!, name text!, nick text?
 -- params: id int4!, name text!, nick text?
--- A simple view takes what its table takes.
+-- A simple view accepts what its table accepts.
 INSERT INTO author_view (id, name, nick, mood) VALUES (:id, :name, :nick, 'ok') RETURNING id, name, nick;
 
 -- name: update_view_that_narrows(nick)
@@ -76,7 +76,7 @@ UPDATE nicked_author SET nick = :nick RETURNING id, nick;
 -- name: update_view_other_column(name)
 -- expect: name text!, nick text!
 -- params: name text!
--- The view's WHERE held before, and nick is not touched.
+-- The view's WHERE was true before, and nick is not changed.
 UPDATE nicked_author SET name = :name RETURNING name, nick;
 
 -- name: delete_from_view()
@@ -86,7 +86,7 @@ DELETE FROM nicked_author RETURNING id, nick;
 
 -- name: insert_into_view_with_trigger()
 -- expect: id int4?, name text?
--- An INSTEAD OF trigger returns what it likes.
+-- An INSTEAD OF trigger may return anything.
 INSERT INTO publisher_desk (id, name) VALUES (1, 'New') RETURNING id, name;
 
 -- name: update_view_with_trigger()
@@ -96,5 +96,5 @@ UPDATE publisher_desk SET name = 'New' WHERE id = 1 RETURNING id, name;
 
 -- name: view_of_the_catalogue()
 -- expect: table_name name!, self_referencing_column_name name?
--- A view of PostgreSQL's own: casts to domains, and NULL for what it does not have.
+-- A system view: casts to domains, and NULL for what does not exist.
 SELECT table_name, self_referencing_column_name FROM information_schema.tables WHERE table_name = 'author';

@@ -2,7 +2,7 @@
 
 -- name: ranks()
 -- expect: row_number int8!, rank int8!, dense_rank int8!, percent_rank float8!, cume_dist float8!, ntile int4!
--- Each row has its place.
+-- row_number and its siblings always have a value.
 SELECT
     row_number() OVER w, rank() OVER w, dense_rank() OVER w, percent_rank() OVER w, cume_dist() OVER w,
     ntile(4) OVER w
@@ -16,7 +16,7 @@ SELECT ntile(abs(stars)) OVER (ORDER BY stars DESC) FROM review WHERE stars IS N
 
 -- name: lag_and_lead()
 -- expect: previous text?, next text?, second text?
--- The first row has none before it, the last none behind.
+-- The first row has no predecessor, and the last one no successor.
 SELECT
     lag(name) OVER w AS previous, lead(name) OVER w AS next, lag(name, 2) OVER w AS second
 FROM author
@@ -24,7 +24,7 @@ WINDOW w AS (ORDER BY id);
 
 -- name: lag_with_default()
 -- expect: previous text!, next text!, uncertain text?, nullable text?
--- A default that is not NULL is for the missing row; not for a row that holds NULL.
+-- A default that is not NULL replaces the missing row, but not a NULL in an existing row.
 SELECT
     lag(name, 1, 'none') OVER w AS previous, lead(name, 1, 'none') OVER w AS next,
     lag(name, 1, nick) OVER w AS uncertain, lag(nick, 1, 'none') OVER w AS nullable
@@ -74,7 +74,7 @@ SELECT stddev_samp(stock) OVER w AS sample, stddev_pop(stock) OVER w AS populati
 
 -- name: frame_before_the_row()
 -- expect: first text?, total int8?, n int8!, titles _text?
--- Nothing comes before the first row.
+-- Nothing precedes the first row.
 SELECT
     first_value(title) OVER w AS first, sum(stock) OVER w AS total, count(*) OVER w AS n,
     array_agg(title) OVER w AS titles
@@ -83,19 +83,19 @@ WINDOW w AS (ORDER BY id ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING);
 
 -- name: frame_behind_the_row()
 -- expect: last text?, total int8?, n int8!
--- Nothing comes behind the last.
+-- Nothing follows the last row.
 SELECT last_value(title) OVER w AS last, sum(stock) OVER w AS total, count(*) OVER w AS n
 FROM book
 WINDOW w AS (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING);
 
 -- name: frame_up_to_the_row_before()
 -- expect: total int8?
--- UNBOUNDED is no help to the first row.
+-- UNBOUNDED does not help the first row.
 SELECT sum(stock) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS total FROM book;
 
 -- name: frame_around_the_row()
 -- expect: total int8!, first text!, last text!
--- One before, one behind, and the row.
+-- The row, one before it and one after it.
 SELECT sum(stock) OVER w AS total, first_value(title) OVER w AS first, last_value(title) OVER w AS last
 FROM book
 WINDOW w AS (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING);
@@ -135,7 +135,7 @@ FROM book;
 
 -- name: exclude_current_row()
 -- expect: others int8?, first text?, n int8!
--- Without the row itself there may be none.
+-- Without the row itself the frame may be empty.
 SELECT sum(stock) OVER w AS others, first_value(title) OVER w AS first, count(*) OVER w AS n
 FROM book
 WINDOW w AS (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE CURRENT ROW);
@@ -184,7 +184,7 @@ FROM author AS a LEFT JOIN book AS b ON b.author_id = a.id;
 
 -- name: coalesced_lag()
 -- expect: step int4!, change interval?
--- The usual remedy, and a difference without it.
+-- With coalesce, and a difference without it.
 SELECT
     stock - coalesce(lag(stock) OVER w, 0) AS step, written_at - lag(written_at) OVER w AS change
 FROM (SELECT r.id, r.written_at, b.stock FROM review AS r JOIN book AS b ON b.id = r.book_id) AS t

@@ -10,12 +10,12 @@ RETURNING old.nick AS old_nick, new.nick AS new_nick, nick, old.id AS old_id, ne
 -- name: update_old_narrowed(nick)
 -- expect: old_nick text!, new_nick text?
 -- params: nick text?
--- WHERE spoke of the old row.
+-- WHERE tested the old row.
 UPDATE author SET nick = :nick WHERE nick IS NOT NULL RETURNING old.nick AS old_nick, new.nick AS new_nick;
 
 -- name: update_new_constant()
 -- expect: old_nick text?, new_nick text!
--- SET speaks of the new one.
+-- SET determines the new one.
 UPDATE author SET nick = 'x' RETURNING old.nick AS old_nick, new.nick AS new_nick;
 
 -- name: insert_old_and_new(id, name)
@@ -38,7 +38,7 @@ RETURNING old.key AS old_key, new.key AS new_key, old.key IS NULL AS inserted, o
 
 -- name: returning_with_aliases()
 -- expect: was text!, is_now text!, change int4!
--- Names for old and new.
+-- Names for the old and the new row.
 UPDATE publisher SET name = name || '!'
 RETURNING WITH (OLD AS o, NEW AS n) o.name AS was, n.name AS is_now, length(n.name) - length(o.name) AS change;
 
@@ -49,7 +49,7 @@ DELETE FROM publisher WHERE id = 3 RETURNING old, new;
 
 -- name: merge_returning()
 -- expect: action text!, id int4!, source int4!, old_nick text?, nick text?, name text!
--- MERGE says what it did; the inserted row has no old one.
+-- merge_action() is never NULL. An inserted row has no old row.
 MERGE INTO author AS a USING (VALUES (1), (9000)) AS s (id) ON s.id = a.id
 WHEN MATCHED THEN UPDATE SET nick = NULL
 WHEN NOT MATCHED THEN INSERT (id, name, mood) VALUES (s.id, 'new', 'ok')
@@ -57,7 +57,7 @@ RETURNING merge_action() AS action, a.id, s.id AS source, old.name AS old_nick, 
 
 -- name: merge_update_only()
 -- expect: id int4!, old_name text!, source int4!
--- Only rows that were there.
+-- Only rows that existed before.
 MERGE INTO author AS a USING book AS b ON b.id = a.id
 WHEN MATCHED THEN UPDATE SET nick = b.title
 RETURNING a.id, old.name AS old_name, b.id AS source;
@@ -82,13 +82,13 @@ SELECT action, count(*) AS n FROM changed GROUP BY action;
 
 -- name: not_null_not_valid()
 -- expect: id int4!, amount numeric?, currency text!
--- A constraint that is NOT VALID has not looked at the rows that were there.
+-- A NOT VALID constraint has not checked the rows that existed before.
 SELECT id, amount, currency FROM ledger;
 
 -- name: insert_not_null_not_valid(id, amount)
 -- expect: amount numeric!
 -- params: id int4!, amount numeric!
--- New rows it does look at.
+-- It does check new rows.
 INSERT INTO ledger (id, amount, currency) VALUES (:id, :amount, 'EUR') RETURNING amount;
 
 -- name: check_not_enforced()
@@ -126,7 +126,7 @@ FROM book;
 
 -- name: json_query_functions()
 -- expect: value text?, defaulted text?, part jsonb?, exists bool!, unknown bool?, number int4?
--- SQL/JSON: a null in the document is NULL in spite of the defaults.
+-- SQL/JSON: a null in the document becomes NULL despite the defaults.
 SELECT
     JSON_VALUE(meta, '$.a') AS value,
     JSON_VALUE(meta, '$.k' DEFAULT 'x' ON EMPTY DEFAULT 'y' ON ERROR) AS defaulted,
@@ -169,7 +169,7 @@ SELECT mood, any_value(name) AS name, any_value(nick) AS nick FROM author GROUP 
 
 -- name: uuid_functions()
 -- expect: uuid uuid!, at timestamptz!, none timestamptz?, version int2?
--- A uuid that is not made of the time has none.
+-- A uuid of version 4 contains no timestamp.
 SELECT
     uuidv7() AS uuid, uuid_extract_timestamp(uuidv7()) AS at, uuid_extract_timestamp(gen_random_uuid()) AS none,
     uuid_extract_version('00000000-0000-0000-0000-000000000000') AS version;

@@ -1,4 +1,4 @@
-"""Where the benchmark runs: an embedded server of its own, with blueprint's schema and the data of `data`."""
+"""The benchmark's database: on a temporary embedded server, with blueprint's schema and the data of `data`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _OPTIONS = {
     "max_connections": "200",  # every contender keeps a pool
     "timezone": "UTC",
     "shared_buffers": "512MB",  # so that every page stays in memory
-    "autovacuum": "off",  # it would take one of the cores now and then; workloads that write clean up behind themselves
+    "autovacuum": "off",  # it would use one of the cores now and then; workloads that write clean up after themselves
     "jit": "off",
 }
 
 
 @contextmanager
-def place() -> Generator[str]:
-    """The URL of the filled database, on a server that is gone at the end of the block."""
+def filled_database() -> Generator[str]:
+    """The URL of a filled database, on a server that is removed at the end of the block."""
     with temporary_server(find_binaries(), options=_OPTIONS) as server:
         url = create_database(server.url(), "benchmark")
         migrations.apply(Settings(database_url=url, migration_database_url=url, _env_file=None), [_MIGRATIONS])
