@@ -140,7 +140,7 @@ NO_RECORD_CLASS = "{file}:1: a: %s cannot be the name of a record class"
         ("-- name: a()\nSELECT 1 AS model_dump;", NO_FIELD),
         *(
             (f"-- name: a()^\n-- record_class: {name}\nSELECT 1 AS a;", NO_RECORD_CLASS % name)
-            for name in ("Queries", "class", "a")
+            for name in ("Queries", "class", "a", "Decimal", "list")
         ),
     ],
 )

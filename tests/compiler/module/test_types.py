@@ -320,9 +320,14 @@ SELECT :value::odd;
         ({"thing.settings": "str"}, 'types: "thing.settings" is neither a type nor a table.column of the database'),
         (
             {"odd": "Settings"},
-            'types: "odd" = "Settings": Settings is no built-in type. Write "app.types:Settings" for',
+            'types: "odd" = "Settings": Settings is not a built-in type. Write "app.types:Settings" for',
         ),
-        ({"odd": "list["}, 'types: "odd" = "list[": that is no type'),
+        ({"odd": "list["}, 'types: "odd" = "list[" is not a type'),
+        (
+            {"odd": "app.types:Name", "mood": "app.other:Name"},
+            'types: "mood" = "app.other:Name": another type is called Name. Give one another name',
+        ),
+        ({"odd": "app.types:Decimal"}, 'types: "odd" = "app.types:Decimal": another type is called Decimal.'),
         ({"odd": "app.types:"}, 'types: "odd" = "app.types:": expected a type such as "str" or "app.types:Name"'),
     ],
 )

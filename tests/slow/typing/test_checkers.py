@@ -33,7 +33,7 @@ def check(command: list[str], folder: Path) -> None:
 
 ODD = """
 -- name: shadows()^
--- record_class: Decimal
+-- record_class: Odd
 SELECT 1.5 AS decimal, current_date AS date, current_date AS other, 1 AS int, 2 AS more,
        'x'::text AS str, 'y'::text AS s,
        ARRAY[1] AS list, ARRAY['a'] AS lists, true AS bool, 'good'::mood AS mood, '[1,2)'::int4range AS range,

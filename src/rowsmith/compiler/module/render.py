@@ -6,16 +6,17 @@ The text is formatted as it is written, so that a formatter has nothing to chang
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 
 from rowsmith.compiler.analysis.description import Description
 from rowsmith.compiler.module.models import Call, Contents, Model, Models, contents, namespace_class
+from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.source import Imports, docstring, quoted, signature
-from rowsmith.compiler.module.types import PythonType, Types
+from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.marks import Kind
@@ -29,6 +30,7 @@ _DIRECTIVES = """\
 # pyright: reportReturnType=false
 """
 _TIGHT = "\N{NO-BREAK SPACE}"
+_ARRAY = re.compile(r"list\[(.+)\] \| list\[\1 \| None\]")
 
 
 def render(
@@ -47,7 +49,10 @@ def render(
 
     Raises UnknownTypeError where a type is not known, and ModuleError where the queries do not fit in one module.
     """
-    return _Renderer(contents(descriptions, types, models), models, output, folders, root).render()
+    found = contents(descriptions, types, models)
+    taken = {name for each in found.models for name in (each.name, *each.fields)}
+    taken |= {name for each in found.calls for name in (*each.query.namespace, each.query.name)}
+    return _Renderer(found, models, output, folders, root, Imports(types.modules(), taken)).render()
 
 
 def write_module(path: Path, text: str) -> bool:
@@ -88,13 +93,7 @@ class _Renderer:
     output: Path
     folders: Mapping[str, Path]
     root: Path
-
-    @cached_property
-    def imports(self) -> Imports:
-        """What the text imports, under names that no class, field or query hides."""
-        taken = {name for each in self.found.models for name in (each.name, *(field.name for field in each.fields))}
-        taken |= {name for each in self.found.calls for name in (*each.query.namespace, each.query.name)}
-        return Imports(taken)
+    imports: Imports
 
     def render(self) -> str:
         places = ", ".join(_relative(folder, self.root) for folder in self.folders.values())
@@ -120,23 +119,25 @@ class _Renderer:
         return [f"class {name}({self.imports.name('enum', 'StrEnum')}):", *(members or ["    pass"])]
 
     def _model(self, model: Model) -> list[str]:
-        fields = [f"    {field.name}: {self._annotation(field.annotated)}" for field in model.fields] or ["    pass"]
+        fields = [f"    {field}" for field in self._fields(model.fields)] or ["    pass"]
         if model.query and model.query.kind is Kind.EXECUTEMANY:
             return [f"class {model.name}({self.imports.name('typing', 'TypedDict')}):", *fields]
         if self.models == "dataclass":
             decorator = self.imports.name("dataclasses", "dataclass")
             return [f"@{decorator}(frozen=True, slots=True)", f"class {model.name}:", *fields]
-        settings = ["frozen=True"]
-        words = {name for field in model.fields for _, name in field.type.imports}
-        if words & {"Range", "Multirange"}:
+        settings, names = ["frozen=True"], WORD.findall(" ".join(model.fields.values()))
+        if "Range" in names or "Multirange" in names:
             settings.append("arbitrary_types_allowed=True")
-        if "Decimal" in words:  # by default pydantic takes finite ones alone, and PostgreSQL's NaN is a value
+        if "Decimal" in names:  # by default pydantic takes finite ones alone, and PostgreSQL's NaN is a value
             settings.append("allow_inf_nan=True")
         base = self.imports.name("pydantic", "BaseModel")
         return [f"class {model.name}({base}, {', '.join(settings)}):", *fields]
 
-    def _annotation(self, type_: PythonType) -> str:
-        return self.imports.expression(type_.annotation, type_.imports)
+    def _fields(self, fields: Mapping[str, str]) -> list[str]:
+        return [f"{name}: {self._annotation(each)}" for name, each in fields.items()]
+
+    def _annotation(self, text: str) -> str:
+        return self.imports.annotation(_ARRAY.sub(r"Array[\1]", text))
 
     # --- queries ---
 
@@ -161,13 +162,12 @@ class _Renderer:
         return lines
 
     def _query(self, call: Call, indent: int) -> list[str]:
-        query, names = call.query, {field.name for field in call.parameters}
+        query, fields = call.query, self._fields(call.parameters)
         decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
-        fields = [f"{field.name}: {self._annotation(field.annotated)}" for field in call.parameters]
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
         else:  # `self` is passed by position, so a parameter may have that name
-            arguments = [_free("self", names), *(["*", *fields] if fields else [])]
+            arguments = [_free("self", call.parameters), *(["*", *fields] if fields else [])]
         place = f"({_relative(query.file, self.root)},{_TIGHT}{digest(query)})"
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
