@@ -20,10 +20,10 @@ import pytest
 from psycopg import postgres
 from psycopg.types.json import Json, Jsonb
 
-from conftest import cloned
 from rowsmith import load_queries
 from rowsmith.copy.call import copy_rows
 from rowsmith.values.types import DIFFERENCES, TYPES
+from tests.harness.databases import cloned
 
 
 class Level(IntEnum):

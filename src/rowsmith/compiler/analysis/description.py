@@ -11,12 +11,14 @@ from psycopg.pq import ExecStatus
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Command
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
@@ -43,6 +45,8 @@ class Typed:
     nullable: bool
     origin: str | None = None
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
+    row: frozenset[str] | None = None
+    """Where a column is the whole row of a relation: the names in it that are never NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,12 @@ class Description:
     reads: tuple[str, ...]
     """`schema.table.column`, sorted."""
     writes: tuple[str, ...]
+    only_reads: bool = False
+    """Whether the query is proven to do nothing but read."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever there is."""
+    tree: Node | None = None
+    """The analysed query; None for the few statements that have no tree."""
 
 
 class _Field(NamedTuple):
@@ -73,7 +81,8 @@ class Describer:
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
-        self._catalog = Catalog(conn)
+        self.catalog = Catalog(conn)
+        self._effects = Effects(self.catalog)
         self._types: dict[int, str] = {}
 
     def describe(self, query: Query) -> Description:
@@ -85,12 +94,12 @@ class Describer:
             tree = self._parse(query, parameters, returns=bool(columns))
         if tree is None:
             return self._without_tree(query, parameters, columns)
-        nullable = nullable_parameters(self._catalog, tree)
+        nullable = nullable_parameters(self.catalog, tree)
         not_null = frozenset(range(1, len(parameters) + 1)) - nullable
-        prover = Prover(self._catalog, not_null)
+        prover = Prover(self.catalog, not_null)
         proven = prover.outputs(tree)
-        stored = stored_columns(self._catalog, tree)
-        usage = Usage(self._catalog)
+        stored = stored_columns(self.catalog, tree)
+        usage = Usage(self.catalog)
         usage.add(tree)
         return Description(
             query,
@@ -103,7 +112,9 @@ class Describer:
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
+            self._effects.only_reads(tree),
             prover.one_row(tree) or self._inserts_one_row(tree),
+            tree,
         )
 
     def _prepare(self, query: Query) -> tuple[list[int], list[_Field]]:
@@ -161,14 +172,16 @@ class Describer:
 
     def _column(self, field: _Field) -> Typed:
         origin = self._origin([(field.table, field.number)])
-        return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin)
+        whole = self.catalog.relations.get(field.table) if field.number == 0 else None
+        row = frozenset(column.name for column in whole.columns.values() if column.proven) if whole else None
+        return Typed(field.name, field.type, self._type_name(field.type), nullable=True, origin=origin, row=row)
 
     def _origin(self, columns: Collection[tuple[int, int]]) -> str | None:
         """The name of a column, by its relation and number, where it is only one."""
         if len(columns) != 1:
             return None
         ((relid, number),) = columns
-        relation = self._catalog.relations.get(relid)
+        relation = self.catalog.relations.get(relid)
         column = relation.columns.get(number) if relation else None
         return f"{relation.schema}.{relation.name}.{column.name}" if relation and column else None
 
