@@ -1,12 +1,12 @@
 # `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint format clean
+.PHONY: help demo test test-all soak bench lint format clean
 
 # The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --ignore=tests/slow
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,15 @@ help:  ## this list
 demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL (or on DATABASE_URL)
 	$(BIN)/python -m blueprint.demo
 
-test: .venv/installed  ## the whole test suite, on an embedded PostgreSQL
+test: .venv/installed  ## the test suite without tests/slow, on an embedded PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-soak: .venv/installed  ## the bank of tests/faults under random faults, five minutes in each isolation level
-	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/faults/test_bank.py -s
+test-all: .venv/installed  ## every test, with more examples, and on every PostgreSQL and PgBouncer of this machine
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=all
+	PYTEST="$(BIN)/python -m pytest -n auto" tools/test_other_servers
+
+soak: .venv/installed  ## the bank of tests/slow under random faults, five minutes in each isolation level
+	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/slow/bank -s
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench

@@ -15,8 +15,8 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks import chart, machine, measurement, processes, report, throughput
+from benchmarks.database import filled_database
 from benchmarks.figures import Outcome
-from benchmarks.place import place
 from benchmarks.stage import CONTENDERS, Stage
 from benchmarks.targets import STREAMING, verdicts
 from benchmarks.throughput import CROWDS
@@ -36,15 +36,15 @@ _IMPORT_ROUNDS, _STREAM_ROUNDS = 15, 2
 class _Task:
     name: str
     run: Callable[[Callable[[float], None]], Outcome]
-    """Measures, and tells what it is given the share that is done."""
+    """Measures, and calls its argument with the share that is done, from 0 to 1."""
 
 
 def main() -> int:
-    """Exit code 0, whatever the figures are."""
+    """Run the benchmark. Returns exit code 0, even if targets are missed."""
     arguments = _arguments()
-    logging.getLogger("sqlspec").setLevel(logging.CRITICAL)  # it logs an error where a statement has psycopg's %s
+    logging.getLogger("sqlspec").setLevel(logging.CRITICAL)  # it logs an error for psycopg's %s
     effort = _QUICK if arguments.quick else 1.0
-    with place() as url:
+    with filled_database() as url:
         with Stage(url) as stage:
             facts = machine.facts(stage.conn)
             outcomes = _run(_on_stage(stage, effort), arguments.only)
@@ -62,13 +62,13 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="rowsmith and its peers, measured.")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: every workload, hardly any rounds")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare rowsmith with other libraries.")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: every workload, but only a few rounds")
     parser.add_argument(
         "--only", action="append", choices=list(TITLES), metavar="WORKLOAD", help=f"one of {', '.join(TITLES)}"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", metavar="DIR", help="where the files go"
+        "--output", type=Path, default=Path(__file__).parent / "results", metavar="DIR", help="where to write the files"
     )
     return parser.parse_args()
 
@@ -82,7 +82,7 @@ def _on_stage(stage: Stage, effort: float) -> list[_Task]:
 
 
 def _in_processes(url: str, *, quick: bool) -> list[_Task]:
-    """What is measured in processes of their own, when nothing else runs."""
+    """What is measured in separate processes, while nothing else runs."""
     imports, streams = (1, 1) if quick else (_IMPORT_ROUNDS, _STREAM_ROUNDS)
     names = [each.name for each in CONTENDERS if not quick or each.name in STREAMING]
     return [

@@ -1,4 +1,4 @@
-"""The chart: a panel of bars for each of the workloads that matter most, as an SVG for light and dark pages."""
+"""The chart: a panel of bars for each of the most important workloads, as an SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.figures import Outcome, Spread, duration
 from benchmarks.targets import DATACLASS, FLOOR
 
 PANELS = ("lookup", "read-1000", "transaction", "bulk")
-"""The workloads that are drawn."""
+"""The workloads in the chart."""
 _WIDTH, _MARGIN, _GAP = 960, 24, 40
 _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) / 2
 _NAMES, _LABELS = 186, 100
@@ -36,7 +36,7 @@ _STYLE = """\
       .floor { fill: #4d5560 }
       .spread { stroke: #f0f6fc }
     }"""
-_LEGEND = (("ours", "rowsmith"), ("peer", "its peers"), ("floor", "the floor: libpq alone, nothing decoded"))
+_LEGEND = (("ours", "rowsmith"), ("peer", "other libraries"), ("floor", "the floor: libpq only, without decoding"))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Bar:
     name: str
     cpu: Spread
     ratio: float | None
-    """To rowsmith's."""
+    """Compared with rowsmith."""
 
     @property
     def kind(self) -> str:
@@ -59,7 +59,7 @@ class _Bar:
 
 
 def svg(outcomes: Mapping[str, Outcome], titles: Mapping[str, str], facts: Mapping[str, str]) -> str:
-    """The chart of those workloads that were measured; `titles` are theirs, by name."""
+    """The chart of the workloads that were measured. `titles` are the titles of the workloads, by name."""
     panels = [(titles[name], _bars(outcomes[name])) for name in PANELS if name in outcomes]
     parts: list[str] = []
     top = float(_TOP)
@@ -85,7 +85,7 @@ def svg(outcomes: Mapping[str, Outcome], titles: Mapping[str, str], facts: Mappi
 
 
 def _bars(outcome: Outcome) -> list[_Bar]:
-    """The quickest first."""
+    """The bars, fastest first."""
     based = DATACLASS in outcome.rounds
     bars = [
         _Bar(name, outcome.spread(name, "cpu"), outcome.ratio(name, DATACLASS).median if based else None)
@@ -95,9 +95,7 @@ def _bars(outcome: Outcome) -> list[_Bar]:
 
 
 def _head() -> list[str]:
-    said = (
-        "Shorter is better. Medians of interleaved rounds, lines from quartile to quartile; x: of rowsmith, dataclass."
-    )
+    said = "Shorter is better. Medians of interleaved rounds, with quartiles; x: relative to rowsmith, dataclass."
     parts = [
         _text(_MARGIN, 36, "Client CPU time per operation", "title"),
         _text(_MARGIN, 57, said, "quiet"),

@@ -1,4 +1,4 @@
-"""Figures: what was measured of each contender in each round, their medians and spread, and the ratios between them."""
+"""Figures: the measurements of each contender in each round, their medians and quartiles, and their ratios."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ class Spread(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What was measured in one workload."""
+    """The measurements of one workload."""
 
     rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict[str, list[dict[str, float]]])
-    """By contender, the figures of each round by name. Times in seconds, memory in MB."""
+    """For each contender, the figures of each round by name. Times in seconds, memory in MB."""
     left_out: dict[str, str] = field(default_factory=dict[str, str])
-    """By contender that did not take part, the reason."""
+    """For each contender that did not take part, the reason."""
 
     @property
     def count(self) -> int:
-        """How many rounds there were."""
+        """The number of rounds."""
         return max(map(len, self.rounds.values()), default=0)
 
     def add(self, contender: str, figures: dict[str, float]) -> None:
-        """Note the figures of one more round."""
+        """Add the figures of another round."""
         self.rounds.setdefault(contender, []).append(figures)
 
     def spread(self, contender: str, figure: str) -> Spread:
-        """Of one figure, over the rounds."""
+        """The spread of a figure over all rounds."""
         return spread([each[figure] for each in self.rounds[contender]])
 
     def ratio(self, contender: str, base: str, figure: str = "cpu") -> Spread:
-        """Of the contender's figure to the other's in the same round, over the rounds.
+        """The ratio of the contender's figure to that of `base` in the same round, over all rounds.
 
-        The two were measured within a fraction of a second, so a machine that changes its speed changes both.
+        The two were measured within a fraction of a second, so if the machine's speed changes, both change.
         """
         pairs = zip(self.rounds[contender], self.rounds[base], strict=True)
         return spread([one[figure] / other[figure] for one, other in pairs])
@@ -56,12 +56,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def digits(number: float) -> str:
-    """Three digits that count, or all those before the point."""
+    """The number with three significant digits, or with all digits before the decimal point."""
     places = max(0, 2 - len(f"{abs(number):.0f}") + 1)
     return f"{number:,.{min(places, 2)}f}"
 
 
 def duration(seconds: float) -> str:
-    """In milliseconds from one on, else in microseconds."""
+    """The time in milliseconds, or in microseconds if it is less than one millisecond."""
     milliseconds = seconds * 1e3
     return f"{digits(milliseconds)} ms" if milliseconds >= 1 else f"{digits(milliseconds * 1e3)} µs"

@@ -1,6 +1,6 @@
-"""Write the typed modules of rowsmith's contenders: one of dataclasses, one of pydantic models, of the same queries.
+"""Write the typed modules of rowsmith's contenders: one with dataclasses, and one with pydantic models.
 
-`rowsmith generate` writes one module of a project; this is the same, for two.
+`rowsmith generate` writes one module for a project. This writes two for the same queries.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from rowsmith.compiler.checks import findings
 from rowsmith.compiler.checks.check import Report
 from rowsmith.compiler.generation import preventing, staleness
 from rowsmith.compiler.module.render import render, write_module
-from rowsmith.compiler.project import Models, Project, QueryFolder
+from rowsmith.compiler.project import Models, Project
 from rowsmith.compiler.workbench import Workbench
+from rowsmith.queries.loader import QueryFolder
 
 FOLDER = Path(__file__).parent
 PROJECT = Project(
@@ -28,7 +29,7 @@ PROJECT = Project(
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0; 1 where a query is wrong or, with --check, a module is stale."""
+    """Write the modules. Returns exit code 1 if a query has a fault or, with --check, a module is stale, else 0."""
     with Workbench() as workbench:
         report = workbench.examiner(PROJECT.migrations).examine(PROJECT)
     faults = [findings.render(finding) for finding in preventing(report)]
@@ -51,7 +52,6 @@ def _module(report: Report, output: Path, models: Models) -> str:
         folders={"": FOLDER / "sql"},
         root=PROJECT.root,
         models=models,
-        first_party=frozenset({"rowsmith"}),  # it is, to this repository's linter
     )
 
 

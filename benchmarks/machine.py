@@ -1,4 +1,4 @@
-"""What the figures were measured on. No name of a host and no path is in it."""
+"""The machine that the figures were measured on, without host names and paths."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PACKAGES = ("rowsmith", "psycopg", "psycopg-pool", "pydantic", "aiosql", "async
 
 
 def facts(conn: psycopg.Connection[TupleRow]) -> dict[str, str]:
-    """The processor, the system, and the versions of everything that takes part."""
+    """The processor, the system, and the versions of all software involved."""
     server = conn.info.parameter_status("server_version") or "?"
     libpq = pq.version()
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
-        # What else runs decides on which core the server answers, and so what a system call costs the client.
+        # Other processes influence on which core the server runs, and so what a system call costs the client.
         "load before": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",

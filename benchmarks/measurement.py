@@ -1,15 +1,15 @@
-"""The measurement of a workload: rounds, in each of which every contender does a short batch of the same work.
+"""The measurement of a workload, in rounds. In each round, every contender does a short batch of the same work.
 
-The client's CPU time is that of the whole process (`time.process_time`): a library that moved work to a thread of its
-own would not get it for nothing, and nothing else runs here meanwhile. The server's is not in it.
+Client CPU time is the time of the whole process (`time.process_time`), so work that a library does in another thread
+counts too. Nothing else runs meanwhile. The server's time is not included.
 
-Batches are short and rounds many, and ratios are taken within a round, because the speed of a machine changes from
-second to second. The order is another one in each round, so that nobody always follows the same one. Before a batch of
-several operations one is done outside the time, as another library has just had the processor's caches.
+There are many rounds of short batches, and ratios are computed within a round, because the speed of a machine changes
+from second to second. Each round has another order, so that no contender always follows the same one. Before a batch of
+several operations, one operation is done unmeasured, because another library has just used the processor's caches.
 
-The collector of garbage stays on, as it is in programs: what a row costs it belongs to the row. Before each batch it
-takes what the others left behind; and what was there before the first round is frozen, or each contender would pay for
-the modules of all.
+The garbage collector stays on, as in real programs: its work for a row is part of the cost of the row. It runs before
+each batch to remove what other contenders left behind. Objects that exist before the first round are frozen, because
+otherwise each contender would pay for the modules of all the others.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _SEED = 20_260_101
 
 
 def measure(stage: Stage, workload: Workload, seconds: float, progress: Callable[[float], None]) -> Outcome:
-    """Rounds for so many seconds, at least one. `progress` is told the share that is done.
+    """Measure in rounds for this number of seconds, at least one round. `progress` gets the share that is done.
 
-    Raises DifferenceError where a contender gives another result than the others.
+    Raises DifferenceError if the result of a contender differs from the others'.
     """
     outcome = Outcome()
     contenders = [each for each in stage.contenders if _takes_part(stage, workload, each, outcome)]
@@ -55,7 +55,7 @@ def measure(stage: Stage, workload: Workload, seconds: float, progress: Callable
 
 
 def _takes_part(stage: Stage, workload: Workload, contender: Contender, outcome: Outcome) -> bool:
-    """Whether it does; if so, its result was compared with what is right, and its statements are prepared."""
+    """Whether the contender takes part. If so, its result was checked, and its statements are prepared."""
     try:
         arguments = workload.arguments(Random(_SEED))  # noqa: S311 - any key will do
         result = stage.call(contender, workload.method(contender), *arguments)
@@ -93,7 +93,7 @@ def _timed(method: Method, arguments: list[tuple[Any, ...]]) -> dict[str, float]
 
 
 async def _timed_async(method: Method, arguments: list[tuple[Any, ...]]) -> dict[str, float]:
-    """As `_timed`, within the event loop: to start and stop that is no part of the work."""
+    """Like `_timed`, inside the event loop, so that starting and stopping the loop is not measured."""
     wall, cpu = perf_counter(), process_time()
     for each in arguments:
         await method(*each)

@@ -1,8 +1,8 @@
-"""What is measured in processes of their own: the time of an import, and the memory of a stream.
+"""Measurements in separate processes: the time of an import, and the memory of a stream.
 
     python -m benchmarks.processes NAME URL
 
-streams with the contender of this name, and prints the figures as JSON.
+streams with the contender of this name and prints the figures as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.stage import CONTENDERS, Stage
 
 _ROOT = Path(__file__).parent.parent
 _LEFT_OUT = 3
-"""Exit code of a stream that a contender has no honest form of; the reason is printed."""
+"""Exit code if a contender cannot stream. The reason is printed."""
 _MEGABYTE = 1e6
 
 
@@ -35,12 +35,12 @@ class ProcessError(Exception):
 
 
 def measure_imports(rounds: int, progress: Callable[[float], None]) -> Outcome:
-    """The time that each library's import adds to that of an empty program, in so many rounds."""
+    """Measure the time that importing each library adds to an empty program, in this number of rounds."""
     statements = [contender.imports for contender in CONTENDERS if contender.imports]
     outcome = Outcome({statement: [] for statement in statements})
     random = Random(rounds)  # noqa: S311 - the same in every run
     for statement in statements:
-        _python("-c", statement)  # so that the compiled modules are there
+        _python("-c", statement)  # so that the modules are compiled
     for number in range(rounds):
         empty = _python("-c", "pass")
         random.shuffle(statements)
@@ -52,7 +52,7 @@ def measure_imports(rounds: int, progress: Callable[[float], None]) -> Outcome:
 
 
 def measure_streams(url: str, names: Sequence[str], rounds: int, progress: Callable[[float], None]) -> Outcome:
-    """The memory that a streamed million rows adds, each of these contenders in new processes."""
+    """Measure the memory that streaming a million rows adds, in a new process for each contender and round."""
     outcome = Outcome()
     for number in range(rounds):
         for index, name in enumerate(names):
@@ -68,7 +68,7 @@ def measure_streams(url: str, names: Sequence[str], rounds: int, progress: Calla
 
 
 def stream(name: str, url: str) -> dict[str, float]:
-    """Stream in this process. `memory`: the highest use of it above that before the first row, in MB."""
+    """Stream in this process. `memory` is the peak memory use, minus that before the first row, in MB."""
     with Stage(url, [each for each in CONTENDERS if each.name == name]) as stage:
         (contender,) = stage.contenders
         gc.collect()
@@ -79,31 +79,31 @@ def stream(name: str, url: str) -> dict[str, float]:
         memory = (_peak() - before) / _MEGABYTE
     row = contender.users(last)[-1]
     if count != data.STREAMED or row != data.user(row[0].int):
-        raise ProcessError(f"{name} streamed {count} rows, not {data.STREAMED}, or wrong ones: {row}")
+        raise ProcessError(f"{name} streamed {count} rows, expected {data.STREAMED}. The last row is {row}")
     return {"memory": memory, "cpu": cpu, "wall": wall}
 
 
 def _reset_peak() -> int:
-    """The bytes of memory in use; where the system can, the peak is counted from now (proc(5), clear_refs)."""
+    """Reset the peak of memory use, if the system can (proc(5), clear_refs). Returns the peak, in bytes."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()
 
 
 def _peak() -> int:
-    """The most bytes of memory in use so far."""
+    """The peak of memory use, in bytes."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
         found = None
     if found:
         return int(found[1]) * 1024
-    # In kilobytes, but for macOS (getrusage(2)).
+    # In kilobytes, or in bytes on macOS (getrusage(2)).
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _python(*arguments: str) -> dict[str, float]:
-    """What running Python with these arguments takes."""
+    """Run Python with these arguments. Returns the `cpu` and `wall` time in seconds."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
     result = _run(*arguments)
     wall, after = perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,7 +119,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Stream, and print the figures, or the reason why not."""
+    """Stream, and print the figures, or why the contender cannot stream."""
     try:
         figures = stream(*arguments)
     except LeftOutError as reason:

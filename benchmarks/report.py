@@ -11,11 +11,11 @@ from benchmarks.figures import Outcome, Spread, digits
 from benchmarks.targets import ASYNC, DATACLASS, FLOOR, Verdict
 
 _METHOD = """\
-Client CPU is the time of the whole client process, of all its threads; the server's is not in it. Each workload is
-measured in rounds, in each of which every contender does a short batch of the same work, in another order each time.
-Figures are medians over the rounds, with the quartiles in brackets. Ratios are of client CPU, taken within each round,
-and then their median. Before a workload is timed, every contender's result is compared, field by field, with what is
-in the database."""
+Client CPU is the CPU time of the whole client process with all its threads, without the server. Each workload is
+measured in rounds. In each round every contender does a short batch of the same work, and the order changes from round
+to round. Figures are medians over the rounds, with the quartiles in brackets. Ratios are computed from client CPU
+within each round, and their median is reported. Before a workload is timed, the result of every contender is compared
+with the data, field by field."""
 
 
 class Column(NamedTuple):
@@ -38,7 +38,7 @@ _CPU_MICRO = Column("client CPU, µs", "cpu", _microseconds)
 _SHORT = (_CPU_MICRO, Column("wall, µs", "wall", _microseconds))
 _LONG = (Column("client CPU, ms", "cpu", _milliseconds), Column("wall, ms", "wall", _milliseconds))
 _CROWD = (
-    Column("look-ups/s", "rate", digits),
+    Column("lookups/s", "rate", digits),
     Column("p50, ms", "p50", _milliseconds),
     Column("p99, ms", "p99", _milliseconds),
     _CPU_MICRO,
@@ -56,7 +56,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "import": _LONG,
     "stream": (Column("memory, MB", "memory", digits), *_LONG),
 }
-"""By workload."""
+"""The columns of each workload."""
 
 
 def markdown(
@@ -66,7 +66,7 @@ def markdown(
     verdicts: Sequence[Verdict],
     contenders: Iterable[type[Contender]],
 ) -> str:
-    """The whole report; `titles` are the workloads', by name."""
+    """The whole report. `titles` are the titles of the workloads, by name."""
     parts = [
         "# Benchmark",
         _METHOD,
@@ -150,18 +150,18 @@ def _workload(name: str, outcome: Outcome) -> list[str]:
 
 
 def _bases(outcome: Outcome) -> list[str]:
-    """What the others are compared with: the floor, and rowsmith; the asynchronous one among its kind alone."""
+    """The contenders that the others are compared with: the floor, and rowsmith (async, if all of them are async)."""
     ours = DATACLASS if DATACLASS in outcome.rounds else ASYNC
     return [base for base in (FLOOR, ours) if base in outcome.rounds]
 
 
 def _spread(spread: Spread, shown: Callable[[float], str]) -> str:
-    if spread.low == spread.high:  # there was one round
+    if spread.low == spread.high:  # a single round
         return shown(spread.median)
     return f"{shown(spread.median)} ({shown(spread.low)}-{shown(spread.high)})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], others: str = "---:") -> str:
-    """A Markdown table; `others` is the alignment of the columns behind the first, which are figures unless told."""
+    """A Markdown table. `others` is the alignment of all columns but the first, by default that of figures."""
     lines = [head, [":---", *(others for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,4 +1,4 @@
-"""The stage: every contender that takes part, connected, and one event loop for those that are asynchronous."""
+"""The stage: all contenders that take part, connected, and one event loop for the async ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CONTENDERS: Sequence[type[Contender]] = (
 
 
 class Stage:
-    """The contenders on one database, and a connection of the benchmark's own. A context manager."""
+    """The contenders on one database, and a connection for the benchmark itself. A context manager."""
 
     def __init__(self, url: str, contenders: Sequence[type[Contender]] = CONTENDERS) -> None:
         self.url = url
@@ -56,13 +56,13 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for contender in self.contenders:
-            with suppress(Exception):  # the server goes in a moment, and takes with it what is left
+            with suppress(Exception):  # the server is about to be stopped anyway
                 self.call(contender, contender.close)
         self.conn.close()
         self._loop.close()
 
     def call(self, contender: Contender, method: Callable[..., Any], *arguments: Any) -> Any:
-        """What the contender's method gives, awaited where it is a coroutine function."""
+        """Call a method of the contender. Returns its result, awaited if the contender is async."""
         result = method(*arguments)
         return self.wait(result) if contender.asynchronous else result
 

@@ -1,7 +1,4 @@
-"""The statements of `sql/` as text, for the contenders that do not read query files: `$1` here, `%s` for psycopg.
-
-Keys of `STATEMENTS` are the names of the queries.
-"""
+"""The statements of `sql/` as text, with `$1` or `%s`, for contenders that do not read query files."""
 
 from __future__ import annotations
 
@@ -18,11 +15,12 @@ def _text(name: str) -> str:
 
 
 def percent(statement: str) -> str:
-    """With `%s` for each parameter. They stand in the text in the order of their numbers, each once."""
+    """The statement with `%s` for each parameter. Each parameter must occur once, in the order of the numbers."""
     for number in range(9, 0, -1):
         statement = statement.replace(f"${number}", "%s")
     return statement
 
 
 STATEMENTS = {name: _text(name) for name in _NAMES}
+"""By the name of the query."""
 EVENTS_COPY = b"COPY analytics_events (user_id, event_type, event_name, occurred_at) FROM STDIN"

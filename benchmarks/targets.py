@@ -1,4 +1,4 @@
-"""What rowsmith has promised, as ratios of client CPU time measured in one run, and whether it is kept."""
+"""The targets: ratios of client CPU time, measured in one run, that rowsmith should not exceed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM_MEGABYTES = 64
 
 @dataclass(frozen=True)
 class Target:
-    """A contender's client CPU per operation is at most `limit` times that of another."""
+    """The client CPU time of a contender should be at most `limit` times that of `base`."""
 
     workload: str
     contender: str
@@ -39,18 +39,18 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target and what became of it."""
+    """A target, and whether it was met."""
 
     what: str
     limit: str
     measured: Spread | None
-    """None where rowsmith does not do that yet."""
+    """None if it was not measured, because rowsmith cannot do this yet."""
     unit: str
     met: bool
 
 
 def verdicts(outcomes: Mapping[str, Outcome], titles: Mapping[str, str]) -> list[Verdict]:
-    """On the targets of the workloads that were measured; `titles` are theirs, by name."""
+    """The verdicts about the workloads that were measured. `titles` are the titles of the workloads, by name."""
     found = [_verdict(target, outcomes[target.workload], titles) for target in TARGETS if target.workload in outcomes]
     if "stream" in outcomes:
         found += [_memory(contender, outcomes["stream"], titles) for contender in STREAMING]

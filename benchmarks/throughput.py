@@ -1,4 +1,4 @@
-"""Throughput: point look-ups by many threads, or many tasks, over a pool of few connections."""
+"""Throughput: point lookups by many threads, or by many tasks, over a pool with few connections."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from benchmarks.figures import Outcome
 from benchmarks.stage import Stage
 
 _EACH = 60
-"""Look-ups of one thread or task in a round."""
+"""Lookups of each thread or task in a round."""
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """So many threads, or so many tasks."""
+    """A number of threads, or of tasks."""
 
     name: str
     title: str
     size: int
     asynchronous: bool
     seconds: float
-    """How long the full run spends on it."""
+    """How long it is measured in a full run."""
 
 
 CROWDS = (
-    Crowd("threads", "Point look-ups by 16 threads on 10 connections", 16, asynchronous=False, seconds=15),
-    Crowd("tasks", "Point look-ups by 64 tasks on 10 connections", 64, asynchronous=True, seconds=10),
+    Crowd("threads", "Point lookups by 16 threads on 10 connections", 16, asynchronous=False, seconds=15),
+    Crowd("tasks", "Point lookups by 64 tasks on 10 connections", 64, asynchronous=True, seconds=10),
 )
 
 
 def measure(stage: Stage, crowd: Crowd, seconds: float, progress: Callable[[float], None]) -> Outcome:
-    """Rounds for so many seconds, at least one; in each, every contender serves the crowd once.
+    """Measure in rounds for this number of seconds, at least one round. In each, every contender serves the crowd once.
 
-    The figures: `rate` in look-ups per second, `p50` and `p99` of the time that one takes, `cpu` of one.
+    The figures are `rate`, the lookups per second; `p50` and `p99` of the time of a lookup; and `cpu` for a lookup.
     """
     outcome = Outcome()
     contenders = [each for each in stage.contenders if _takes_part(stage, crowd, each, outcome)]
@@ -67,7 +67,7 @@ def _takes_part(stage: Stage, crowd: Crowd, contender: Contender, outcome: Outco
     except LeftOutError as reason:
         outcome.left_out[contender.name] = str(reason)
         return False
-    _serve(stage, contender, [[data.key(1)] * 10] * crowd.size)  # so that every connection has the statement prepared
+    _serve(stage, contender, [[data.key(1)] * 10] * crowd.size)  # prepares the statement on every connection
     return True
 
 
@@ -84,7 +84,7 @@ def _serve(stage: Stage, contender: Contender, keys: Sequence[Sequence[UUID]]) -
 
 
 def _by_threads(contender: Contender, keys: Sequence[Sequence[UUID]]) -> tuple[float, list[float]]:
-    """The seconds that all took together, and those of each look-up."""
+    """Returns the total time and the time of each lookup, in seconds."""
     start = Barrier(len(keys) + 1)
 
     def work(own: Sequence[UUID]) -> list[float]:
@@ -105,7 +105,7 @@ def _by_threads(contender: Contender, keys: Sequence[Sequence[UUID]]) -> tuple[f
 
 
 async def _by_tasks(contender: Contender, keys: Sequence[Sequence[UUID]]) -> tuple[float, list[float]]:
-    """As `_by_threads`."""
+    """Like `_by_threads`, for tasks."""
 
     async def work(own: Sequence[UUID]) -> list[float]:
         times: list[float] = []

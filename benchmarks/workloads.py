@@ -1,4 +1,4 @@
-"""The workloads: what is done, how often in a batch, and whether what came back is what it should be."""
+"""The workloads: the operation, the size of a batch, and the check of the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Method = Callable[..., Any]
 
 
 class DifferenceError(Exception):
-    """A contender did not do what the others do."""
+    """A contender returned or stored something else than the others."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Workload:
     title: str
     method: Callable[[Contender], Method]
     arguments: Callable[[Random], tuple[Any, ...]]
-    """Of one operation."""
+    """Makes the arguments of one operation."""
     check: Callable[[Connection, Contender, Any, tuple[Any, ...]], None]
-    """Raises DifferenceError where a result, of these arguments, is not the right one."""
+    """Raises DifferenceError if the result for these arguments is wrong."""
     batch: int
-    """How many operations are measured together: some milliseconds."""
+    """The number of operations that are measured together, so that they take some milliseconds."""
     seconds: float
-    """How long the full run spends on it."""
+    """How long it is measured in a full run."""
     cleanup: str | None = None
-    """The statement that takes back what the operations wrote."""
+    """The statement that deletes what the operations wrote."""
 
 
 def _any_key(random: Random) -> tuple[Any, ...]:
@@ -75,7 +75,7 @@ def _is_new_user(conn: Connection, contender: Contender, result: Any, arguments:
     _compare(contender, contender.users(result), stored)
     ((_, _, name, _, _, _, created_at),) = stored
     if name != arguments[1] or not timedelta() <= datetime.now(UTC) - created_at < timedelta(minutes=1):
-        raise DifferenceError(f"{contender.name} stored {stored}, of {arguments}")
+        raise DifferenceError(f"{contender.name} stored {stored} for {arguments}")
 
 
 def _is_user_twice_and_an_event(
@@ -84,7 +84,7 @@ def _is_user_twice_and_an_event(
     _compare(contender, contender.users(result), [data.user(arguments[0].int)] * 2)
     events = conn.execute("SELECT user_id, event_type, event_name FROM analytics_events").fetchall()
     if events != [(arguments[0], "page_view", "Page 1")]:
-        raise DifferenceError(f"{contender.name} recorded {events}, of {arguments}")
+        raise DifferenceError(f"{contender.name} recorded {events} for {arguments}")
 
 
 def _are_stored_events(conn: Connection, contender: Contender, _result: Any, _arguments: tuple[Any, ...]) -> None:
@@ -92,20 +92,20 @@ def _are_stored_events(conn: Connection, contender: Contender, _result: Any, _ar
         "SELECT user_id, event_type, event_name, occurred_at FROM analytics_events ORDER BY occurred_at"
     ).fetchall()
     if stored != data.events():
-        raise DifferenceError(f"{contender.name} stored {len(stored)} events, not the {data.EVENTS} it was given")
+        raise DifferenceError(f"{contender.name} stored {len(stored)} events, expected the {data.EVENTS} given ones")
 
 
 def _compare(contender: Contender, found: list[data.Row], expected: list[data.Row]) -> None:
-    """Field by field, values and types: asyncpg's UUID is a kind of UUID, but a string is none."""
+    """Compare values and types field by field. A subclass is accepted, such as asyncpg's UUID."""
     if len(found) != len(expected):
-        raise DifferenceError(f"{contender.name} gives {len(found)} rows, not {len(expected)}")
+        raise DifferenceError(f"{contender.name} returned {len(found)} rows, expected {len(expected)}")
     kinds = {(tuple(map(type, one)), tuple(map(type, other))) for one, other in zip(found, expected, strict=True)}
     if found == expected and all(issubclass(*pair) for kind in kinds for pair in zip(*kind, strict=True)):
         return
     for row, other in zip(found, expected, strict=True):
         for field, value, right in zip(data.USER_FIELDS, row, other, strict=True):
             if value != right or not isinstance(value, type(right)):
-                raise DifferenceError(f"{contender.name} gives {value!r} for {field}, not {right!r}")
+                raise DifferenceError(f"{contender.name} returned {value!r} for {field}, expected {right!r}")
 
 
 _LOOK_UP, _READ = attrgetter("look_up"), attrgetter("read")
@@ -113,12 +113,12 @@ _FORGET_USERS = "DELETE FROM users WHERE password_hash = repeat('x', 60) AND ema
 _FORGET_EVENTS = "TRUNCATE analytics_events"
 
 WORKLOADS = (
-    Workload("lookup", "Point look-up by key", _LOOK_UP, _any_key, _is_user, 50, 45),
-    Workload("read-10", "Read of 10 rows", _READ, _first(10), _are_first_users, 50, 15),
-    Workload("read-1000", "Read of 1,000 rows", _READ, _first(1_000), _are_first_users, 3, 35),
-    Workload("read-100000", "Read of 100,000 rows", _READ, _first(100_000), _are_first_users, 1, 40),
+    Workload("lookup", "Point lookup by key", _LOOK_UP, _any_key, _is_user, 50, 45),
+    Workload("read-10", "Reading 10 rows", _READ, _first(10), _are_first_users, 50, 15),
+    Workload("read-1000", "Reading 1,000 rows", _READ, _first(1_000), _are_first_users, 3, 35),
+    Workload("read-100000", "Reading 100,000 rows", _READ, _first(100_000), _are_first_users, 1, 40),
     Workload(
-        "insert", "Insert returning", attrgetter("create"), _new_user, _is_new_user, 30, 15, cleanup=_FORGET_USERS
+        "insert", "INSERT ... RETURNING", attrgetter("create"), _new_user, _is_new_user, 30, 15, cleanup=_FORGET_USERS
     ),
     Workload(
         "transaction",

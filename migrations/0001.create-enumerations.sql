@@ -1,5 +1,5 @@
--- The closed lists of the data model. The order of the labels is their sort order: log_level and
--- template_complexity are compared with < and >=, so a new label of theirs has one right place.
+-- The enumerations of the data model. Labels sort in the order in which they are listed. log_level and
+-- template_complexity are compared with < and >=, so insert a new label of theirs at its proper position.
 
 CREATE TYPE user_role AS ENUM ('USER', 'ADMIN', 'DEVELOPER', 'MODERATOR');
 

@@ -1,7 +1,7 @@
 -- depends: 0001.create-enumerations
 
--- One function keeps updated_at for every table that has it; each table's migration adds the trigger.
--- now() is the time of the transaction: all that one transaction changes carries one moment.
+-- One function sets updated_at for every table that has this column. Each table's migration adds the trigger.
+-- now() is the start of the transaction, so all rows that a transaction changes get the same time.
 
 CREATE FUNCTION set_updated_at() RETURNS trigger
     LANGUAGE plpgsql
@@ -13,4 +13,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION set_updated_at() IS
-    'Trigger BEFORE UPDATE FOR EACH ROW: sets updated_at, whatever the statement says of it.';
+    'Trigger BEFORE UPDATE FOR EACH ROW: sets updated_at, even if the statement sets it too.';

@@ -21,8 +21,8 @@ CREATE TABLE users (
     CONSTRAINT users_login_attempts_check CHECK (login_attempts >= 0)
 );
 
--- Unique without regard to case; the spelling that the owner chose is kept. Look-ups must say
--- lower(email) too, or they will not use this index.
+-- Unique without regard to case. The address is stored as the owner wrote it. Queries must also use
+-- lower(email), or they cannot use this index.
 CREATE UNIQUE INDEX users_email_key ON users (lower(email));
 
 CREATE INDEX users_role_idx ON users (role);
@@ -41,6 +41,6 @@ COMMENT ON COLUMN users.avatar IS 'URL of a picture.';
 
 COMMENT ON COLUMN users.timezone IS 'Name in the IANA time zone database.';
 
-COMMENT ON COLUMN users.login_attempts IS 'Failed sign-ins since the last success, or since a lock ran out.';
+COMMENT ON COLUMN users.login_attempts IS 'Failed sign-ins since the last success, or since a lock expired.';
 
-COMMENT ON COLUMN users.locked_until IS 'No sign-in before this time, even with the right password.';
+COMMENT ON COLUMN users.locked_until IS 'No sign-in before this time, not even with the right password.';

@@ -17,8 +17,8 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash),
     CONSTRAINT api_keys_user_id_fkey
         FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
-    -- A list of strings: an array none of whose elements is anything else. In strict mode, because the
-    -- other one looks through an array within the array.
+    -- A list of strings: an array without an element of any other type. Strict mode, because lax mode
+    -- unwraps nested arrays.
     CONSTRAINT api_keys_permissions_check CHECK (
         jsonb_typeof(permissions) = 'array'
         AND NOT permissions @? 'strict $[*] ? (@.type() != "string")'
@@ -33,6 +33,6 @@ CREATE TRIGGER api_keys_set_updated_at
     BEFORE UPDATE ON api_keys
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
-COMMENT ON TABLE api_keys IS 'Keys with which programs act for a user. The key itself is not kept.';
+COMMENT ON TABLE api_keys IS 'Keys with which programs act for a user. The key itself is not stored.';
 
 COMMENT ON COLUMN api_keys.rate_limit IS 'Requests per hour.';

@@ -19,7 +19,7 @@ CREATE TABLE ai_sessions (
     updated_at     timestamptz      NOT NULL DEFAULT now(),
     completed_at   timestamptz,
     CONSTRAINT ai_sessions_pkey PRIMARY KEY (id),
-    -- What a session cost is still true after its user has gone.
+    -- The cost of a session still counts after its user has been deleted.
     CONSTRAINT ai_sessions_user_id_fkey
         FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE SET NULL,
     CONSTRAINT ai_sessions_session_type_check
@@ -49,4 +49,4 @@ COMMENT ON TABLE ai_sessions IS 'One run of an AI job: what went in, what came o
 
 COMMENT ON COLUMN ai_sessions.quality_score IS 'From 0, useless, to 1, perfect.';
 
-COMMENT ON COLUMN ai_sessions.retry_count IS 'Attempts that have failed so far.';
+COMMENT ON COLUMN ai_sessions.retry_count IS 'Number of failed attempts so far.';

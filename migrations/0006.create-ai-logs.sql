@@ -24,4 +24,4 @@ CREATE INDEX ai_logs_level_idx ON ai_logs (level);
 
 CREATE INDEX ai_logs_logged_at_idx ON ai_logs (logged_at);
 
-COMMENT ON TABLE ai_logs IS 'Log lines of AI sessions, written once and never changed.';
+COMMENT ON TABLE ai_logs IS 'Log lines of AI sessions: written once, never changed.';

@@ -1,12 +1,12 @@
 -- depends: 0006.create-ai-logs
 
 -- array_to_string is only STABLE, because the output of some element types depends on settings. That of
--- text does not, so for text[] the promise below is true, and a generated column may be built on it.
+-- text does not, so for text[] IMMUTABLE is correct, and a generated column can use this function.
 CREATE FUNCTION join_words(words text[]) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN array_to_string(words, ' ');
 
-COMMENT ON FUNCTION join_words(text[]) IS 'The elements with a space between, for to_tsvector.';
+COMMENT ON FUNCTION join_words(text[]) IS 'The elements, joined by spaces, for to_tsvector.';
 
 CREATE TABLE module_templates (
     id             uuid                NOT NULL DEFAULT gen_random_uuid(),
@@ -30,7 +30,7 @@ CREATE TABLE module_templates (
     created_at     timestamptz         NOT NULL DEFAULT now(),
     updated_at     timestamptz         NOT NULL DEFAULT now(),
     published_at   timestamptz,
-    -- A hit in the name counts most, then one in the tags or keywords, then one in the description.
+    -- A match in the name weighs most, then one in the tags or keywords, then one in the description.
     search_vector  tsvector            NOT NULL GENERATED ALWAYS AS (
         setweight(to_tsvector('english', name), 'A')
         || setweight(to_tsvector('english', join_words(tags)), 'B')
@@ -39,7 +39,7 @@ CREATE TABLE module_templates (
     ) STORED,
     CONSTRAINT module_templates_pkey PRIMARY KEY (id),
     CONSTRAINT module_templates_slug_key UNIQUE (slug),
-    -- A template stays in use after its author has gone.
+    -- A template can still be used after its author has been deleted.
     CONSTRAINT module_templates_author_id_fkey
         FOREIGN KEY (author_id) REFERENCES users (id) ON DELETE SET NULL,
     CONSTRAINT module_templates_usage_count_check CHECK (usage_count >= 0),
@@ -59,13 +59,13 @@ CREATE INDEX module_templates_usage_count_idx ON module_templates (usage_count);
 
 CREATE INDEX module_templates_is_public_category_idx ON module_templates (is_public, category);
 
--- For the foreign key: without it, deleting a user reads the whole table.
+-- For the foreign key: without this index, deleting a user scans the whole table.
 CREATE INDEX module_templates_author_id_idx ON module_templates (author_id);
 
 CREATE TRIGGER module_templates_set_updated_at
     BEFORE UPDATE ON module_templates
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
-COMMENT ON TABLE module_templates IS 'Building blocks of pages. Shown to all once public and approved.';
+COMMENT ON TABLE module_templates IS 'Building blocks of pages. Everyone can see those that are public and approved.';
 
-COMMENT ON COLUMN module_templates.rating IS 'Average of the reviews, kept by refresh_template_rating.';
+COMMENT ON COLUMN module_templates.rating IS 'Average of the reviews, updated by refresh_template_rating.';

@@ -25,11 +25,11 @@ CREATE TABLE projects (
     updated_at         timestamptz    NOT NULL DEFAULT now(),
     published_at       timestamptz,
     CONSTRAINT projects_pkey PRIMARY KEY (id),
-    -- Published pages must not vanish because an account does: move or delete the projects first. Not
-    -- RESTRICT, whose violation is 23001 from PostgreSQL 18 on and 23503 before; NO ACTION's is always 23503.
+    -- Published pages must not disappear with an account: transfer or delete the projects first. Not
+    -- RESTRICT: its violation is 23001 since PostgreSQL 18 and 23503 before. That of NO ACTION is always 23503.
     CONSTRAINT projects_user_id_fkey
         FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE NO ACTION,
-    -- A project holds its own copy of what the template gave it.
+    -- A project has its own copy of the template's content.
     CONSTRAINT projects_template_id_fkey
         FOREIGN KEY (template_id) REFERENCES module_templates (id) ON DELETE SET NULL,
     CONSTRAINT projects_settings_check CHECK (jsonb_typeof(settings) = 'object'),
@@ -49,13 +49,13 @@ CREATE INDEX projects_created_at_idx ON projects (created_at);
 
 CREATE INDEX projects_user_id_status_idx ON projects (user_id, status);
 
--- For the foreign key: without it, deleting a template reads the whole table.
+-- For the foreign key: without this index, deleting a template scans the whole table.
 CREATE INDEX projects_template_id_idx ON projects (template_id);
 
 CREATE TRIGGER projects_set_updated_at
     BEFORE UPDATE ON projects
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
-COMMENT ON TABLE projects IS 'Pages that users make: from a design, often from a template.';
+COMMENT ON TABLE projects IS 'Pages that users create from a design, often based on a template.';
 
-COMMENT ON COLUMN projects.progress IS 'Per cent of the build that is done.';
+COMMENT ON COLUMN projects.progress IS 'Progress of the build, in percent.';

@@ -25,4 +25,4 @@ CREATE TRIGGER project_collaborators_set_updated_at
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
 COMMENT ON TABLE project_collaborators IS
-    'Who works on a project besides its owner. A flag adds to what the role allows, it never takes away.';
+    'Users who work on a project besides its owner. A flag adds to the permissions of the role.';

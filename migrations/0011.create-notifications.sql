@@ -32,6 +32,6 @@ CREATE TRIGGER notifications_set_updated_at
     BEFORE UPDATE ON notifications
     FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
-COMMENT ON TABLE notifications IS 'Messages of the platform to its users.';
+COMMENT ON TABLE notifications IS 'Messages from the platform to its users.';
 
-COMMENT ON COLUMN notifications.channels IS 'The ways it goes out: email, push, in-app.';
+COMMENT ON COLUMN notifications.channels IS 'How it is sent: email, push, in-app.';

@@ -1,7 +1,7 @@
 -- depends: 0011.create-notifications
 
--- No foreign keys: events arrive in bulk and late, may come from visitors without an account, and stay
--- true after the account is gone. The index on occurred_at follows in 0015.
+-- No foreign keys: events arrive in bulk and late, may come from visitors without an account, and are kept
+-- after the account is deleted. Migration 0015 adds the index on occurred_at.
 CREATE TABLE analytics_events (
     id           uuid        NOT NULL DEFAULT gen_random_uuid(),
     user_id      uuid,
@@ -20,6 +20,6 @@ CREATE INDEX analytics_events_user_id_idx ON analytics_events (user_id);
 
 CREATE INDEX analytics_events_event_type_idx ON analytics_events (event_type);
 
-COMMENT ON TABLE analytics_events IS 'What happened, as it was reported: only ever appended to.';
+COMMENT ON TABLE analytics_events IS 'Events as they were reported. Append-only.';
 
-COMMENT ON COLUMN analytics_events.session_id IS 'The visit during which it happened, not an AI session.';
+COMMENT ON COLUMN analytics_events.session_id IS 'The visit during which the event happened, not an AI session.';

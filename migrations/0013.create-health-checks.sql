@@ -7,4 +7,4 @@ CREATE TABLE health_checks (
     CONSTRAINT health_checks_pkey PRIMARY KEY (id)
 );
 
-COMMENT ON TABLE health_checks IS 'Results of health checks: writing one proves that writing works.';
+COMMENT ON TABLE health_checks IS 'Results of health checks. Storing one proves that the database can be written to.';

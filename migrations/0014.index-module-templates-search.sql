@@ -1,8 +1,8 @@
 -- depends: 0013.create-health-checks
 -- transactional: false
 
--- Without IF NOT EXISTS, here and in the migrations that follow: a concurrent build that fails leaves an
--- invalid index of this name behind, and IF NOT EXISTS would take it for the real one. After a failure,
--- run the rollback's statement and apply again.
+-- No IF NOT EXISTS, here and in the following migrations: a concurrent build that fails leaves an invalid
+-- index with this name behind, and IF NOT EXISTS would accept it. After a failure, run the statement of the
+-- rollback file, then apply again.
 CREATE INDEX CONCURRENTLY module_templates_search_vector_idx
     ON module_templates USING gin (search_vector);

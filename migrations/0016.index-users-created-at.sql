@@ -1,5 +1,5 @@
 -- depends: 0015.index-analytics-events-occurred-at
 -- transactional: false
 
--- The order of list_users_page: each page starts where the last one ended, by this index.
+-- The order of list_users_page. This index finds the start of each page.
 CREATE INDEX CONCURRENTLY users_created_at_id_idx ON users (created_at, id);

@@ -1,6 +1,6 @@
 -- depends: 0016.index-users-created-at
 -- transactional: false
 
--- The text that search_projects looks in: the query must repeat this expression to the letter.
+-- The text that search_projects searches. The query must contain exactly this expression.
 CREATE INDEX CONCURRENTLY projects_text_idx
     ON projects USING gin (to_tsvector('english', name || ' ' || coalesce(description, '')));

@@ -1,15 +1,14 @@
--- Analytics events: written in bulk, read as summaries. Days and weeks are those of UTC, and a week begins
--- on Monday.
+-- Analytics events: written in bulk, read as summaries. Days and weeks are in UTC. A week begins on Monday.
 
 -- name: record_event(user_id, session_id, event_type, event_name, properties)<!
--- Store one event that happens now. `session_id` is the visit that it belongs to.
+-- Store one event, at the current time. `session_id` is its visit.
 INSERT INTO analytics_events (user_id, session_id, event_type, event_name, properties)
 VALUES (:user_id, :session_id, :event_type, :event_name, :properties)
 RETURNING id, occurred_at;
 
 -- name: load_events(user_ids, session_ids, event_types, event_names, properties, occurred_ats)!
--- Store many events in one statement: the n-th is made of the n-th element of each array. An event whose
--- time is NULL happened now.
+-- Store many events in one statement: the n-th event takes the n-th element of each array. If its time is
+-- NULL, the current time is stored.
 INSERT INTO analytics_events (user_id, session_id, event_type, event_name, properties, occurred_at)
 SELECT
     e.user_id, e.session_id, e.event_type, e.event_name, e.properties, coalesce(e.occurred_at, now())
@@ -23,7 +22,7 @@ FROM unnest(
 ) AS e (user_id, session_id, event_type, event_name, properties, occurred_at);
 
 -- name: import_page_views(user_id, session_id, url, user_agent, ip_address, referer, occurred_at)*!
--- Store page views as a web server logs them.
+-- Store page views from a web server's log.
 INSERT INTO analytics_events (
     user_id, session_id, event_type, event_name, properties, user_agent, ip_address, referer, occurred_at
 )
@@ -33,12 +32,12 @@ VALUES (
 );
 
 -- name: count_events()$
--- The number of events.
+-- Count all events.
 SELECT count(*) FROM analytics_events;
 
 -- name: count_events_per_day(first_day, last_day)
--- The number of events of each type on each day from the first to the last. Every type that occurs in
--- these days has a row for each of them, zero on days without any.
+-- Count the events of each type on each day from the first to the last. Every type that occurs in this
+-- period has a row for every day, with 0 for days without events of that type.
 WITH counts AS (
     SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, event_type, count(*) AS event_count
     FROM analytics_events
@@ -61,9 +60,9 @@ LEFT JOIN counts AS c ON c.day = d.day AND c.event_type = t.event_type
 ORDER BY d.day, t.event_type;
 
 -- name: get_funnel(event_names, since, until)
--- How many users got how far along these events, each after the one before it, between two moments.
--- `conversion` is the share, from 0 to 1, of those who took the first step. The earliest event that
--- continues a user's way is taken: no other choice could get them further.
+-- Count the users who reached each of these steps in order, between two points in time. `conversion` is
+-- the share, from 0 to 1, of the users who took the first step. Each step is matched with the user's
+-- earliest event that qualifies, because no other choice could take them further.
 WITH RECURSIVE steps AS (
     SELECT step, event_name
     FROM unnest(:event_names::text[]) WITH ORDINALITY AS s (event_name, step)
@@ -108,9 +107,10 @@ FROM counts
 ORDER BY step;
 
 -- name: list_weekly_retention(first_day, weeks)
--- Of the users whose first event ever fell into a week, how many came back in each of the weeks after it.
--- Cohorts from the week of `first_day` on; week 0 is the cohort's own, `weeks` the last one looked at, and
--- weeks that have not begun are left out. `retention` is a share from 0 to 1.
+-- Count how many users of each cohort came back in each following week. A cohort is the users whose first
+-- event was in the same week. The first cohort is that of the week of `first_day`. Week 0 is the cohort's
+-- first week and `weeks` the last one counted. Weeks that have not begun are omitted. `retention` is a
+-- share from 0 to 1.
 WITH activity AS (
     SELECT DISTINCT user_id, date_trunc('week', occurred_at AT TIME ZONE 'UTC')::date AS week
     FROM analytics_events
@@ -146,7 +146,7 @@ WHERE c.cohort_week + 7 * w.week_number <= (now() AT TIME ZONE 'UTC')::date
 ORDER BY c.cohort_week, w.week_number;
 
 -- name: list_events_of_user(user_id, max_rows)
--- The latest events of one user.
+-- List the latest events of a user.
 SELECT
     id, user_id, session_id, event_type, event_name, properties, user_agent, ip_address, referer,
     occurred_at

@@ -1,8 +1,9 @@
--- API keys. Only the hash of a key is kept, and it never leaves the database.
+-- API keys. Only the hash of a key is stored, and it never leaves the database.
 
 -- name: issue_api_key(user_id, name, key_hash, permissions, expires_at)<!
 -- record_class: ApiKey
--- Store a new key by its hash. `permissions` is a JSON list of strings; without `expires_at` it never ends.
+-- Store a new key by its hash. `permissions` is a JSON list of strings. If `expires_at` is NULL, the key
+-- never expires.
 INSERT INTO api_keys (user_id, name, key_hash, permissions, expires_at)
 VALUES (:user_id, :name, :key_hash, :permissions, :expires_at)
 RETURNING
@@ -11,7 +12,8 @@ RETURNING
 
 -- name: verify_api_key(key_hash)<!
 -- record_class: ApiKey
--- Count one use of a key and answer it. No row if it is unknown, revoked, expired, or its owner inactive.
+-- Count one use of a key, and return the key. No row if the key is unknown, revoked or expired, or if its
+-- owner is inactive.
 UPDATE api_keys AS k
 SET usage_count  = k.usage_count + 1,
     last_used_at = now()
@@ -36,7 +38,7 @@ WHERE id = :api_key_id;
 
 -- name: list_api_keys_of_user(user_id)
 -- record_class: ApiKey
--- The keys of one user, the newest first.
+-- List the keys of a user, newest first.
 SELECT
     id, user_id, name, permissions, last_used_at, usage_count, rate_limit, is_active, expires_at,
     created_at, updated_at
@@ -45,7 +47,7 @@ WHERE user_id = :user_id
 ORDER BY created_at DESC, id;
 
 -- name: list_api_keys_with_owner(max_rows)
--- All keys with the names of their owners, the most used first.
+-- List all keys with the names of their owners, most used first.
 SELECT
     k.id,
     k.name,
@@ -64,17 +66,18 @@ ORDER BY k.usage_count DESC, k.id
 LIMIT :max_rows;
 
 -- name: count_api_keys()$
--- The number of keys, revoked and expired ones included.
+-- Count all keys, including revoked and expired ones.
 SELECT count(*) FROM api_keys;
 
 -- name: set_api_key_rate_limit(api_key_id, rate_limit)!
--- Allow a key so many requests per hour.
+-- Set how many requests per hour a key may make.
 UPDATE api_keys
 SET rate_limit = :rate_limit
 WHERE id = :api_key_id;
 
 -- name: revoke_api_key(api_key_id, user_id)!
--- Switch off a key of this user for good. No rows if it is not theirs, or revoked already.
+-- Revoke a key of this user permanently. Changes nothing if the key belongs to someone else or is already
+-- revoked.
 UPDATE api_keys
 SET is_active = false
 WHERE id = :api_key_id
@@ -82,6 +85,6 @@ WHERE id = :api_key_id
   AND is_active;
 
 -- name: delete_expired_api_keys(days)!
--- Delete the keys that expired more than so many days ago.
+-- Delete the keys that expired more than `days` days ago.
 DELETE FROM api_keys
 WHERE expires_at < now() - make_interval(days => :days);

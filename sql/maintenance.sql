@@ -1,7 +1,7 @@
--- What a bulk loader and a demo need of the database as a whole.
+-- Queries about the whole database, for bulk loading and the demo.
 
 -- name: count_all_rows()
--- The number of rows of every table, in the order of the tables' names.
+-- Count the rows of every table, sorted by table name.
 SELECT 'ai_logs' AS table_name, count(*) AS row_count FROM ai_logs
 UNION ALL SELECT 'ai_sessions', count(*) FROM ai_sessions
 UNION ALL SELECT 'analytics_events', count(*) FROM analytics_events
@@ -16,7 +16,7 @@ UNION ALL SELECT 'users', count(*) FROM users
 ORDER BY table_name;
 
 -- name: analyze_tables()#
--- Refresh the planner's statistics of every table, as after a bulk load.
+-- Update the planner's statistics of every table, as after a bulk load.
 ANALYZE ai_logs;
 ANALYZE ai_sessions;
 ANALYZE analytics_events;

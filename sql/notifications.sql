@@ -1,4 +1,4 @@
--- Notifications: sent to one, to many, or to all who work on a project; read, archived.
+-- Notifications: send them to one user, to many, or to all collaborators of a project; read and archive them.
 
 -- name: send_notification(user_id, notification_type, title, message, data, channels)<!
 -- record_class: Notification
@@ -10,7 +10,7 @@ RETURNING
     created_at, updated_at;
 
 -- name: send_notifications(user_ids, notification_type, title, message, data, channels)!
--- Send the same notification to each of many users, once to each, however often they are listed.
+-- Send a notification to many users, to each of them once.
 INSERT INTO notifications (user_id, type, title, message, data, channels)
 SELECT DISTINCT
     receiver.user_id, :notification_type::notification_type, :title::text, :message::text,
@@ -18,7 +18,7 @@ SELECT DISTINCT
 FROM unnest(:user_ids::uuid[]) AS receiver (user_id);
 
 -- name: notify_collaborators(project_id, notification_type, title, message, data, channels)!
--- Send the same notification to every collaborator of a project. The owner is not one.
+-- Send a notification to every collaborator of a project.
 INSERT INTO notifications (user_id, type, title, message, data, channels)
 SELECT
     c.user_id, :notification_type::notification_type, :title::text, :message::text,
@@ -28,7 +28,7 @@ WHERE c.project_id = :project_id;
 
 -- name: list_notifications_of_user(user_id, only_unread, max_rows)
 -- record_class: Notification
--- The latest notifications of a user that are not archived, all of them or only the unread.
+-- List a user's latest notifications that are not archived: all of them, or only the unread ones.
 SELECT
     id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
     created_at, updated_at
@@ -41,7 +41,7 @@ LIMIT :max_rows;
 
 -- name: list_unsent_notifications(channel, max_rows)
 -- record_class: Notification
--- The oldest notifications that have not gone out yet, and are to go out by this channel.
+-- List a channel's oldest notifications that are still to be sent.
 SELECT
     id, user_id, type, title, message, data, is_read, is_archived, channels, sent_at, read_at,
     created_at, updated_at
@@ -52,11 +52,11 @@ ORDER BY created_at, id
 LIMIT :max_rows;
 
 -- name: count_notifications()$
--- The number of notifications of all users, archived ones included.
+-- Count the notifications of all users, including archived ones.
 SELECT count(*) FROM notifications;
 
 -- name: count_unread_notifications(user_id)$
--- The number that a user's badge shows: unread and not archived.
+-- Count a user's unread notifications that are not archived.
 SELECT count(*)
 FROM notifications
 WHERE user_id = :user_id
@@ -64,7 +64,7 @@ WHERE user_id = :user_id
   AND NOT is_archived;
 
 -- name: mark_notifications_sent(notification_ids)!
--- Note that these notifications have gone out.
+-- Mark these notifications as sent.
 UPDATE notifications
 SET sent_at = now()
 WHERE id = ANY (:notification_ids)
@@ -72,8 +72,8 @@ WHERE id = ANY (:notification_ids)
 
 -- name: mark_notification_read(notification_id, user_id)<!
 -- record_class: Notification
--- Note that a user has read one of their notifications; the time of the first reading is kept. No row if
--- it is not theirs.
+-- Mark one of a user's notifications as read. If it was read before, the first time is kept. No row if the
+-- notification belongs to someone else.
 UPDATE notifications
 SET is_read = true,
     read_at = coalesce(read_at, now())
@@ -84,7 +84,7 @@ RETURNING
     created_at, updated_at;
 
 -- name: mark_all_notifications_read(user_id)!
--- Note that a user has read everything. Counts what was unread.
+-- Mark a user's notifications as read. Returns how many were unread.
 UPDATE notifications
 SET is_read = true,
     read_at = now()
@@ -92,7 +92,7 @@ WHERE user_id = :user_id
   AND NOT is_read;
 
 -- name: archive_old_notifications(days)!
--- Archive what was read and is older than so many days. What nobody has read stays in sight.
+-- Archive the notifications that were read and are older than `days` days. Unread ones stay visible.
 UPDATE notifications
 SET is_archived = true
 WHERE is_read

@@ -1,4 +1,4 @@
--- Projects and the people who work on them. Lists leave out the generated pages, which can be large.
+-- Projects and the people who work on them. Lists omit the generated pages, which can be large.
 
 -- name: create_project(user_id, name, description, settings, tags)<!
 -- record_class: Project
@@ -12,8 +12,8 @@ RETURNING
 
 -- name: create_project_from_template(user_id, template_id, name)<!
 -- record_class: Project
--- Create a project that starts as a copy of a template, and count the template's use, all in one statement.
--- No row if there is no such template that this user may use: a public and approved one, or their own.
+-- Create a project as a copy of a template, and count the use of the template, in one statement. No row
+-- unless the template exists and is either public and approved or the user's own.
 WITH template AS (
     UPDATE module_templates
     SET usage_count = usage_count + 1
@@ -30,8 +30,8 @@ RETURNING
     bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
 
 -- name: import_projects(project_id, user_id, template_id, name, description, tags, status, created_at)*!
--- Create projects with ids, states and times of creation that are known already. An id that is there
--- already is left as it is, so that an import which broke off can be run again.
+-- Create projects with given ids, statuses and creation times. Existing ids are skipped, so an interrupted
+-- import can be run again.
 INSERT INTO projects (id, user_id, template_id, name, description, tags, status, created_at)
 VALUES (:project_id, :user_id, :template_id, :name, :description, :tags, :status, :created_at)
 ON CONFLICT (id) DO NOTHING;
@@ -47,7 +47,7 @@ FROM projects
 WHERE id = :project_id;
 
 -- name: list_projects_of_user(user_id)
--- The projects of one user, the newest first, with the name of the template where there is one.
+-- List a user's projects, newest first, with the template's name, if any.
 SELECT
     p.id,
     p.name,
@@ -69,9 +69,9 @@ WHERE p.user_id = :user_id
 ORDER BY p.created_at DESC, p.id;
 
 -- name: search_projects(query, status, tag, user_id, max_rows)
--- Projects by words in their name and description, by status, by tag, by owner, the latest changed first.
--- NULL for a filter means any: it is gone before the plan is made, so the others can use their indexes.
--- `query` is written as for a search engine: words, "a phrase", or, -without.
+-- Search projects by words in their name and description, by status, by tag and by owner, most recently
+-- changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
+-- indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
 SELECT
     p.id,
     p.name,
@@ -97,11 +97,11 @@ ORDER BY p.updated_at DESC, p.id
 LIMIT :max_rows;
 
 -- name: count_projects()$
--- The number of projects.
+-- Count all projects.
 SELECT count(*) FROM projects;
 
 -- name: count_projects_by_status(user_id)
--- The number of projects in each state, of one user or, with NULL, of all. States with none count zero.
+-- Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
 SELECT s.status, count(p.id) AS project_count
 FROM unnest(enum_range(NULL::project_status)) AS s (status)
 LEFT JOIN projects AS p
@@ -112,7 +112,7 @@ ORDER BY s.status;
 
 -- name: update_project(project_id, name, description, settings, tags)<!
 -- record_class: Project
--- Replace what the owner writes of a project. No row for an unknown project.
+-- Replace what a project's owner fills in. No row if it is unknown.
 UPDATE projects
 SET name        = :name,
     description = :description,
@@ -125,7 +125,7 @@ RETURNING
     bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
 
 -- name: set_project_progress(project_id, progress)!
--- Report how far the build of a project is, in per cent, which also marks it as PROCESSING.
+-- Set the progress of a build, in percent, and the status PROCESSING.
 UPDATE projects
 SET status   = 'PROCESSING',
     progress = :progress
@@ -134,7 +134,8 @@ WHERE id = :project_id
 
 -- name: complete_project(project_id, html, css, js, build_time_ms, bundle_size_bytes, lighthouse_score)<!
 -- record_class: Project
--- Store what a build made of a project, which is then COMPLETED. No row if unknown or archived.
+-- Store the result of a project's build, and set the status to COMPLETED. No row if the project is unknown
+-- or archived.
 UPDATE projects
 SET output_html       = :html,
     output_css        = :css,
@@ -153,8 +154,8 @@ RETURNING
 
 -- name: publish_project(project_id, deployment_url)<!
 -- record_class: Project
--- Publish a draft or completed project. No row if it is unknown, still being built, failed, archived, or
--- published already: so that of two calls at once, only one goes on to tell the collaborators.
+-- Publish a draft or completed project. No row if it is unknown, being built, failed, archived or already
+-- published. Of two concurrent calls, therefore, only one goes on to notify the collaborators.
 UPDATE projects
 SET status         = 'PUBLISHED',
     progress       = 100,
@@ -170,7 +171,7 @@ RETURNING
 
 -- name: archive_project(project_id)<!
 -- record_class: Project
--- Take a project out of use, and out of the public's sight. No row if unknown or archived already.
+-- Archive a project and make it private. No row unless that was possible.
 UPDATE projects
 SET status    = 'ARCHIVED',
     is_public = false
@@ -182,19 +183,19 @@ RETURNING
     bundle_size_bytes, lighthouse_score, created_at, updated_at, published_at;
 
 -- name: transfer_projects(from_user_id, to_user_id)!
--- Give all projects of one user to another, as before deleting an account.
+-- Transfer a user's projects to another, before an account is deleted.
 UPDATE projects
 SET user_id = :to_user_id
 WHERE user_id = :from_user_id;
 
 -- name: delete_project(project_id)!
--- Delete a project with its list of collaborators.
+-- Delete a project and its list of collaborators.
 DELETE FROM projects
 WHERE id = :project_id;
 
 -- name: add_collaborator(project_id, user_id, role, can_edit, can_delete, can_share)<!
 -- record_class: Collaborator
--- Add a user to a project, or change what a collaborator may do.
+-- Add a collaborator to a project, or change what they may do.
 INSERT INTO project_collaborators (project_id, user_id, role, can_edit, can_delete, can_share)
 VALUES (:project_id, :user_id, :role, :can_edit, :can_delete, :can_share)
 ON CONFLICT (project_id, user_id) DO UPDATE
@@ -205,21 +206,21 @@ SET role       = excluded.role,
 RETURNING id, project_id, user_id, role, can_edit, can_delete, can_share, created_at, updated_at;
 
 -- name: remove_collaborator(project_id, user_id)!
--- Take a user off a project.
+-- Remove a collaborator from a project.
 DELETE FROM project_collaborators
 WHERE project_id = :project_id
   AND user_id = :user_id;
 
 -- name: get_collaborator(project_id, user_id)^
 -- record_class: Collaborator
--- What one user may do in one project; None if they do not work on it, or own it.
+-- Find one collaborator of a project. None if the user is not one; the owner is not one either.
 SELECT id, project_id, user_id, role, can_edit, can_delete, can_share, created_at, updated_at
 FROM project_collaborators
 WHERE project_id = :project_id
   AND user_id = :user_id;
 
 -- name: list_collaborators(project_id)
--- The collaborators of a project with their names, the most powerful roles first.
+-- List the collaborators of a project with their names, most powerful roles first.
 SELECT
     c.user_id,
     u.name,
@@ -235,7 +236,7 @@ WHERE c.project_id = :project_id
 ORDER BY c.role DESC, c.created_at, c.user_id;
 
 -- name: list_projects_shared_with_user(user_id)
--- The projects of others that a user works on, with the owners' names, the latest changed first.
+-- List other people's projects that a user works on, with the owners' names, most recently changed first.
 SELECT
     p.id,
     p.name,
@@ -252,7 +253,7 @@ WHERE c.user_id = :user_id
 ORDER BY p.updated_at DESC, p.id;
 
 -- name: may_edit_project(project_id, user_id)$
--- Whether a user may edit a project: as its owner, by their role, or because they were allowed to.
+-- Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
 SELECT
     EXISTS (
         SELECT 1
@@ -269,7 +270,7 @@ SELECT
     ) AS may_edit;
 
 -- name: list_project_editors(project_id)
--- Everybody who may edit a project, the owner first.
+-- List everyone who may edit a project, the owner first.
 WITH editors AS (
     SELECT user_id, true AS is_owner
     FROM projects

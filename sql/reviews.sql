@@ -1,8 +1,8 @@
--- Reviews of templates: one per user and template. The average is kept by refresh_template_rating.
+-- Reviews of templates: one per user and template. refresh_template_rating updates the average.
 
 -- name: upsert_review(template_id, user_id, rating, comment)<!
 -- record_class: Review
--- Write a review, or replace the one that this user has written before, which then awaits approval again.
+-- Write a review, or replace the user's earlier one. Either way it awaits approval.
 INSERT INTO template_reviews (template_id, user_id, rating, comment)
 VALUES (:template_id, :user_id, :rating, :comment)
 ON CONFLICT (template_id, user_id) DO UPDATE
@@ -12,22 +12,22 @@ SET rating      = excluded.rating,
 RETURNING id, template_id, user_id, rating, comment, is_approved, created_at, updated_at;
 
 -- name: import_reviews(template_id, user_id, rating, comment, created_at)*!
--- Write approved reviews with times that are known already. A review that is there already is left as it
--- is, so that an import which broke off can be run again.
+-- Write approved reviews with given times. Existing reviews are skipped, so an interrupted import can be run
+-- again.
 INSERT INTO template_reviews (template_id, user_id, rating, comment, is_approved, created_at)
 VALUES (:template_id, :user_id, :rating, :comment, true, :created_at)
 ON CONFLICT (template_id, user_id) DO NOTHING;
 
 -- name: get_review(template_id, user_id)^
 -- record_class: Review
--- What one user has said of one template.
+-- Find one user's review of one template.
 SELECT id, template_id, user_id, rating, comment, is_approved, created_at, updated_at
 FROM template_reviews
 WHERE template_id = :template_id
   AND user_id = :user_id;
 
 -- name: list_reviews_of_template(template_id)
--- The reviews of a template with their writers' names, the newest first.
+-- List the reviews of a template with their authors' names, newest first.
 SELECT
     r.id,
     r.user_id,
@@ -43,11 +43,11 @@ WHERE r.template_id = :template_id
 ORDER BY r.created_at DESC, r.id;
 
 -- name: count_reviews()$
--- The number of reviews.
+-- Count all reviews.
 SELECT count(*) FROM template_reviews;
 
 -- name: count_reviews_by_rating(template_id)
--- How often a template was given each number of stars, from five down to one, none counting zero.
+-- Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
 SELECT s.stars, count(r.id) AS review_count
 FROM generate_series(5, 1, -1) AS s (stars)
 LEFT JOIN template_reviews AS r
@@ -58,7 +58,7 @@ ORDER BY s.stars DESC;
 
 -- name: approve_review(review_id)<!
 -- record_class: Review
--- Approve a review, as a moderator. No row if unknown or approved already.
+-- Approve a review, as a moderator. No row if it is unknown or already approved.
 UPDATE template_reviews
 SET is_approved = true
 WHERE id = :review_id
@@ -66,7 +66,7 @@ WHERE id = :review_id
 RETURNING id, template_id, user_id, rating, comment, is_approved, created_at, updated_at;
 
 -- name: delete_review(template_id, user_id)!
--- Delete what one user has said of one template. The average changes with refresh_template_rating.
+-- Delete one user's review of one template. refresh_template_rating updates the average.
 DELETE FROM template_reviews
 WHERE template_id = :template_id
   AND user_id = :user_id;

@@ -1,9 +1,9 @@
--- AI sessions and their log lines. A session waits as PENDING, runs as PROCESSING, and ends as COMPLETED,
--- FAILED or CANCELLED.
+-- AI sessions and their log lines. A session is PENDING in the queue, PROCESSING while it runs, and in the
+-- end COMPLETED, FAILED or CANCELLED.
 
 -- name: queue_session(user_id, session_type, input_data, metadata)<!
 -- record_class: Session
--- Add a session to the queue, for claim_session to take.
+-- Add a session to the queue. claim_session takes it from there.
 INSERT INTO ai_sessions (user_id, session_type, input_data, metadata)
 VALUES (:user_id, :session_type, :input_data, :metadata)
 RETURNING
@@ -12,8 +12,8 @@ RETURNING
 
 -- name: claim_session()<!
 -- record_class: Session
--- Take the oldest waiting session from the queue. No row if none waits. Workers that ask at once get
--- different sessions, and none waits for another.
+-- Take the oldest session from the queue. No row if the queue is empty. Concurrent workers get different
+-- sessions and do not wait for each other.
 UPDATE ai_sessions
 SET status = 'PROCESSING'
 WHERE id = (
@@ -30,7 +30,7 @@ RETURNING
 
 -- name: start_session(user_id, session_type, input_data, metadata)<!
 -- record_class: Session
--- Begin a session at once, past the queue. `session_type` is pipeline, analysis or generation.
+-- Start a session at once, without the queue. `session_type` is pipeline, analysis or generation.
 INSERT INTO ai_sessions (user_id, session_type, status, input_data, metadata)
 VALUES (:user_id, :session_type, 'PROCESSING', :input_data, :metadata)
 RETURNING
@@ -39,7 +39,7 @@ RETURNING
 
 -- name: complete_session(session_id, output_data, tokens_used, cost_usd, duration_ms, quality_score)<!
 -- record_class: Session
--- End a running session well. No row if it is unknown or not running, so that a session ends once.
+-- Complete a running session. No row if it is unknown or not running, so a session ends only once.
 UPDATE ai_sessions
 SET status        = 'COMPLETED',
     output_data   = :output_data,
@@ -56,7 +56,7 @@ RETURNING
 
 -- name: fail_session(session_id, error_message, error_code, duration_ms)<!
 -- record_class: Session
--- End a running session with an error, and count the failed attempt. No row if unknown or not running.
+-- End a running session with an error, and count the failed attempt. No row if it is unknown or not running.
 UPDATE ai_sessions
 SET status        = 'FAILED',
     error_message = :error_message,
@@ -71,7 +71,7 @@ RETURNING
 
 -- name: retry_session(session_id, max_attempts)<!
 -- record_class: Session
--- Put a failed session back into the queue. No row if it has not failed, or has failed too often already.
+-- Put a failed session back into the queue. No row if it has not failed, or has reached `max_attempts`.
 UPDATE ai_sessions
 SET status        = 'PENDING',
     error_message = NULL,
@@ -86,7 +86,7 @@ RETURNING
 
 -- name: cancel_session(session_id)<!
 -- record_class: Session
--- Stop a session that waits or runs. No row if it is unknown or has ended.
+-- Cancel a session that is pending or running. No row if it is unknown or has ended.
 UPDATE ai_sessions
 SET status = 'CANCELLED'
 WHERE id = :session_id
@@ -96,8 +96,8 @@ RETURNING
     duration_ms, quality_score, error_message, error_code, retry_count, created_at, updated_at, completed_at;
 
 -- name: import_sessions(session_id, user_id, session_type, status, tokens_used, cost_usd, created_at)*!
--- Store sessions with ids, states and times that are known already. An id that is there already is left as
--- it is, so that an import which broke off can be run again.
+-- Store sessions with given ids, statuses and times. Existing ids are skipped, so an interrupted import can
+-- be run again.
 INSERT INTO ai_sessions (id, user_id, session_type, status, tokens_used, cost_usd, created_at)
 VALUES (:session_id, :user_id, :session_type, :status, :tokens_used, :cost_usd, :created_at)
 ON CONFLICT (id) DO NOTHING;
@@ -113,7 +113,7 @@ WHERE id = :session_id;
 
 -- name: list_sessions_of_user(user_id, session_type, max_rows)
 -- record_class: Session
--- The latest sessions of one user, of one type or, with NULL, of all.
+-- List the latest sessions of a user, of one type or (with NULL) of all types.
 SELECT
     id, user_id, session_type, status, input_data, output_data, metadata, tokens_used, cost_usd,
     duration_ms, quality_score, error_message, error_code, retry_count, created_at, updated_at, completed_at
@@ -124,7 +124,7 @@ ORDER BY created_at DESC, id
 LIMIT :max_rows;
 
 -- name: get_session_with_log(session_id)^
--- One session with its log lines as a JSON list, the first line first.
+-- Find one session, with its log lines as a JSON list in order.
 SELECT
     s.id,
     s.user_id,
@@ -162,11 +162,11 @@ CROSS JOIN LATERAL (
 WHERE s.id = :session_id;
 
 -- name: count_sessions()$
--- The number of sessions.
+-- Count all sessions.
 SELECT count(*) FROM ai_sessions;
 
 -- name: count_sessions_by_status()
--- The number of sessions in each state. States with none count zero.
+-- Count the sessions of each status. Unused statuses have count 0.
 SELECT s.status, count(a.id) AS session_count
 FROM unnest(enum_range(NULL::session_status)) AS s (status)
 LEFT JOIN ai_sessions AS a ON a.status = s.status
@@ -174,7 +174,7 @@ GROUP BY s.status
 ORDER BY s.status;
 
 -- name: list_session_cost_per_day(first_day, last_day)
--- Sessions, tokens and cost of each day from the first to the last, days in UTC. Days without any are there.
+-- Sessions, tokens and cost of each day (UTC) from the first to the last, including days without sessions.
 WITH days AS (
     SELECT :first_day::date + n AS day
     FROM generate_series(0, :last_day::date - :first_day::date) AS n
@@ -201,7 +201,7 @@ ORDER BY d.day;
 
 -- name: append_log_line(session_id, level, message, context)<!
 -- record_class: LogLine
--- Add one line to the log of a session. Its time is that of the clock, not of the transaction.
+-- Add one line to the log of a session. Its time is the current time, not the start of the transaction.
 INSERT INTO ai_logs (session_id, level, message, context, logged_at)
 VALUES (:session_id, :level, :message, :context, clock_timestamp())
 RETURNING
@@ -209,8 +209,8 @@ RETURNING
     error_code;
 
 -- name: append_log_lines(session_id, levels, messages, contexts, logged_ats)!
--- Add many lines to the log of a session: the n-th is made of the n-th element of each array. A line
--- whose time is NULL gets the current one, a microsecond after the line before it, and so keeps its place.
+-- Add many lines to the log of a session: the n-th line takes the n-th element of each array. If its time is
+-- NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
 INSERT INTO ai_logs (session_id, level, message, context, logged_at)
 SELECT
     :session_id::uuid,
@@ -223,7 +223,7 @@ FROM unnest(:levels::log_level[], :messages::text[], :contexts::jsonb[], :logged
 
 -- name: list_log_lines(session_id, min_level)
 -- record_class: LogLine
--- The log of a session in order, from a level upwards; NULL for all of it.
+-- List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
 SELECT
     id, session_id, level, message, context, logged_at, duration_ms, memory_usage_bytes, error_stack,
     error_code
@@ -233,11 +233,11 @@ WHERE session_id = :session_id
 ORDER BY logged_at, id;
 
 -- name: count_log_lines()$
--- The number of log lines of all sessions.
+-- Count the log lines of all sessions.
 SELECT count(*) FROM ai_logs;
 
 -- name: delete_old_sessions(days)!
--- Delete the sessions that ended, and began more than so many days ago, with their logs.
+-- Delete the sessions that have ended and were created more than `days` days ago, with their logs.
 DELETE FROM ai_sessions
 WHERE status IN ('COMPLETED', 'FAILED', 'CANCELLED')
   AND created_at < now() - make_interval(days => :days);

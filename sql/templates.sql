@@ -1,8 +1,8 @@
--- Templates. The public sees those that their authors have made public and a moderator has approved.
+-- Templates. Everyone can see those that their authors have made public and a moderator has approved.
 
 -- name: create_template(author_id, slug, name, description, category, complexity, html, css, js, tags)<!
 -- record_class: Template
--- Create a template, which at first only its author sees. A slug that is taken violates
+-- Create a template. At first only its author can see it. A slug that is already in use violates
 -- module_templates_slug_key.
 INSERT INTO module_templates (
     author_id, slug, name, description, category, complexity,
@@ -18,8 +18,8 @@ RETURNING
     created_at, updated_at, published_at;
 
 -- name: import_templates(template_id, author_id, slug, name, description, category, complexity, html, tags)*!
--- Create public, approved templates with ids that are known already. An id that is there already is left
--- as it is, so that an import which broke off can be run again.
+-- Create public, approved templates with given ids. Existing ids are skipped, so an interrupted import can
+-- be run again.
 INSERT INTO module_templates (
     id, author_id, slug, name, description, category, complexity, html_content, tags,
     is_public, is_approved, published_at
@@ -42,7 +42,7 @@ WHERE id = :template_id;
 
 -- name: get_template_by_slug(slug)^
 -- record_class: Template
--- Find one template by its name in URLs.
+-- Find one template by slug, its name in URLs.
 SELECT
     id, name, description, category, complexity, html_content, css_content, js_content, tags, version,
     usage_count, rating, downloads, is_public, is_approved, author_id, slug, keywords,
@@ -51,8 +51,8 @@ FROM module_templates
 WHERE slug = :slug;
 
 -- name: search_templates(query, category, complexity, max_rows)
--- Full-text search in the templates that the public sees, the best hits first; NULL for a category or
--- complexity means any. `query` is written as for a search engine: words, "a phrase", or, -without.
+-- Full-text search in the templates that everyone can see, best hits first. NULL for the category or
+-- complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
 SELECT
     t.id,
     t.slug,
@@ -75,7 +75,7 @@ ORDER BY rank DESC, t.usage_count DESC, t.id
 LIMIT :max_rows;
 
 -- name: list_most_used_templates(category, max_rows)
--- The templates of the public that most projects began with, of one category or, with NULL, of all.
+-- List the templates that everyone can see, most used first, of one category or (with NULL) of all.
 SELECT
     t.id,
     t.slug,
@@ -97,7 +97,7 @@ LIMIT :max_rows;
 
 -- name: list_templates_of_author(author_id)
 -- record_class: Template
--- All templates of one author, the newest first.
+-- List all templates of an author, newest first.
 SELECT
     id, name, description, category, complexity, html_content, css_content, js_content, tags, version,
     usage_count, rating, downloads, is_public, is_approved, author_id, slug, keywords,
@@ -107,7 +107,7 @@ WHERE author_id = :author_id
 ORDER BY created_at DESC, id;
 
 -- name: list_templates_with_reviews(max_rows)
--- The most used templates of the public, each with its reviews as a JSON list, the newest review first.
+-- List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
 SELECT
     t.id,
     t.slug,
@@ -143,7 +143,7 @@ ORDER BY t.usage_count DESC, t.id
 LIMIT :max_rows;
 
 -- name: get_template_with_reviews(template_id)^
--- One template with its reviews as a JSON list, the newest review first.
+-- Find one template, with its reviews as a JSON list, newest first.
 SELECT
     t.id,
     t.slug,
@@ -176,11 +176,11 @@ CROSS JOIN LATERAL (
 WHERE t.id = :template_id;
 
 -- name: count_templates()$
--- The number of templates.
+-- Count all templates.
 SELECT count(*) FROM module_templates;
 
 -- name: count_templates_by_category()
--- The number of templates that the public sees in each category. Categories with none count zero.
+-- Count the templates that everyone can see, by category. Unused categories have count 0.
 SELECT
     c.category,
     count(t.id)             AS template_count,
@@ -195,7 +195,7 @@ ORDER BY c.category;
 
 -- name: update_template(template_id, name, description, tags, keywords)<!
 -- record_class: Template
--- Replace what is said of a template and what it is found by. No row for an unknown template.
+-- Replace the description and the search terms of a template. No row for an unknown template.
 UPDATE module_templates
 SET name        = :name,
     description = :description,
@@ -209,7 +209,7 @@ RETURNING
 
 -- name: update_template_content(template_id, version, html, css, js)<!
 -- record_class: Template
--- Store a new version of a template, which has to be approved again. No row for an unknown template.
+-- Store a new version of a template. It has to be approved again. No row for an unknown template.
 UPDATE module_templates
 SET version      = :version,
     html_content = :html,
@@ -224,7 +224,7 @@ RETURNING
 
 -- name: publish_template(template_id)<!
 -- record_class: Template
--- Make a template public, which shows it to all once it is approved. No row for an unknown template.
+-- Make a template public. Everyone can see it once it is approved. No row for an unknown template.
 UPDATE module_templates
 SET is_public    = true,
     published_at = coalesce(published_at, now())
@@ -236,7 +236,7 @@ RETURNING
 
 -- name: approve_template(template_id)<!
 -- record_class: Template
--- Approve a template, as a moderator. No row if unknown or approved already.
+-- Approve a template, as a moderator. No row if it is unknown or already approved.
 UPDATE module_templates
 SET is_approved = true
 WHERE id = :template_id
@@ -253,18 +253,18 @@ SET downloads = downloads + 1
 WHERE id = :template_id;
 
 -- name: lock_template(template_id)$
--- Hold a template until the end of the transaction, and answer its id; None for an unknown template.
--- First step of a review: of two reviewers at once, the second then waits here, and its
--- refresh_template_rating, a later statement, sees the first one's review. The lock is no stronger than
--- the refresh itself takes, so that it does not clash with foreign keys to the template.
+-- Lock a template until the end of the transaction, and return its id, or None for an unknown template.
+-- This is the first step of a review. If two users review a template at the same time, the second one
+-- waits here, so its refresh_template_rating sees the first one's review. The lock is the one that the
+-- refresh takes anyway, so it does not conflict with foreign keys to the template.
 SELECT id
 FROM module_templates
 WHERE id = :template_id
 FOR NO KEY UPDATE;
 
 -- name: refresh_template_rating(template_id)<!
--- Set a template's rating to the average of its reviews, NULL without any. No row for an unknown template.
--- Call lock_template earlier in the same transaction.
+-- Set a template's rating to the average of its reviews, or NULL if it has none. No row for an unknown
+-- template. Call lock_template earlier in the same transaction.
 UPDATE module_templates AS t
 SET rating = r.average
 FROM (
@@ -276,8 +276,8 @@ WHERE t.id = :template_id
 RETURNING t.id, t.rating, r.review_count;
 
 -- name: refresh_all_ratings()!
--- Set the rating of every template to the average of its reviews, as after an import. Counts those whose
--- rating has changed.
+-- Set the rating of every template to the average of its reviews, for example after an import. Returns how
+-- many ratings have changed.
 UPDATE module_templates AS t
 SET rating = r.average
 FROM (
@@ -290,6 +290,6 @@ WHERE r.id = t.id
   AND t.rating IS DISTINCT FROM r.average;
 
 -- name: delete_template(template_id)!
--- Delete a template with its reviews. Projects that began with it stay.
+-- Delete a template and its reviews. Projects that were created from it are kept.
 DELETE FROM module_templates
 WHERE id = :template_id;

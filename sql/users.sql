@@ -1,9 +1,10 @@
--- Users: accounts, sign-in with lock-out, and what one user has done.
--- `password_hash` leaves the database in one query only, get_credentials_by_email.
+-- Users: accounts, sign-in with lockout, and statistics about one user.
+-- Only one query returns `password_hash`: get_credentials_by_email.
 
 -- name: create_user(email, name, password_hash)<!
 -- record_class: User
--- Create an account with the role USER. An address that is taken, in any spelling, violates users_email_key.
+-- Create an account with the role USER. An address that is already in use, in upper or lower case, violates
+-- users_email_key.
 INSERT INTO users (email, name, password_hash)
 VALUES (:email, :name, :password_hash)
 RETURNING
@@ -11,8 +12,8 @@ RETURNING
     last_login_at, login_attempts, locked_until, created_at, updated_at;
 
 -- name: load_users(emails, names, password_hashes, created_ats)
--- Create many accounts in one statement: the n-th user is made of the n-th element of each array.
--- Answers the new ids with their addresses; a missing name or time of creation may be NULL in its array.
+-- Create many accounts in one statement: the n-th user takes the n-th element of each array. A name or
+-- creation time may be NULL. Returns the new ids with their addresses.
 INSERT INTO users (email, name, password_hash, created_at)
 SELECT new.email, new.name, new.password_hash, coalesce(new.created_at, now())
 FROM unnest(:emails::text[], :names::text[], :password_hashes::text[], :created_ats::timestamptz[])
@@ -39,15 +40,15 @@ WHERE lower(email) = lower(:email);
 
 -- name: get_credentials_by_email(email)^
 -- record_class: Credentials
--- What sign-in needs to know of an account, found by e-mail address without regard to case.
+-- Find what sign-in needs to know about an account, by e-mail address, without regard to case.
 SELECT id, email, password_hash, is_active, login_attempts, locked_until
 FROM users
 WHERE lower(email) = lower(:email);
 
 -- name: list_users_page(after_created_at, after_id, page_size)
 -- record_class: User
--- One page of all users, oldest first. Pass the created_at and id of the last user seen to get the next
--- page, NULL for both to get the first. No user is skipped or repeated while others are being created.
+-- List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
+-- pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
 SELECT
     id, email, name, role, email_verified, is_active, avatar, bio, timezone, language,
     last_login_at, login_attempts, locked_until, created_at, updated_at
@@ -61,7 +62,7 @@ LIMIT :page_size;
 
 -- name: list_active_users(days)
 -- record_class: User
--- Users who have signed in during the last so many days, the latest first.
+-- List the active users who signed in during the last `days` days, latest first.
 SELECT
     id, email, name, role, email_verified, is_active, avatar, bio, timezone, language,
     last_login_at, login_attempts, locked_until, created_at, updated_at
@@ -71,18 +72,18 @@ WHERE is_active
 ORDER BY last_login_at DESC, id;
 
 -- name: count_users()$
--- The number of accounts.
+-- Count all accounts.
 SELECT count(*) FROM users;
 
 -- name: count_active_users(days)$
--- The number of users who have signed in during the last so many days.
+-- Count the active users who signed in during the last `days` days.
 SELECT count(*)
 FROM users
 WHERE is_active
   AND last_login_at > now() - make_interval(days => :days);
 
 -- name: count_users_by_role()
--- The number of accounts of each role, those roles included that nobody has.
+-- Count the accounts of each role. Unused roles have count 0.
 SELECT r.role, count(u.id) AS user_count
 FROM unnest(enum_range(NULL::user_role)) AS r (role)
 LEFT JOIN users AS u ON u.role = r.role
@@ -90,8 +91,8 @@ GROUP BY r.role
 ORDER BY r.role;
 
 -- name: get_user_statistics(user_id)^
--- What one user has made and used: projects, templates, reviews, AI sessions and what these cost.
--- Each table is counted on its own, so that no join multiplies another's rows.
+-- Statistics about one user: projects, templates, reviews, AI sessions and their cost. Each table is counted
+-- separately, so that joins do not multiply rows.
 SELECT
     u.id AS user_id,
     u.email,
@@ -140,7 +141,7 @@ WHERE u.id = :user_id;
 
 -- name: update_profile(user_id, name, avatar, bio, timezone, language)<!
 -- record_class: User
--- Replace the whole profile, as a form sends it: NULL clears a field. No row for an unknown user.
+-- Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
 UPDATE users
 SET name     = :name,
     avatar   = :avatar,
@@ -153,7 +154,7 @@ RETURNING
     last_login_at, login_attempts, locked_until, created_at, updated_at;
 
 -- name: update_password(user_id, password_hash)!
--- Set a new password, and lift a lock: whoever may set the password has proved who they are.
+-- Set a new password and unlock the account: anyone who may set the password has proved who they are.
 UPDATE users
 SET password_hash  = :password_hash,
     login_attempts = 0,
@@ -161,26 +162,26 @@ SET password_hash  = :password_hash,
 WHERE id = :user_id;
 
 -- name: verify_email(user_id)!
--- Note that the user has proved to own the e-mail address.
+-- Mark the user's e-mail address as verified.
 UPDATE users
 SET email_verified = true
 WHERE id = :user_id;
 
 -- name: set_user_role(user_id, role)!
--- Give a user another role.
+-- Change a user's role.
 UPDATE users
 SET role = :role
 WHERE id = :user_id;
 
 -- name: set_user_active(user_id, is_active)!
--- Open or close an account without deleting anything. The API keys of a closed account do not work.
+-- Activate or deactivate an account. Nothing is deleted. The API keys of an inactive account do not work.
 UPDATE users
 SET is_active = :is_active
 WHERE id = :user_id;
 
 -- name: record_failed_sign_in(user_id)<!
--- Count a wrong password, and lock the account for 15 minutes at the fifth. Answers the new state; no row
--- for an unknown user. Once a lock has run out, the count starts again at one.
+-- Count a wrong password, and lock the account for 15 minutes after the fifth one. Returns the new state. No
+-- row for an unknown user. After a lock has expired, the count starts again at 1.
 UPDATE users
 SET login_attempts = CASE
         WHEN locked_until <= now() THEN 1
@@ -196,7 +197,7 @@ RETURNING id, login_attempts, locked_until;
 
 -- name: reset_sign_in(user_id)<!
 -- record_class: User
--- Note a successful sign-in: the failures are forgotten, the lock is lifted, last_login_at is now.
+-- Record a successful sign-in: clear the failures and the lock, and set last_login_at to the current time.
 -- No row for an unknown user.
 UPDATE users
 SET login_attempts = 0,
@@ -208,7 +209,7 @@ RETURNING
     last_login_at, login_attempts, locked_until, created_at, updated_at;
 
 -- name: delete_user(user_id)!
--- Delete an account, with its API keys, reviews, memberships and notifications. A user who owns projects
--- cannot be deleted (projects_user_id_fkey): see transfer_projects.
+-- Delete an account with its API keys, reviews, memberships and notifications. A user who owns projects
+-- cannot be deleted (projects_user_id_fkey). Call transfer_projects first.
 DELETE FROM users
 WHERE id = :user_id;

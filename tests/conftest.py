@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from rowsmith import Database, Settings, migrations
+from rowsmith import Database, logs, migrations
 from rowsmith.database import replace_default
 from rowsmith.server.scratch import create_database, drop_database, replace_database
+from tests.harness.databases import MIGRATIONS, cloned, empty, settings_for
+from tests.harness.drivers import Observer
+from tests.harness.examples import register_profiles
+from tests.harness.pgbouncer import is_between, prepare_threshold
 
-pytest_plugins = ["rowsmith.testing", "pgbouncer"]
+register_profiles()
+pytest_plugins = ["rowsmith.testing", "tests.harness.pgbouncer"]
 
-ROOT = Path(__file__).parent.parent
-MIGRATIONS = ROOT / "migrations"
 FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -44,26 +46,30 @@ def template(server_url: str, testrun_uid: str) -> str:
     return name
 
 
-@contextmanager
-def cloned(server_url: str, template: str | None) -> Generator[str]:
-    """The URL of a new database, a copy of the template or empty, dropped at the end."""
-    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", template)
-    try:
+@pytest.fixture(scope="session")
+def worker_empty_database_url(server_url: str) -> Iterator[str]:
+    """A database for this worker, for one test after the other."""
+    with cloned(server_url, None) as url:
         yield url
-    finally:
-        drop_database(url, server_url)
-
-
-def settings_for(url: str, **values: object) -> Settings:
-    """Settings for a test: nothing from a .env file, and no waiting where nobody will come."""
-    return Settings(database_url=url, _env_file=None, **{"connect_retries": 0, **values})
 
 
 @pytest.fixture
-def empty_database_url(server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
-    """A database of the test's own, with nothing in it."""
-    with cloned(server_url, None) as url:
-        yield pooled(url)
+def empty_database_url(request: pytest.FixtureRequest, server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
+    """A database with nothing in it, which no other test uses at the same time."""
+    if is_between():  # PgBouncer keeps its sessions from test to test
+        with cloned(server_url, None) as url:
+            yield pooled(url)
+    else:
+        url = request.getfixturevalue("worker_empty_database_url")
+        empty(url)
+        yield url
+
+
+@pytest.fixture
+def observer(empty_database_url: str) -> Iterator[Observer]:
+    """A database with a few tables, seen from outside the library."""
+    with closing(Observer(empty_database_url)) as observer:
+        yield observer
 
 
 @pytest.fixture
@@ -78,6 +84,18 @@ def worker_database_url(server_url: str, template: str, pooled: Callable[[str], 
     """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
     with cloned(server_url, template) as url:
         yield pooled(url)
+
+
+@pytest.fixture
+def default_logging() -> Iterator[None]:
+    """The library's loggers as they are in a new process, and afterwards as they were."""
+    defaults: logging.Logger = vars(logs)["_defaults"]
+    level, handlers = defaults.level, defaults.handlers
+    defaults.setLevel(logging.ERROR)
+    defaults.handlers = []
+    yield
+    defaults.handlers = handlers
+    defaults.setLevel(level)
 
 
 @pytest.fixture
@@ -96,9 +114,9 @@ def default_db(db: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def conn(worker_database_url: str, threshold: int | None) -> Generator[psycopg.Connection[TupleRow]]:
+def conn(worker_database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
     """A connection in a transaction that is rolled back after the test."""
-    with psycopg.connect(worker_database_url, prepare_threshold=threshold) as connection:
+    with psycopg.connect(worker_database_url, prepare_threshold=prepare_threshold()) as connection:
         yield connection
         connection.rollback()
 

@@ -16,7 +16,7 @@ ROWSMITH = [sys.executable, "-m", "rowsmith"]
 
 
 def run(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an environment without any variable of rowsmith's."""
+    """Run the command in an environment without any of rowsmith's variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_", "APP_"))}
     return subprocess.run(
         [*ROWSMITH, *arguments],
@@ -63,14 +63,14 @@ def test_without_a_url_the_command_could_not_run(arguments: list[str], tmp_path:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody can enter, as pytest's own is not: for root, the server is run by another user."""
+    """A folder that everybody can enter, unlike pytest's own: for root, the server runs as another user."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def test_the_server_of_a_project(tmp_path: Path, open_folder: Path, pytestconfig: pytest.Config) -> None:
-    """Started in a sub-folder, found from the root; its data stays when it is stopped."""
+    """It is started in a sub-folder and found from the root; its data is kept when it is stopped."""
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "src").mkdir()
     given = ["--data", str(open_folder / "data")]

@@ -18,11 +18,13 @@ from typing import NamedTuple
 
 import pytest
 
-from conftest import ROOT
 from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
+from tests.harness.databases import ROOT
 
-README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+README, GUIDE, DESIGN = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "design.md"
+PACKAGE = ROOT / "src" / "rowsmith"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 class Snippet(NamedTuple):
@@ -96,6 +98,8 @@ def test_the_snippets_of_the_guide_run(project: Path) -> None:
     for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):
         assert comment in printed, comment
     assert "True" in printed
+    (generated,) = re.findall(r"^    @query\n(?:    .*\n)+", GUIDE.read_text(), re.MULTILINE)
+    assert generated in (project / "app" / "typed.py").read_text()
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:
@@ -115,7 +119,30 @@ def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
             assert str(fields[variable].default).lower() == shown
 
 
-@pytest.mark.parametrize("document", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def find(path: str) -> Path | None:
+    """The file or folder of the repository or of the library; None if there is none of that path."""
+    return next((found for base in (ROOT, PACKAGE) if (found := base / path).exists()), None)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_paths_in_a_document_exist(document: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`((?:benchmarks|docs|src|tests|tools)/[\w./-]+)`", prose)
+    if document == DESIGN:  # in the others, another path may be one of the reader's project
+        named += re.findall(r"`([\w./-]+\.py)`", prose)
+    assert not [path for path in named if find(path) is None]
+
+
+def test_what_the_design_looks_for_in_a_file_is_there() -> None:
+    claims = re.findall(r"((?:`[\w.]+`(?:, | and ))*`[\w.]+`)\sin\s`([\w./-]+\.py)`", DESIGN.read_text())
+    assert len(claims) > 20
+    for names, path in claims:
+        for name in re.findall(r"\w+", names.replace(" and ", " ")):
+            defined = rf"^\s*(async def|def|class) {name}\b|^\s*(self\.)?{name}\b.* = "
+            assert re.search(defined, (PACKAGE / path).read_text(), re.MULTILINE), (name, path)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.harness.databases import ROOT
+
 PACKAGE = ROOT / "src" / "rowsmith"
 DESIGN = (ROOT / "docs" / "design.md").read_text()
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -1,4 +1,4 @@
-"""Migrations: yoyo's own commands with an ordinary URL, `apply`, and what the backend mends."""
+"""Migrations: yoyo's own commands with an ordinary URL, `apply`, and what our backend does differently."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import MIGRATIONS, ROOT, settings_for
 from rowsmith import errors, migrations
 from rowsmith.server.programs import find_binaries
+from tests.harness.databases import MIGRATIONS, ROOT, settings_for
 
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.name.endswith(".rollback.sql"))
 
@@ -37,19 +37,19 @@ def yoyo(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Yoyo:
 
 @pytest.fixture
 def pg_dump(pytestconfig: pytest.Config) -> Path:
-    """A pg_dump that is not older than the server."""
+    """A pg_dump that is at least as new as the server."""
     return find_binaries(pytestconfig.getoption("--pg-bin")) / "pg_dump"
 
 
 def dump(pg_dump: Path, url: str) -> list[str]:
-    """The schema as SQL, without yoyo's tables and without the key that pg_dump draws for each run."""
+    """The schema as SQL, without yoyo's tables and without the random key that pg_dump prints in each run."""
     command = [str(pg_dump), "--schema-only", "--exclude-table=*yoyo*", f"--dbname={url}"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [line for line in text.splitlines() if "restrict" not in line]
 
 
 def relations(url: str) -> list[str]:
-    """Every table, type and function of the schema `public`, but yoyo's."""
+    """Every table, type and function of the schema `public` except yoyo's."""
     with psycopg.connect(url) as conn:
         return [
             name
@@ -178,7 +178,7 @@ def test_the_lock_of_a_run_that_was_killed_is_gone(yoyo: Yoyo, tmp_path: Path) -
     config = f"[DEFAULT]\ndatabase = rowsmith://env\nsources = {tmp_path}\nbatch_mode = on\n"
     write(tmp_path, {"yoyo.ini": config, "0001.a.sql": "SELECT pg_sleep(60);"})
     killed = subprocess.Popen([sys.executable, "-m", "yoyo", "apply"], cwd=tmp_path)
-    sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    sleeping = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as conn:
         while not conn.execute(f"SELECT 1 {sleeping}".encode()).fetchone():
             assert killed.poll() is None

@@ -21,15 +21,16 @@ from pydantic import SecretStr, ValidationError
 
 from rowsmith.errors import RowsmithError, SettingsError
 from rowsmith.settings import Settings, variable_name
+from tests.harness.databases import ROOT
+from tests.harness.examples import examples
 
 URL = "postgresql://ada:s3cret@db.example:5433/app"
-ROOT = Path(__file__).parent.parent
 SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
 ENCODE = (
     "Percent-encode these characters in the user name and the password: "
     "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25, space as %20."
 )
-NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not read here). {SET_URL}"
+NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not accepted). {SET_URL}"
 UNREADABLE = f"cannot be read as a PostgreSQL URL. {ENCODE}"
 BAD_PORT = f"has a port that is not a number from 1 to 65535. {ENCODE}"
 
@@ -57,7 +58,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("DB_LEAK_THRESHOLD", "leak_threshold", 60000),
     ("DB_PGBOUNCER", "pgbouncer", False),
     ("DB_APPLICATION_NAME", "application_name", "rowsmith"),
-    ("APP_ENV", "app_env", "development"),
+    ("APP_ENV", "app_env", "production"),
 ]
 NUMBERS = [row for row in TABLE if type(row[2]) is int]
 # The least value and the noun of each number's message.
@@ -83,7 +84,7 @@ DEFAULTS = {name: default for name, _, default in TABLE}
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """None of our variables, and a current folder without a `.env`."""
+    """An environment without our variables, and a current folder without a `.env`."""
     ours = {variable_name(field) for field in Settings.model_fields}
     for name in [name for name in os.environ if name.upper() in ours]:
         monkeypatch.delenv(name)
@@ -91,7 +92,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def faults(**values: Any) -> list[str]:
-    """The lines of the message below its first, which is checked here."""
+    """The lines of the message after the first, which is checked here."""
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
     first, *lines = str(caught.value).split("\n")
@@ -102,7 +103,7 @@ def faults(**values: Any) -> list[str]:
 
 
 def everything_said(error: BaseException) -> str:
-    """The error's own text, its representation, and its traceback with all that is chained to it."""
+    """The text of the error, its representation, and its traceback with everything that is chained to it."""
     said: list[str] = []
     chained: BaseException | None = error
     while chained is not None:
@@ -257,7 +258,7 @@ def test_pool_sizes_are_compared_beside_other_faults(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DB_MAX_IDLE", "x")
     assert faults() == [
         f"DATABASE_URL is not set. {SET_URL}",
-        "DB_MIN_CONNECTIONS is 20, which is more than DB_MAX_CONNECTIONS (10). Lower the first or raise the second.",
+        "DB_MIN_CONNECTIONS is '20': expected at most 10, which is DB_MAX_CONNECTIONS. Example: DB_MIN_CONNECTIONS=2",
         "DB_MAX_IDLE is 'x': expected a whole number of milliseconds, 1 or more. Example: DB_MAX_IDLE=600000",
     ]
 
@@ -266,7 +267,7 @@ def test_pool_sizes_are_compared_beside_other_faults(monkeypatch: pytest.MonkeyP
 def test_pool_sizes_are_compared_with_defaults(smallest: dict[str, int], largest: dict[str, int]) -> None:
     low, high = smallest.get("min_connections", 2), largest.get("max_connections", 10)
     (fault,) = faults(database_url=URL, **smallest, **largest)
-    assert fault.startswith(f"DB_MIN_CONNECTIONS is {low}, which is more than DB_MAX_CONNECTIONS ({high}). ")
+    assert fault.startswith(f"DB_MIN_CONNECTIONS is {low}: expected at most {high}, which is DB_MAX_CONNECTIONS. ")
 
 
 def test_pool_sizes_are_not_compared_where_one_is_wrong_itself() -> None:
@@ -520,7 +521,7 @@ PASSWORDS = st.builds(
 
 
 def shown_by(**values: str) -> str:
-    """All that a log could hold of these settings, or of the error that they are."""
+    """Everything that a log could contain about these settings, or about the error that they cause."""
     try:
         settings = Settings(**values)
     except SettingsError as error:
@@ -529,7 +530,7 @@ def shown_by(**values: str) -> str:
     return "\n".join([*texts, repr(settings.describe("runtime")), repr(settings.describe("migration"))])
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=examples(400))
 @given(
     password=PASSWORDS,
     form=st.sampled_from(
@@ -553,6 +554,7 @@ def test_no_password_is_ever_shown(password: str, form: str) -> None:
         assert MARK not in shown_by(**values, max_idle="x")
 
 
+@hypothesis.settings(deadline=None)
 @given(password=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_an_encoded_password_arrives_whole(password: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in password.encode())
@@ -591,7 +593,7 @@ def test_nothing_is_logged(caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
 
 def test_frozen() -> None:
     settings = Settings(database_url=URL)
-    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Make new ones: Settings\(max_idle=\.\.\.\)\.$"):
+    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.$"):
         settings.max_idle = 1
     with pytest.raises(SettingsError, match="frozen"):
         settings.invented = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from conftest import ROOT
+from tests.harness.databases import ROOT
 
 
 def test_no_twin_is_stale() -> None:

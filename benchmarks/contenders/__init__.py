@@ -1,1 +1,1 @@
-"""Who takes part: one module for each library, written as one who knows it well would write it."""
+"""The contenders: one module for each library, written as an expert in that library would write it."""

@@ -1,6 +1,6 @@
 """aiosql over psycopg, with the query files that rowsmith's modules are generated from."""
 
-# aiosql's own annotations leave arguments open:
+# aiosql's annotations are incomplete:
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _KEYWORDS: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0}
 
 
 class Aiosql(Contender):
-    """`record_class` of a dataclass, binary cursors; psycopg_pool, `conn.transaction()`; `*!` for the bulk insert."""
+    """`record_class` with a dataclass, binary cursors; psycopg_pool, `conn.transaction()`; `*!` for the bulk insert."""
 
     name = "aiosql, dataclass"
     imports = "import aiosql, psycopg, psycopg_pool"
 
     def open(self) -> None:
-        # The keywords go to each cursor.
+        # The keyword arguments are passed to each cursor.
         self._queries: Any = aiosql.from_path(
             _FOLDER, "psycopg", record_classes={"User": data.User}, kwargs={"binary": True}
         )
@@ -47,7 +47,7 @@ class Aiosql(Contender):
         return list(self._queries.list_users(self._conn, most=most))
 
     def create(self, email: str, name: str) -> Any:
-        # Its `<!` gives a tuple, whatever the record class.
+        # aiosql's `<!` returns a tuple even with a record class.
         return data.User(
             *self._queries.create_user(self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH)
         )
@@ -66,4 +66,4 @@ class Aiosql(Contender):
             return self._queries.get_user(conn, id=key)
 
     def stream(self) -> NoReturn:
-        raise LeftOutError("its select has psycopg read the whole result before the first row")
+        raise LeftOutError("psycopg reads the whole result before the first row")

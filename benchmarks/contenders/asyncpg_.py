@@ -1,4 +1,4 @@
-"""asyncpg, on asyncio's own event loop like the other asynchronous contenders."""
+"""asyncpg, on asyncio's event loop like the other async contenders."""
 
 # asyncpg has few annotations:
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
@@ -20,7 +20,7 @@ _CHUNK = 1000
 
 
 class Asyncpg(Contender):
-    """A dataclass made of each record, by position; its pool; `copy_records_to_table`."""
+    """A dataclass created from each record, by position; asyncpg's pool; `copy_records_to_table`."""
 
     name = "asyncpg, dataclass"
     asynchronous = True

@@ -1,4 +1,4 @@
-"""What a contender is: a library at work, on connections of its own."""
+"""The interface of a contender: a library, used on its own connections."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from uuid import UUID
 from benchmarks import data
 
 POOL = 10
-"""Connections of a pool, all open from the start."""
+"""The number of connections in a pool. All are open from the start."""
 
 _VALUES = attrgetter(*data.USER_FIELDS)
 
 
 class LeftOutError(Exception):
-    """The contender has no honest form of this work. The message is the reason, for the table."""
+    """The library has no proper way to do this work. The message is the reason, for the table."""
 
 
 class Contender:
-    """A library at work. The methods of an asynchronous one are coroutine functions.
+    """A library that does the work of the benchmark. If it is async, the methods are coroutine functions.
 
-    A method that a contender does not have raises LeftOutError. Each opens what it needs in `open`, prepares its
-    statements, and takes no shortcut that an application could not take.
+    A method that a contender does not have raises LeftOutError. A contender connects in `open`, uses prepared
+    statements, and takes no shortcuts that an application could not take.
     """
 
     name: ClassVar[str]
     asynchronous: ClassVar[bool] = False
     imports: ClassVar[str] = ""
-    """What an application imports to do this; nothing where another contender stands for the same library."""
+    """The import statement of an application. Empty if another contender of the same library has it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -39,22 +39,22 @@ class Contender:
         """Connect."""
 
     def close(self) -> Any:
-        """Let go of every connection."""
+        """Close all connections."""
 
     def look_up(self, key: UUID) -> Any:
-        """One user by key, on a connection of its own in autocommit mode."""
+        """Find one user by key, on a connection in autocommit mode that is kept open."""
         raise LeftOutError
 
     def read(self, most: int) -> Any:
-        """The first so many users, by key, all of them at once."""
+        """List the first `most` users, by key, all at once."""
         raise LeftOutError
 
     def create(self, email: str, name: str) -> Any:
-        """A new user: the row that RETURNING gives back, with what the server filled in."""
+        """Create a user. Returns the row from RETURNING, with the columns that the server fills in."""
         raise LeftOutError
 
     def transact(self, key: UUID) -> Any:
-        """In one transaction, of a pool: read a user, record an event, read the user again. Gives both."""
+        """In one transaction on a pool: find a user, record an event, find the user again. Returns both users."""
         raise LeftOutError
 
     def load(self) -> Any:
@@ -62,19 +62,19 @@ class Contender:
         raise LeftOutError
 
     def look_up_pooled(self, key: UUID) -> Any:
-        """One user by key, on a connection of a pool of POOL, from any thread or task."""
+        """Find one user by key, on a connection from a pool of POOL, from any thread or task."""
         raise LeftOutError
 
     def stream(self) -> Any:
-        """Read `list_users_tenfold` without holding it in memory: how many rows, and the last."""
+        """Read `list_users_tenfold` without keeping it in memory. Returns the number of rows, and the last row."""
         raise LeftOutError
 
     def users(self, result: Any) -> list[data.Row]:
-        """The values of the users in a result, to be compared: not measured."""
+        """The values of the users in a result, for the comparison. This is not measured."""
         rows: list[Any] = [result] if hasattr(result, "id") else list(result)
         return list(map(_VALUES, rows))
 
 
 def drained(rows: Iterable[Any]) -> tuple[int, Any]:
-    """How many rows there are, and the last."""
+    """Read all rows. Returns their number, and the last one."""
     return deque(enumerate(rows, 1), maxlen=1).pop()

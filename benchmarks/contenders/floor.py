@@ -1,4 +1,4 @@
-"""The floor: libpq alone, through psycopg's own binding. It decodes nothing, so no library can do with less."""
+"""The floor: libpq only, through psycopg's binding. It decodes nothing, so no library can do less work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BINARY = int(pq.Format.BINARY)
 
 
 class Floor(Contender):
-    """`PGconn.exec_prepared`, binary, nothing decoded; COPY of ready-made bytes."""
+    """`PGconn.exec_prepared`, binary, without decoding; COPY of prepared bytes."""
 
     name = "floor: libpq, no decoding"
 
@@ -78,7 +78,7 @@ class Floor(Contender):
 
 def _checked(result: pq.abc.PGresult) -> pq.abc.PGresult:
     if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.TUPLES_CHUNK):
-        raise RuntimeError(f"PostgreSQL says: {result.get_error_message()}")
+        raise RuntimeError(result.get_error_message())
     return result
 
 

@@ -1,4 +1,4 @@
-"""psycopg by hand: prepared at the first use, binary results, a cursor for each statement as its manual has it."""
+"""Hand-written psycopg: prepared at the first use, binary results, a cursor for each statement as in its manual."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Psycopg(Contender):
 
 
 class PsycopgDataclass(_Psycopg):
-    """`class_row` of a dataclass; psycopg_pool and `conn.transaction()`; raw COPY with `write_row`, binary."""
+    """`class_row` with a dataclass; psycopg_pool and `conn.transaction()`; binary COPY with `write_row`."""
 
     name = "psycopg, dataclass"
     imports = "import psycopg, psycopg_pool"
@@ -80,14 +80,14 @@ class PsycopgDataclass(_Psycopg):
 
 
 class PsycopgPydantic(_Psycopg):
-    """`class_row` of a pydantic model."""
+    """`class_row` with a pydantic model."""
 
     name = "psycopg, pydantic"
     rows = staticmethod(class_row(data.UserModel))
 
 
 class PsycopgTuples(_Psycopg):
-    """psycopg's own tuples."""
+    """psycopg's default tuples."""
 
     name = "psycopg, tuples"
     rows = staticmethod(tuple_row)

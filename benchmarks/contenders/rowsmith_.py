@@ -1,4 +1,4 @@
-"""rowsmith, with the typed modules that it generates."""
+"""rowsmith, with generated modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _database(url: str) -> Database:
             database_url=url,
             min_connections=POOL,
             max_connections=POOL,
-            app_env="production",  # no line in the log for each query, as with the others
+            app_env="production",  # does not log each query; neither do the others
             _env_file=None,
         )
     )
@@ -62,7 +62,7 @@ class _Rowsmith(Contender):
 
 
 class RowsmithDataclass(_Rowsmith):
-    """A generated module of dataclasses; `Database` for the pool; `copy_rows` for the bulk insert."""
+    """A generated module with dataclasses; `Database` for the pool; `copy_rows` for the bulk insert."""
 
     name = "rowsmith, dataclass"
     imports = "import rowsmith"
@@ -73,14 +73,14 @@ class RowsmithDataclass(_Rowsmith):
 
 
 class RowsmithPydantic(_Rowsmith):
-    """The same of pydantic models."""
+    """The same with pydantic models."""
 
     name = "rowsmith, pydantic"
     queries = pydantic_queries.queries
 
 
 class RowsmithAsync(Contender):
-    """The module of dataclasses, on an AsyncConnection."""
+    """The module with dataclasses, on an AsyncConnection."""
 
     name = "rowsmith async, dataclass"
     asynchronous = True

@@ -1,4 +1,4 @@
-"""SQLAlchemy over psycopg 3: Core's own rows, and the ORM's objects."""
+"""SQLAlchemy with psycopg 3: Core with its rows, and the ORM with its objects."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ _COPIES = func.generate_series(1, 10).table_valued("copy")
 
 
 def _engine(url: str, *, autocommit: bool = False) -> Engine:
-    """An engine with a pool; one in autocommit mode does not roll back at the end of each use."""
+    """An engine with a pool. In autocommit mode it does not roll back at the end of each use."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True} if autocommit else {}
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://"),
         connect_args={"prepare_threshold": 0},
         pool_size=POOL,
-        max_overflow=1,  # the connection that is kept for the workloads without a pool
+        max_overflow=1,  # for the connection that workloads without a pool keep open
         **options,
     )
 
 
 class SqlalchemyCore(Contender):
-    """Core constructs, made once; Core's rows, which are named tuples; its pool; `insert` with 10,000 dictionaries."""
+    """Core constructs, created once; Core's rows, which are named tuples; its pool; `insert` with 10,000 dicts."""
 
     name = "SQLAlchemy Core"
     imports = "import sqlalchemy, psycopg"
@@ -116,11 +116,11 @@ class SqlalchemyCore(Contender):
 
 
 class SqlalchemyOrm(Contender):
-    """Mapped classes and a Session; a new object for every look-up, as the last one was let go; ORM bulk `insert`."""
+    """Mapped classes and a Session; a new object for every lookup, because none is kept; ORM bulk `insert`."""
 
     name = "SQLAlchemy ORM"
     imports = "import sqlalchemy.orm, psycopg"
-    # A select is quicker than `Session.get` for an object that is not in the session.
+    # A select is faster than `Session.get` for an object that is not in the session.
     _get_user = select(UserEntity).where(UserEntity.id == bindparam("id"))
     _list_users = select(UserEntity).order_by(UserEntity.id).limit(bindparam("most"))
     _tenfold = select(UserEntity).join(_COPIES, true())
@@ -152,7 +152,7 @@ class SqlalchemyOrm(Contender):
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
             before = session.scalars(self._get_user, {"id": key}).one()
             session.add(EventEntity(user_id=key, event_type="page_view", event_name="Page 1"))
-            # Flushes the event before it reads.
+            # This flushes the event before it reads.
             return before, session.scalars(self._get_user, {"id": key}).one()
 
     def load(self) -> None:

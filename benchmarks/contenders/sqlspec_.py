@@ -1,4 +1,4 @@
-"""sqlspec over psycopg, with psycopg's own placeholders, which it passes on most quickly."""
+"""sqlspec with psycopg, and with psycopg's placeholders, which are the fastest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TENFOLD = _STATEMENTS["list_users_tenfold"]
 
 
 class Sqlspec(Contender):
-    """`schema_type` of a dataclass; its sessions over psycopg_pool; `execute_many` (its COPY needs pyarrow)."""
+    """`schema_type` with a dataclass; sqlspec's sessions on psycopg_pool; `execute_many` (its COPY needs pyarrow)."""
 
     name = "sqlspec, dataclass"
     imports = "import sqlspec.adapters.psycopg"

@@ -1,15 +1,15 @@
--- The queries under test, over blueprint's schema.
+-- The queries that are measured, on blueprint's schema.
 
 -- name: get_user(id)^
 -- record_class: User
--- One user by key.
+-- Find one user by key.
 SELECT id, email, name, language, email_verified, is_active, created_at
 FROM users
 WHERE id = :id;
 
 -- name: list_users(most)
 -- record_class: User
--- The first users, by key.
+-- List the first users, by key.
 SELECT id, email, name, language, email_verified, is_active, created_at
 FROM users
 ORDER BY id
@@ -17,24 +17,24 @@ LIMIT :most;
 
 -- name: create_user(email, name, password_hash)<!
 -- record_class: User
--- A new user, with the columns that the server fills in.
+-- Create a user, and return it with the columns that the server fills in.
 INSERT INTO users (email, name, password_hash)
 VALUES (:email, :name, :password_hash)
 RETURNING id, email, name, language, email_verified, is_active, created_at;
 
 -- name: record_event(user_id, event_type, event_name)!
--- The statement that writes, in the transaction of three.
+-- The statement that writes, in a transaction of three statements.
 INSERT INTO analytics_events (user_id, event_type, event_name)
 VALUES (:user_id, :event_type, :event_name);
 
 -- name: list_users_tenfold()
 -- record_class: User
--- Every user ten times over: a million rows, to be streamed.
+-- List every user ten times: a million rows, to be streamed.
 SELECT id, email, name, language, email_verified, is_active, created_at
 FROM users
 CROSS JOIN generate_series(1, 10) AS copy;
 
 -- name: record_events(user_id, event_type, event_name, occurred_at)*!
--- The bulk insert of those who have no COPY.
+-- The bulk insert, for libraries without COPY.
 INSERT INTO analytics_events (user_id, event_type, event_name, occurred_at)
 VALUES (:user_id, :event_type, :event_name, :occurred_at);

@@ -1,1 +1,1 @@
-"""blueprint: the data layer of a content platform, as an application writes it with rowsmith."""
+"""blueprint: the data layer of a content platform, an application built with rowsmith."""

@@ -1,10 +1,9 @@
-"""A data set for the blueprint that looks like one of a real platform, loaded by COPY.
+"""A realistic data set for blueprint, loaded by COPY.
 
-The rows follow from three things alone, the sizes, the moment that they end at, and the seed: the same rows for the
-same three. They hold what makes a query worth running: sign-ups that grow for eighteen months, a few users who do most
-of the work, quiet weekends, users who stay away for good, a way from the first page to the published project on which
-many are lost, and one day on which no events were collected. Addresses are of the domains and networks that RFC 2606,
-RFC 3849 and RFC 5737 keep free for examples.
+The rows depend only on the sizes, the time at which the data ends, and the seed. They give the queries something to
+find: sign-ups that grow for eighteen months, a few users who do most of the work, quiet weekends, users who leave for
+good, a funnel from the first page to the published project, and one day on which no events were collected. E-mail and
+IP addresses use the domains and networks that RFC 2606, RFC 3849 and RFC 5737 reserve for examples.
 """
 
 from __future__ import annotations
@@ -54,23 +53,23 @@ from blueprint.demo.rows import (
 
 SEED = 1815
 NOW = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
-"""The moment that the data ends at, unless another is given."""
+"""The time at which the data ends, by default."""
 
 PASSWORD_HASH = f"scrypt$16384$8$5${'0' * 32}${'0' * 64}"
-"""The same for every user, and of no password. Hashing is slow on purpose: ten thousand passwords would take longer
-than all the rest. These users are there to be read; who is to sign in, is made by `services.sign_up`."""
+"""The same for every user. It matches no password. Hashing is slow on purpose: ten thousand passwords would take longer
+than everything else. These users cannot sign in. Create users who can with `services.sign_up`."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a table, how many of its rows are written, and how many it gets; first with 0, last with all of them."""
+"""Called with the name of a table, the number of rows written so far (0 at first), and the number of all its rows."""
 _PROGRESS_ROWS = 500
 _BUSIEST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many rows each table gets, in the order of loading: a table follows those that it refers to.
+    """The number of rows of each table, in the order of loading: a table comes after those that it references.
 
-    Raises ValueError where these cannot be had, as when users and projects need more events than there are to be.
+    Raises ValueError for numbers that do not fit together, for example too few events for the users and projects.
     """
 
     users: int = 10_000
@@ -86,24 +85,26 @@ class Sizes:
 
     def __post_init__(self) -> None:
         if min(asdict(self).values()) < 1:
-            raise ValueError("every table gets a row at least")
+            raise ValueError("every table needs at least one row")
         if self.analytics_events < (needed := 3 * self.users + 2 * self.projects):
-            raise ValueError(f"analytics_events={self.analytics_events}: these users and projects need {needed}")
+            raise ValueError(
+                f"analytics_events={self.analytics_events}: at least {needed} are needed for these users and projects"
+            )
         if self.ai_logs < self.ai_sessions:
-            raise ValueError(f"ai_logs={self.ai_logs}: each of the {self.ai_sessions} sessions needs a line")
-        # Pairs that are there already are drawn again: with few pairs left, that would take for ever.
+            raise ValueError(f"ai_logs={self.ai_logs}: at least one is needed for each of {self.ai_sessions} sessions")
+        # Pairs that already exist are drawn again, which would take forever if few pairs were left.
         if 4 * self.template_reviews > self.module_templates * self.users:
-            raise ValueError(f"template_reviews={self.template_reviews}: too few users and templates for so many")
+            raise ValueError(f"template_reviews={self.template_reviews}: there are too few users and templates")
         if 12 * self.project_collaborators > self.projects * self.users:
-            raise ValueError(f"project_collaborators={self.project_collaborators}: too few users and projects")
+            raise ValueError(f"project_collaborators={self.project_collaborators}: there are too few projects")
 
     def divided(self, divisor: int) -> Sizes:
-        """The same proportions with so many times fewer rows."""
+        """The same proportions, with the number of rows divided by `divisor`."""
         return Sizes(*(getattr(self, field.name) // divisor for field in fields(self)))
 
 
 class Table(NamedTuple):
-    """A table, its columns, and the rows to be written into it; reading them makes them."""
+    """A table, its columns, and its rows, which are generated as they are read."""
 
     name: str
     columns: Sequence[str]
@@ -113,9 +114,9 @@ class Table(NamedTuple):
 def load(
     conn: Connection[Any], sizes: Sizes, progress: Progress | None = None, *, now: datetime = NOW, seed: int = SEED
 ) -> dict[str, int]:
-    """Write the data set into empty, migrated tables by COPY; the number of rows written into each.
+    """Write the data set into empty, migrated tables by COPY. Returns the number of rows of each table.
 
-    Nothing is committed that the connection does not commit. Raises what psycopg raises.
+    The caller commits the transaction. Raises psycopg.Error.
     """
     totals = asdict(sizes)
     return {
@@ -140,11 +141,11 @@ def _copy(conn: Connection[Any], table: Table, total: int, report: Progress) -> 
 
 
 def _ignore(_table: str, _done: int, _total: int) -> None:
-    """The progress that nobody looks at."""
+    """A progress function that does nothing."""
 
 
 class Dataset:
-    """The rows of every table. Each table draws from a generator of its own, so that one can change by itself."""
+    """The rows of every table. Each table has its own random generator, so a change to one does not affect others."""
 
     def __init__(self, sizes: Sizes, now: datetime = NOW, seed: int = SEED) -> None:
         self.sizes = sizes
@@ -153,7 +154,7 @@ class Dataset:
         self._calendar = Calendar(now)
 
     def tables(self) -> list[Table]:
-        """Every table, in the order of loading. Rows that others refer to are made here, the rest when it is read."""
+        """All tables in the order of loading. Rows that others refer to are generated here, the others when read."""
         return [
             Table("users", UserRow._fields, self.users),
             Table("module_templates", TemplateRow._fields, self.templates()),
@@ -169,7 +170,7 @@ class Dataset:
 
     @cached_property
     def users(self) -> list[UserRow]:
-        """Users in the order of their sign-up. The first is Ada, an administrator, and the busiest of all."""
+        """Users in the order of sign-up. The first one is Ada, an administrator and the busiest user."""
         rng = stream(self._seed, "users")
         moments = sorted(self._calendar.moments(rng, self.sizes.users))
         names = [f"{rng.choice(words.FIRST_NAMES)} {rng.choice(words.LAST_NAMES)}" for _ in moments]
@@ -191,7 +192,7 @@ class Dataset:
         return rows
 
     def _user(self, rng: Random, name: str, namesake: int, created_at: datetime, activity: float) -> UserRow:
-        # The busier, the longer they stay; half of the others are gone within days.
+        # Busy users stay longer. Half of the others leave within days.
         stay = timedelta(days=rng.lognormvariate(1.6 + 1.1 * math.log(activity), 2.2))
         still_here = self.now - (self.now - created_at) * 0.02 * rng.random()
         last_seen = min(created_at + stay, still_here)
@@ -216,7 +217,7 @@ class Dataset:
 
     @cached_property
     def _activity(self) -> list[float]:
-        """How busy each user is, from 1 up: Pareto's distribution, in which a fifth of them do most of the work."""
+        """How busy each user is, from 1: a Pareto distribution, in which a fifth of the users do most of the work."""
         rng = stream(self._seed, "activity")
         return [_BUSIEST, *(min(rng.paretovariate(1.25), _BUSIEST) for _ in range(self.sizes.users - 1))]
 
@@ -229,21 +230,21 @@ class Dataset:
         return [user.created_at for user in self.users]
 
     def _someone(self, rng: Random, moment: datetime) -> UserRow:
-        """A user who had an account by then, the busy ones more often."""
+        """A random user who already had an account at that time. Busy users are drawn more often."""
         count = max(bisect_right(self._sign_ups, moment), 1)
         summed = self._summed_activity
         return self.users[bisect(summed, rng.random() * summed[count - 1], 0, count - 1)]
 
     @cached_property
     def _template_births(self) -> list[tuple[UUID, datetime]]:
-        """The id of each template and when it was made: evenly over the first four fifths of the history."""
+        """The id and the creation time of each template, evenly over the first four fifths of the history."""
         rng = stream(self._seed, "template births")
         pause = timedelta(days=HISTORY_DAYS * 0.8) / self.sizes.module_templates
         first = self._calendar.start + timedelta(hours=1)
         return [(draw_uuid(rng), first + pause * (n + rng.random())) for n in range(self.sizes.module_templates)]
 
     def templates(self) -> Iterator[TemplateRow]:
-        """Templates in the order of their creation. `usage_count` is the number of projects that began with each."""
+        """Templates in the order of creation. `usage_count` is the number of projects that were created from it."""
         rng = stream(self._seed, "module_templates")
         uses = Counter(project.template_id for project in self.projects)
         names = [*product(words.STYLES, words.CATEGORIES)]
@@ -278,7 +279,7 @@ class Dataset:
             )
 
     def reviews(self) -> Iterator[ReviewRow]:
-        """Reviews: at most one per user and template, most of the popular templates, and kind on the whole."""
+        """Reviews: at most one per user and template, mostly of popular templates, and mostly positive."""
         rng = stream(self._seed, "template_reviews")
         births = self._template_births
         quality = [rng.triangular(2.6, 5, 4.6) for _ in births]
@@ -304,7 +305,7 @@ class Dataset:
 
     @cached_property
     def projects(self) -> list[ProjectRow]:
-        """Projects in the order of their creation, many of them of few owners."""
+        """Projects in the order of creation. A few owners have many of them."""
         rng = stream(self._seed, "projects")
         popularity = zipf(self.sizes.module_templates, 0.9)
         rows = [self._project(rng, popularity) for _ in range(self.sizes.projects)]
@@ -343,7 +344,7 @@ class Dataset:
 
     @cached_property
     def collaborators(self) -> list[CollaboratorRow]:
-        """Collaborators: each once per project, and never its owner. A third of the projects is shared at all."""
+        """Collaborators: each once per project, and never its owner. A third of the projects have collaborators."""
         rng = stream(self._seed, "project_collaborators")
         shared = rng.sample(self.projects, math.ceil(len(self.projects) / 3))
 
@@ -372,7 +373,7 @@ class Dataset:
         )
 
     def api_keys(self) -> Iterator[ApiKeyRow]:
-        """API keys, a third of which are never used."""
+        """API keys. A third of them were never used."""
         rng = stream(self._seed, "api_keys")
         for _ in range(self.sizes.api_keys):
             owner = self._someone(rng, self.now)
@@ -395,12 +396,12 @@ class Dataset:
 
     @cached_property
     def sessions(self) -> list[SessionRow]:
-        """AI sessions in the order of their creation; about nine in ten end well."""
+        """AI sessions in the order of creation. About nine in ten succeed."""
         rng = stream(self._seed, "ai_sessions")
         return [self._session(rng, moment) for moment in sorted(self._calendar.moments(rng, self.sizes.ai_sessions))]
 
     def _session(self, rng: Random, created_at: datetime) -> SessionRow:
-        # What has only just begun may still wait or run.
+        # Recent sessions may still be pending or running.
         is_young = created_at > self.now - timedelta(hours=6)
         status = weighted(rng, words.YOUNG_SESSION_STATUSES if is_young else words.SESSION_STATUSES)
         done, failed = status == "COMPLETED", status == "FAILED"
@@ -428,7 +429,7 @@ class Dataset:
         )
 
     def logs(self) -> Iterator[LogRow]:
-        """Log lines: every session has one at least, a failed one ends with its error."""
+        """Log lines: at least one for each session. The last line of a failed session is its error."""
         rng = stream(self._seed, "ai_logs")
         spare = self.sizes.ai_logs - self.sizes.ai_sessions
         more = Counter(rng.choices(range(self.sizes.ai_sessions), k=spare))
@@ -449,7 +450,7 @@ class Dataset:
                 )
 
     def notifications(self) -> Iterator[NotificationRow]:
-        """Notifications: of projects and invitations to those whom they concern, of all else to anybody."""
+        """Notifications: about projects and invitations to the users concerned, about everything else to anyone."""
         rng = stream(self._seed, "notifications")
         for _ in range(self.sizes.notifications):
             kind = weighted(rng, words.NOTIFICATION_TYPES)
@@ -474,7 +475,7 @@ class Dataset:
             )
 
     def _occasion(self, rng: Random, kind: str) -> tuple[UUID, dict[str, Any], datetime]:
-        """Who is notified, with which data, and when."""
+        """Who is notified, with what data, and when."""
         if kind == "PROJECT_COMPLETED":
             project = rng.choice(self.projects)
             return project.user_id, {"project_id": str(project.id)}, project.updated_at
@@ -485,10 +486,10 @@ class Dataset:
         return user.id, {"language": user.language}, draw_between(rng, user.created_at, self.now)
 
     def events(self) -> Iterator[EventRow]:
-        """Events in the order of time, as they are collected; none on the day of the outage.
+        """Events in the order of time, without any on the day of the outage.
 
-        The first page view and the sign-up of every user, the creation and the publication of every project, and the
-        visitors who leave again; the rest of the number is filled with visits of users.
+        They are the first page view and the sign-up of every user, the creation and publication of every project, and
+        the page views of visitors who leave again. The rest are visits of users.
         """
         rng = stream(self._seed, "analytics_events")
         days = self._milestones(rng)
@@ -501,7 +502,7 @@ class Dataset:
             yield from sorted(events[:full], key=lambda event: event.occurred_at)
 
     def _milestones(self, rng: Random) -> defaultdict[date, list[EventRow]]:
-        """The events that other tables tell of, and the visitors who leave again, by day."""
+        """The events that follow from other tables, and those of visitors who leave again, by day."""
         trails: list[list[EventRow]] = []
         for user in self.users:
             arrived_at = max(user.created_at - timedelta(seconds=rng.randint(20, 900)), self._calendar.start)
@@ -514,7 +515,7 @@ class Dataset:
             if project.published_at is not None:
                 published = "project", "project_published", about
                 trails.append(_trail(rng, project.user_id, [published], [project.published_at]))
-        # Their ids are those of visitors: of an account only for those who sign up.
+        # Their ids are visitors' ids. Only those who sign up have an account.
         arrivals = self._calendar.moments(rng, math.ceil(self.sizes.users * 0.8))
         trails += [_trail(rng, draw_uuid(rng), [words.LANDING], [moment]) for moment in arrivals]
         days: defaultdict[date, list[EventRow]] = defaultdict(list)
@@ -524,7 +525,7 @@ class Dataset:
         return days
 
     def _visit(self, rng: Random, day: date) -> list[EventRow]:
-        """A visit of a user who has not left for good; now and then, of somebody who does not say who they are."""
+        """A visit of a user who has not left yet, or sometimes of an anonymous visitor."""
         begin, end = self._calendar.moment(rng, day), self._calendar.end(day)
         drawn = (self._someone(rng, begin) for _ in range(20))
         user = next((user for user in drawn if user.created_at <= begin <= user.last_login_at), None)
@@ -538,7 +539,7 @@ class Dataset:
 
 
 def _trail(rng: Random, user_id: UUID | None, steps: Sequence[words.Step], times: Sequence[datetime]) -> list[EventRow]:
-    """The events of one visit: one browser, one address, and a referer for the first."""
+    """The events of one visit: one browser, one address, and a referer for the first event."""
     visit, agent = draw_uuid(rng), rng.choice(words.AGENTS)
     address = f"{rng.choice(words.NETWORKS)}{rng.randint(1, 254)}"
     referers = [rng.choice(words.REFERERS), *[None] * (len(steps) - 1)]

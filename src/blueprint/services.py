@@ -1,6 +1,6 @@
-"""What the platform does, one function for each use case, on rowsmith's default database.
+"""The use cases of the platform, one function each, on rowsmith's default database.
 
-PostgreSQL's own errors (a user id that does not exist, a database that is down) pass through as psycopg's.
+PostgreSQL's errors (a user id that does not exist, a server that is down) are raised as psycopg's exceptions.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from rowsmith import transaction
 _T = TypeVar("_T")
 
 PASSWORD_LENGTH = 8
-"""The fewest characters of a password."""
+"""The minimum length of a password, in characters."""
 
-# OWASP, Password Storage Cheat Sheet, scrypt: 16 MiB of memory at r = 8, computed five times over.
+# OWASP, Password Storage Cheat Sheet, scrypt: N=2^14 (16 MiB), r=8, p=5.
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 5
 _SCRYPT_MEMORY, _SALT_BYTES, _KEY_BYTES = 64 * 1024 * 1024, 16, 32
 
 
 class ServiceError(Exception):
-    """The root of what a service refuses to do."""
+    """The base class of the errors that services raise."""
 
 
 class EmailTakenError(ServiceError):
-    """There is an account with this e-mail address, in this spelling or another."""
+    """Another account has this e-mail address, in upper or lower case."""
 
 
 class InvalidCredentialsError(ServiceError):
-    """No open account has this e-mail address and this password. Which of the two is wrong is not said."""
+    """No active account has this e-mail address and this password. The message does not say which one is wrong."""
 
 
 class AccountLockedError(ServiceError):
-    """Too many sign-ins have failed: not even the right password is accepted before `until`."""
+    """Too many sign-ins have failed. No password is accepted before `until`."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"the account is locked until {until:%Y-%m-%d %H:%M:%S %Z}")
@@ -59,40 +59,40 @@ class NotAllowedError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """What the service was to work on does not exist."""
+    """There is no row with this id."""
 
 
 class NotPublishableError(ServiceError):
-    """The project is not in a state from which it can be published."""
+    """The status of the project does not allow publishing."""
 
 
 def sign_up(*, email: str, password: str, name: str | None = None) -> User:
-    """Create an account. Raises EmailTakenError, and ValueError for an e-mail address or a password that cannot be."""
+    """Create an account. Raises EmailTakenError, and ValueError for an invalid e-mail address or a short password."""
     _check_email(email)
     if len(password) < PASSWORD_LENGTH:
-        raise ValueError(f"the password has to have at least {PASSWORD_LENGTH} characters")
+        raise ValueError(f"the password must have at least {PASSWORD_LENGTH} characters")
     password_hash = _hash_password(password)
     try:
         with transaction() as conn:
             user = queries.create_user(conn, email=email, name=name, password_hash=password_hash)
     except UniqueViolation as error:
-        raise EmailTakenError("there is an account with this e-mail address already") from error
+        raise EmailTakenError("an account with this e-mail address already exists") from error
     return user
 
 
 def sign_in(*, email: str, password: str) -> User:
-    """The user with this e-mail address, if the password is theirs. The fifth failure in a row locks the account.
+    """Return the user with this e-mail address and password. The fifth consecutive failure locks the account.
 
-    Raises InvalidCredentialsError and AccountLockedError. Not for use inside a transaction: if the exception ended
-    that one too, the count of the failure would be lost.
+    Raises InvalidCredentialsError and AccountLockedError. Do not call it inside a transaction: if the exception rolled
+    back that one, the failure would not be counted.
     """
     with transaction() as conn:
         account = queries.get_credentials_by_email(conn, email=email)
-    # Slow on purpose, so no connection is held meanwhile.
+    # Hashing is slow on purpose, so no connection is held meanwhile.
     matches = _password_matches(password, account)
     user: User | None = None
     with transaction() as conn:
-        # Read again: guesses that are made all at once must not get around the lock that the first of them bring.
+        # Read it again: of many concurrent guesses, the first ones may have locked the account meanwhile.
         account = queries.get_credentials_by_email(conn, email=email)
         locked_until = _lock_of(account)
         if account is not None and locked_until is None:
@@ -100,7 +100,7 @@ def sign_in(*, email: str, password: str) -> User:
                 user = queries.reset_sign_in(conn, user_id=account.id)
             else:
                 queries.record_failed_sign_in(conn, user_id=account.id)
-    # Raised only here: an exception that leaves the block rolls it back, and the failure would not be counted.
+    # Raised after the block: an exception inside it would roll back the count of the failure.
     if locked_until is not None:
         raise AccountLockedError(locked_until)
     if user is None:
@@ -109,9 +109,9 @@ def sign_in(*, email: str, password: str) -> User:
 
 
 def publish_project(*, project_id: UUID, editor_id: UUID, deployment_url: str) -> Project:
-    """Publish a project at a URL, tell its collaborators, and record the event: all of it or nothing.
+    """Publish a project at a URL, notify its collaborators, and record the event, all in one transaction.
 
-    Raises NotFoundError, NotAllowedError, and NotPublishableError for one that is published already, or being built.
+    Raises NotFoundError, NotAllowedError, and NotPublishableError if the project is being built or already published.
     """
     with transaction() as conn:
         current = _found(queries.get_project_by_id(conn, project_id=project_id), "project", project_id)
@@ -119,7 +119,7 @@ def publish_project(*, project_id: UUID, editor_id: UUID, deployment_url: str) -
             raise NotAllowedError(f"user {editor_id} may not edit project {project_id}")
         published = queries.publish_project(conn, project_id=project_id, deployment_url=deployment_url)
         if published is None:
-            raise NotPublishableError(f"project {project_id} cannot be published: it is {current.status}")
+            raise NotPublishableError(f"project {project_id} cannot be published: its status is {current.status}")
         details: JsonValue = {"project_id": str(project_id), "deployment_url": deployment_url}
         queries.notify_collaborators(
             conn,
@@ -142,14 +142,14 @@ def publish_project(*, project_id: UUID, editor_id: UUID, deployment_url: str) -
 
 
 def review_template(*, template_id: UUID, user_id: UUID, rating: int, comment: str | None = None) -> Template:
-    """Write or replace a user's review, from 1 to 5 stars, and answer the template with its new average.
+    """Write or replace a user's review, from 1 to 5 stars. Returns the template with its new average rating.
 
-    Raises NotFoundError, and ValueError for another number of stars.
+    Raises NotFoundError, and ValueError for any other number of stars.
     """
     if rating not in range(1, 6):
-        raise ValueError(f"a rating is 1, 2, 3, 4 or 5 stars, not {rating}")
+        raise ValueError(f"the rating must be 1, 2, 3, 4 or 5 stars, not {rating}")
     with transaction() as conn:
-        # Before anything is written: the average of two reviews that are written at once would miss one of them.
+        # Lock it first: with two concurrent reviews, the average would otherwise miss one of them.
         _found(queries.lock_template(conn, template_id=template_id), "template", template_id)
         queries.upsert_review(conn, template_id=template_id, user_id=user_id, rating=rating, comment=comment)
         queries.refresh_template_rating(conn, template_id=template_id)
@@ -157,7 +157,7 @@ def review_template(*, template_id: UUID, user_id: UUID, rating: int, comment: s
 
 
 class SessionLog:
-    """Collects the log lines of a session while it runs. `context` is what a program can read of a line, as JSON."""
+    """Collects the log lines of a session while it runs. `context` is the machine-readable part, stored as JSON."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[LogLevel, str, Any, datetime]] = []
@@ -175,7 +175,7 @@ class SessionLog:
         self._add(LogLevel.ERROR, message, context)
 
     def store(self, conn: Connection[Any], session_id: UUID) -> None:
-        """Append the lines to the log of the session."""
+        """Store the collected lines in the log of the session."""
         queries.append_log_lines(
             conn,
             session_id=session_id,
@@ -187,14 +187,14 @@ class SessionLog:
 
     def _add(self, level: LogLevel, message: str, context: dict[str, Any]) -> None:
         logged_at = datetime.now(UTC)
-        if self._lines:  # the order of the lines is that of their times, so no two may be the same
+        if self._lines:  # lines are sorted by time, so no two may have the same time
             logged_at = max(logged_at, self._lines[-1][3] + timedelta(microseconds=1))
         self._lines.append((level, _without_nul(message), _as_json(context) if context else None, logged_at))
 
 
 @dataclass(frozen=True)
 class SessionOutcome:
-    """What a session has made, and what that took. `quality_score` is from 0 to 1."""
+    """The result of a session, and its cost. `quality_score` is from 0 to 1."""
 
     output_data: dict[str, Any]
     tokens_used: int | None = None
@@ -205,13 +205,13 @@ class SessionOutcome:
 def run_session(
     *, user_id: UUID, session_type: str, input_data: dict[str, Any], work: Callable[[SessionLog], SessionOutcome]
 ) -> Session:
-    """Run `work` as a session, and store its log and its outcome. `session_type`: pipeline, analysis, generation.
+    """Run `work` as a session, and store its log and its outcome. `session_type` is pipeline, analysis or generation.
 
-    No connection is held while `work` runs, so it may take its time. What it raises is stored as the session's
-    failure, with the log up to there, and raised. A session that was cancelled meanwhile stays so, and gets its log.
-    Raises NotFoundError for one that was deleted meanwhile.
+    No connection is held while `work` runs, so it may be slow. If it raises an exception, the session is stored as
+    failed, with its log so far, and the exception is raised again. A session that was cancelled meanwhile stays
+    cancelled, and its log is stored. Raises NotFoundError if the session was deleted meanwhile.
 
-    Not for use inside a transaction: nobody else would see the session before that ends.
+    Do not call it inside a transaction: others would not see the session until the transaction ends.
     """
     with transaction() as conn:
         session = queries.start_session(
@@ -234,7 +234,7 @@ def run_session(
             )
             ended = queries.get_session_by_id(conn, session_id=session.id)
     except BaseException as error:
-        # Of every kind, KeyboardInterrupt too: the session must not seem to run for ever.
+        # KeyboardInterrupt as well: otherwise the session would look as if it still ran.
         with transaction() as conn:
             log.store(conn, session.id)
             queries.fail_session(
@@ -249,21 +249,21 @@ def run_session(
 
 
 def _found(row: _T | None, what: str, row_id: UUID) -> _T:
-    """What a query has found by an id. Raises NotFoundError where that is nothing."""
+    """The row that was found by an id. Raises NotFoundError if it is None."""
     if row is None:
         raise NotFoundError(f"there is no {what} {row_id}")
     return row
 
 
 def _check_email(email: str) -> None:
-    """Only what no address can be: whether it is somebody's, a message to it has to show."""
+    """Reject what cannot be an address. Whether it exists can only be found out by sending a message to it."""
     local, _, domain = email.partition("@")
     if not local or not domain or "@" in domain or " " in email or not email.isprintable():
         raise ValueError("an e-mail address has one @, something before and after it, and no spaces")
 
 
 def _lock_of(account: Credentials | None) -> datetime | None:
-    """Until when the account is locked; None where it is not, or not any more."""
+    """Until when the account is locked; None if it is not locked."""
     until = None if account is None else account.locked_until
     return until if until is not None and until > datetime.now(UTC) else None
 
@@ -276,7 +276,7 @@ def _hash_password(password: str) -> str:
 
 def _password_matches(password: str, account: Credentials | None) -> bool:
     if account is None or not account.password_hash.startswith("scrypt$"):
-        # Nobody's, or without a password of ours. The time that it takes must not tell these from a wrong password.
+        # No such account, or one without a password of ours. It must take as long as checking a wrong password.
         _hash_password(password)
         return False
     _, n, r, p, salt, key = account.password_hash.split("$")
@@ -288,13 +288,13 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 
 
 def _as_json(value: Any) -> Any:
-    """A copy that jsonb can hold, as the value is now: what JSON has no form for as text, and no NUL character."""
+    """A copy of the value for jsonb. What JSON cannot represent becomes text, and NUL characters are replaced."""
     text = json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
     return json.loads(text, parse_constant=str)
 
 
 def _without_nul(text: str) -> str:
-    """PostgreSQL's text cannot hold that one character, and a log line must not fail for it."""
+    """Replace NUL, which PostgreSQL's text type cannot store."""
     return text.replace("\0", "\ufffd")
 
 

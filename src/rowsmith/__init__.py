@@ -1,12 +1,27 @@
 """rowsmith: plain SQL files as typed functions over pooled psycopg connections."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rowsmith import errors
-from rowsmith.copy.call import copy_rows
 from rowsmith.database import Database, check_health, connection, transaction
 from rowsmith.pool.health import HealthCheck
 from rowsmith.queries.namespace import load_queries
-from rowsmith.settings import Settings
 from rowsmith.wire.deadlines import deadline
+
+if TYPE_CHECKING:
+    from rowsmith.copy.call import copy_rows
+    from rowsmith.settings import Settings
+else:
+    # Slow to import, and not needed by every program.
+    _LAZY = {"Settings": "rowsmith.settings", "copy_rows": "rowsmith.copy.call"}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
+
 
 __all__ = [
     "Database",

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; says what to install where its packages are missing."""
+    """Run the command line, or say what to install if its packages are missing."""
     try:
         from rowsmith.cli import cli  # noqa: PLC0415 - its packages are an extra
     except ModuleNotFoundError as error:

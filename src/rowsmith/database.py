@@ -1,4 +1,4 @@
-"""A database: its pools, connections and transaction blocks, for threads and for tasks; and the default one."""
+"""A database: its pools, connections and transaction blocks, for threads and for tasks; and the default database."""
 
 from __future__ import annotations
 
@@ -7,104 +7,60 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
-from rowsmith.errors import TransactionError
-from rowsmith.logs import set_level
+from rowsmith.blocks import Block
+from rowsmith.logs import configure
 from rowsmith.pool.breaker import CircuitBreaker, CircuitState
 from rowsmith.pool.forks import in_child, keep
 from rowsmith.pool.health import HealthCheck, failed, utc_now
 from rowsmith.pool.pool_async import CLOSED, AsyncLease, AsyncPool
 from rowsmith.pool.pool_sync import Lease, Pool
-from rowsmith.settings import Settings
+from rowsmith.pool.probe_async import probe_async
+from rowsmith.pool.probe_sync import probe_sync
 from rowsmith.shutdown import shutdown_on_signals
 from rowsmith.transactions.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
 from rowsmith.transactions.advisory_locks_sync import AdvisoryLock, SessionLock, TransactionLock
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.block_sync import TransactionBlock
+from rowsmith.transactions.current import forget_open
 from rowsmith.transactions.lock_requests import LockRequest, LockScope
+from rowsmith.transactions.options import PLAIN, IsolationLevel, options_of
 from rowsmith.transactions.retry_async import run_async
 from rowsmith.transactions.retry_sync import run_sync
-from rowsmith.transactions.rules import PLAIN, IsolationLevel, TransactionOptions, checked_settings, forget_open
 from rowsmith.wire.concurrency import AsyncWork, Work
 
-PROBE_SECONDS = 5.0
-"""How long a health probe may take, unless told."""
+if TYPE_CHECKING:  # pydantic-settings is slow to import: it is imported when the environment is read
+    from rowsmith.settings import Settings
 
-_S = TypeVar("_S")
-_A = TypeVar("_A")
+PROBE_SECONDS = 5.0
+"""How long a health probe may take by default."""
+
 _T = TypeVar("_T")
 
 
-class Block(Generic[_S, _A]):
-    """A context manager for both worlds: `with` gives what is synchronous, `async with` what is not."""
-
-    def __init__(
-        self, enter: Callable[[], AbstractContextManager[_S]], aenter: Callable[[], AbstractAsyncContextManager[_A]]
-    ) -> None:
-        self._make, self._amake = enter, aenter
-        self._entered: AbstractContextManager[_S] | None = None
-        self._aentered: AbstractAsyncContextManager[_A] | None = None
-
-    def __enter__(self) -> _S:
-        self._check_free()
-        self._entered = self._make()
-        try:
-            return self._entered.__enter__()
-        except BaseException:
-            self._entered = None
-            raise
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered, self._entered = self._entered, None
-        if entered is not None:
-            entered.__exit__(exc_type, exc, traceback)
-
-    async def __aenter__(self) -> _A:
-        self._check_free()
-        self._aentered = self._amake()
-        try:
-            return await self._aentered.__aenter__()
-        except BaseException:
-            self._aentered = None
-            raise
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered, self._aentered = self._aentered, None
-        if entered is not None:
-            await entered.__aexit__(exc_type, exc, traceback)
-
-    def _check_free(self) -> None:
-        if self._entered is not None or self._aentered is not None:
-            raise TransactionError("this block is entered already: call transaction() or connection() for each `with`")
-
-
 class Database:
-    """One PostgreSQL database: a pool for threads and one for each event loop, opened at their first use.
+    """One PostgreSQL database: a pool for threads and a pool for each event loop, opened when they are first used.
 
-    `settings` are a `Settings`, a URL (all else then comes from the environment), or None for the environment alone;
-    the last two raise SettingsError. Several databases live side by side. Use it as a context manager, or call
-    `close()` (`await aclose()` where it was used from an event loop).
+    `settings` is a `Settings`, a URL (everything else then comes from the environment), or None for the environment
+    alone. The last two raise SettingsError. There may be several databases. Use each as a context manager, or call
+    `close()` (`await aclose()` if it was used from an event loop).
 
-    A connection that is handed out is a psycopg connection, to be used by one thread or task at a time.
+    Connections are psycopg connections. Each may be used by one thread or task at a time.
     """
 
     def __init__(self, settings: Settings | str | None = None) -> None:
-        if isinstance(settings, str):
-            settings = Settings(database_url=settings)
-        self.settings = Settings() if settings is None else settings
+        if settings is None or isinstance(settings, str):
+            from rowsmith.settings import Settings  # noqa: PLC0415 - see above
+
+            settings = Settings() if settings is None else Settings(database_url=settings)
+        self.settings = settings
         self._name = str(self.settings.describe()["database"] or self.settings.application_name)
         self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
         self._pool = Pool(self.settings, self._name, self._breaker)
@@ -112,10 +68,10 @@ class Database:
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
         self._closed, self._refusal = False, CLOSED
-        set_level(self.settings)
+        configure(self.settings)
 
     def _begin_anew(self) -> None:
-        """In a forked child: pools of its own, and none of the parent's open transactions."""
+        """In a forked child: start with new pools, and without the parent's open transactions."""
         self._pool.abandon()
         keep(self._pool, self._apools)
         forget_open()
@@ -124,8 +80,8 @@ class Database:
         self._pool = Pool(self.settings, self._name, self._breaker)
 
     def __repr__(self) -> str:
-        place = self.settings.describe()
-        return f"<Database {place['database']} at {place['host'] or 'the default host'}>"
+        url = self.settings.describe()
+        return f"<Database {url['database']} at {url['host'] or 'the default host'}>"
 
     def transaction(
         self,
@@ -137,19 +93,19 @@ class Database:
     ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
         """A block in one transaction: `with db.transaction() as conn:`, or `async with`.
 
-        It commits at its normal end, and rolls back when any exception leaves it, KeyboardInterrupt and
-        CancelledError too. A block inside a block of the same thread or task is a savepoint of it. The options are
-        PostgreSQL's (manual, "SET TRANSACTION"), for the outermost block; left out, the server's defaults hold.
-        `settings` are configuration parameters that hold in this transaction only: `{"app.tenant": "42"}`.
+        The block commits when it ends normally, and rolls back when any exception leaves it, including
+        KeyboardInterrupt and CancelledError. A block inside a block of the same thread or task is a savepoint. The
+        options are PostgreSQL's (manual, "SET TRANSACTION"), for the outermost block; by default the server decides.
+        `settings` are configuration parameters for this transaction only: `{"app.tenant": "42"}`.
 
-        BEGIN is sent with the first statement. A connection that is lost while COMMIT runs is no error where the server
-        did commit, which is found out.
+        BEGIN is sent together with the first statement. If the connection is lost while COMMIT runs, the outcome is
+        looked up on the server, and is no error if the transaction was committed.
 
-        Raises, at its end: ConnectionLostError where nothing was committed, CommitUnknownError where that cannot be
-        told, TransactionAbortedError where an SQL error was caught inside, TransactionError where the transaction was
-        ended by hand, and what the server says to COMMIT, such as IntegrityError from a deferred constraint.
+        Raises, when the block ends: ConnectionLostError if nothing was committed, CommitUnknownError if that cannot be
+        told, TransactionAbortedError if an SQL error was caught inside the block, TransactionError if the transaction
+        was ended by hand, and the server's errors at COMMIT, such as IntegrityError from a deferred constraint.
         """
-        options = _options(isolation, read_only, deferrable, settings)
+        options = options_of(isolation, read_only, deferrable, settings)
         return Block(
             lambda: TransactionBlock(self, self._pool, options),
             lambda: AsyncTransactionBlock(self, self._apool(), options),
@@ -166,17 +122,16 @@ class Database:
         attempts: int = 5,
         timeout: float | None = 30.0,
     ) -> _T:
-        """What `work(conn)` gives, run in a transaction that is run again as a whole where that is safe.
+        """Run `work(conn)` in a transaction and return its result. The whole transaction is retried if that is safe.
 
-        That is after a serialization failure or a deadlock, where a table was changed under a prepared statement, and
-        where the connection was lost and nothing is committed for certain; pauses grow, with jitter. `work` may so run
-        several times: what it does outside the database it does as often. `attempts` is how often at most, `timeout`
-        the seconds for all of them (None: no limit). Inside an open transaction it is a savepoint of that, and not run
-        again.
+        That is after a serialization failure or a deadlock, after a table has changed under a prepared statement, and
+        after the connection was lost while certainly nothing was committed. The pauses grow, with jitter. `work` may
+        run up to `attempts` times, along with everything it does outside the database, in `timeout` seconds altogether
+        (None: no limit). Inside an open transaction it runs in a savepoint, and is not retried.
 
-        Raises what the last attempt raised, CommitUnknownError among it, after which nothing is run again.
+        Raises what the last attempt raised. CommitUnknownError is never retried.
         """
-        options = _options(isolation, read_only, deferrable, settings)
+        options = options_of(isolation, read_only, deferrable, settings)
         return run_sync(self, self._pool, work, options, attempts=attempts, timeout=timeout)
 
     async def arun(
@@ -190,30 +145,31 @@ class Database:
         attempts: int = 5,
         timeout: float | None = 30.0,
     ) -> _T:
-        """As `run`, for a coroutine function, over the event loop's own pool."""
-        options = _options(isolation, read_only, deferrable, settings)
+        """Like `run`, for a coroutine function, with the event loop's pool."""
+        options = options_of(isolation, read_only, deferrable, settings)
         return await run_async(self, self._apool(), work, options, attempts=attempts, timeout=timeout)
 
     def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
-        """A connection in autocommit mode, for the length of the block: each statement is a transaction of its own.
+        """A connection in autocommit mode, for a block: each statement is its own transaction.
 
-        It is another connection than that of a transaction block around it. Raises PoolTimeoutError.
+        It is never the connection of a transaction block around it. Raises PoolTimeoutError.
         """
         return Block(lambda: Lease(self._pool), lambda: AsyncLease(self._apool()))
 
     def advisory_lock(
         self, name: str | int, *, scope: LockScope = "session", wait: float | None = None, shared: bool = False
     ) -> Block[AdvisoryLock, AsyncAdvisoryLock]:
-        """An advisory lock for the length of the block: one holder at a time of all processes on this database.
+        """An advisory lock for a block: one holder at a time, among all processes that use this database.
 
-        By `scope` it is held by a session of its own, a connection of the pool, or by a transaction: the one that is
-        open here, to its end, or else one that the block opens, which transaction blocks inside it join. It is free
-        when that ends, however that happens. `name` may be any text, or a 64-bit number that is the key itself. `wait`
-        is how long to wait, in seconds (None: until it is got; 0: not at all); `shared` lets other shared ones in.
+        `scope` says what holds the lock: a session, which is a connection of the pool, or a transaction. That is the
+        open one, until it ends, or else one that the block opens and that transaction blocks inside it join. The lock
+        is free when its holder ends, however that happens. `name` is any text, or a 64-bit number that is the key
+        itself. `wait` is how long to wait, in seconds (None: without a limit; 0: not at all). `shared` allows other
+        shared holders.
 
-        Raises LockTimeoutError, and at the block's normal end ConnectionLostError where a session lost the lock inside
-        it, or what the end of a transaction raises. A session's lock raises TransactionError with `pgbouncer` set:
-        there is no session to hold it.
+        Raises LockTimeoutError, and when the block ends normally ConnectionLostError if a session has lost the lock
+        inside it, or what the end of a transaction raises. With the setting `pgbouncer` there is no session that could
+        hold a lock, and that scope raises TransactionError.
         """
         request = LockRequest(name, wait, shared)
         if scope == "transaction":
@@ -229,45 +185,42 @@ class Database:
     def shutdown_on_signals(
         self, grace: float = 10.0, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
     ) -> Callable[[], None]:
-        """End in order when one of the signals comes; what is returned takes that back. For the main thread.
+        """Shut down in order when one of the signals arrives. Returns a function that undoes this. Main thread only.
 
-        New work is refused with PoolClosed, work under way has `grace` seconds to end, what is left is cancelled on the
-        server, the pools are closed. Then the signal does what it did before: the handler that was there is called, or
-        the process ends by it. A second signal does not wait.
+        New work is refused with PoolClosed, running work has `grace` seconds to end, what is left is cancelled on the
+        server, and the pools are closed. Then the signal has its former effect: the previous handler is called, or the
+        process ends. A second signal does not wait.
         """
         return shutdown_on_signals(self, grace, signals)
 
     def refuse(self, reason: str) -> None:
-        """Give out no connections any more: who asks for one gets PoolClosed."""
+        """Hand out no more connections: callers get PoolClosed, with `reason` as its message."""
         self._closed, self._refusal = True, reason
         self._pool.refuse(reason)
         for pool in list(self._apools.values()):
             pool.refuse(reason)
 
     def cancel(self) -> None:
-        """Cancel every statement that is running on a connection of this database's pools."""
+        """Cancel every statement that is running on this database's connections."""
         self._pool.cancel()
         for pool in list(self._apools.values()):
             pool.cancel()
 
     def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
-        """Probe the database with a SELECT 1. Takes `timeout` seconds at most, and never raises."""
-        return replace(self._pool.check_health(timeout), circuit=self._breaker.state)
+        """Probe the database with a SELECT 1, in `timeout` seconds at most. Never raises an Exception."""
+        return replace(probe_sync(self._pool, timeout), circuit=self._breaker.state)
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
-        """As `check_health`, over the event loop's own pool."""
+        """Like `check_health`, with the event loop's pool."""
         try:
             pool = self._apool()
         except psycopg_pool.PoolClosed as error:
             return failed(utc_now(), 0.0, error)
-        return replace(await pool.check_health(timeout), circuit=self._breaker.state)
+        return replace(await probe_async(pool, timeout), circuit=self._breaker.state)
 
     def statistics(self) -> dict[str, int]:
-        """The pools' figures, added up: psycopg_pool's own (see its manual), and `connections_in_use`.
-
-        Of the circuit breaker `circuit_open` (0 or 1) and `circuit_failures`, those in a row.
-
-        `pool_size`, `pool_available`, `requests_num`, `requests_waiting`, `connections_num` and so on; times in ms.
+        """The figures of all pools, added up: those of psycopg_pool (see its documentation; times in ms), and
+        `connections_in_use`. `circuit_open` (0 or 1) and `circuit_failures` (in a row) are the circuit breaker's.
         """
         total: Counter[str] = Counter()
         total.update(self._pool.statistics())
@@ -277,12 +230,12 @@ class Database:
         return {**total, **circuit, "circuit_failures": self._breaker.failures}
 
     def close(self) -> None:
-        """Close the threads' pool. A connection that is out is closed when its block ends."""
+        """Close the pool for threads. Connections in use are closed when their blocks end."""
         self._closed = True
         self._pool.close()
 
     async def aclose(self) -> None:
-        """Close the pool of this event loop, and the threads' pool."""
+        """Close the pool of this event loop, and the pool for threads."""
         pool = self._apools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
@@ -291,24 +244,17 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self.aclose()
 
     def _apool(self) -> AsyncPool:
-        """The running event loop's pool: sockets and locks of asyncio belong to the loop that they were made in.
-
-        Raises PoolClosed.
-        """
+        """The running event loop's pool: asyncio's sockets and locks belong to one loop. Raises PoolClosed."""
         loop = asyncio.get_running_loop()
         pool = None if self._closed else self._apools.get(loop)
         return pool or self._new_apool(loop)
@@ -318,22 +264,14 @@ class Database:
             if self._closed:
                 raise psycopg_pool.PoolClosed(self._refusal)
             for ended in [other for other in self._apools if other.is_closed()]:
-                del self._apools[ended]  # its sockets close with the last reference; nothing can await them any more
+                del self._apools[ended]  # its sockets close with the last reference to it
             if loop not in self._apools:
                 self._apools[loop] = AsyncPool(self.settings, self._name, self._breaker)
             return self._apools[loop]
 
 
-def _options(
-    isolation: IsolationLevel | None, read_only: bool, deferrable: bool, settings: Mapping[str, str] | None
-) -> TransactionOptions:
-    if isolation is None and not read_only and not deferrable and not settings:
-        return PLAIN
-    return TransactionOptions(isolation, read_only, deferrable, checked_settings(settings))
-
-
 class _Default:
-    """The database of this process, made from the environment when it is first asked for."""
+    """The database of this process, created from the environment when it is first used."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -346,7 +284,7 @@ class _Default:
             return self._database
 
     def replace(self, database: Database | None) -> Database | None:
-        """Put another in its place, for tests; the one that was there."""
+        """Replace it, for tests. Returns the previous one."""
         with self._lock:
             previous, self._database = self._database, database
             return previous
@@ -356,12 +294,12 @@ _default = _Default()
 
 
 def replace_default(database: Database | None) -> Database | None:
-    """Make `database` the default one and give back the one that was, to be put back later. For tests."""
+    """Make `database` the default, and return the previous default, to be restored later. For tests."""
     return _default.replace(database)
 
 
 def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
-    """`Database.connection` of the default database. Raises SettingsError where the environment is wrong."""
+    """`Database.connection` of the default database. Raises SettingsError."""
     return _default.get().connection()
 
 
@@ -372,12 +310,12 @@ def transaction(
     deferrable: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
-    """`Database.transaction` of the default database. Raises SettingsError where the environment is wrong."""
+    """`Database.transaction` of the default database. Raises SettingsError."""
     return _default.get().transaction(
         isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings
     )
 
 
 def check_health(*, timeout: float = PROBE_SECONDS) -> HealthCheck:
-    """`Database.check_health` of the default database. Raises SettingsError where the environment is wrong."""
+    """`Database.check_health` of the default database. Raises SettingsError."""
     return _default.get().check_health(timeout=timeout)

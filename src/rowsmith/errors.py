@@ -1,6 +1,6 @@
-"""The error tree, and the questions asked of an error.
+"""The exceptions of rowsmith, and why a database cannot be reached.
 
-What PostgreSQL or psycopg reports passes through as psycopg's own exception, with a note. The classes here are for what
+What PostgreSQL or psycopg reports is raised as psycopg's own exception, with a note. The classes here are for what
 rowsmith itself finds wrong: the configuration, the query files, the shape of a result, the use of a transaction block.
 """
 
@@ -13,59 +13,60 @@ from enum import StrEnum
 import psycopg
 import psycopg_pool
 
+from rowsmith.findings import Finding, count_of
+
 
 class RowsmithError(Exception):
-    """The root of every error that rowsmith itself raises."""
+    """The base class of every error that rowsmith itself raises."""
 
 
 class SettingsError(RowsmithError, ValueError):
-    """The environment is incomplete or wrong. The message lists every fault at once, and no password."""
+    """The environment is incomplete or wrong. The message lists every fault, and never contains a password."""
 
 
 class ServerError(RowsmithError):
-    """A PostgreSQL server of rowsmith's own could not be found, started or stopped."""
+    """An embedded or scratch PostgreSQL could not be found, started, used or stopped."""
 
 
 class MigrationError(RowsmithError):
-    """A migration cannot be applied or rolled back as it stands."""
+    """A migration cannot be applied or rolled back."""
 
 
 class QueryFileError(RowsmithError):
-    """The query files hold faults. `faults` lists every one, as `file:line: what is wrong and what to do`."""
+    """The query files have faults. `faults` lists every one; `str()` of one is `file:line: message. hint`."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        super().__init__("\n".join([f"{count} in the query files", *faults]))
+    def __init__(self, faults: Sequence[Finding]) -> None:
+        super().__init__("\n".join([f"{count_of(len(faults), 'fault')} in the query files", *map(str, faults)]))
         self.faults = tuple(faults)
 
 
 class RowCountError(RowsmithError):
-    """A query that promises at most one row (`^`, `$`, `<!`) found more."""
+    """A query that promises at most one row (`^`, `$`, `<!`) found more than one."""
 
 
 class ResultShapeError(RowsmithError):
-    """A result does not fit its query's mark: rows or no rows, one value or several columns."""
+    """A result does not fit the mark of its query: rows or no rows, one column or several."""
 
 
 class TransactionError(RowsmithError):
-    """A transaction block is used in a way that cannot hold its promise."""
+    """A transaction block was used in a way that its guarantees do not allow."""
 
 
 class TransactionAbortedError(TransactionError):
-    """A statement in the block failed, the error was caught inside, and the block then ended normally.
+    """A statement in the block failed, the error was caught inside the block, and the block then ended normally.
 
-    PostgreSQL aborts a transaction at its first error (SQLSTATE 25P02 from then on): nothing was committed.
+    PostgreSQL aborts a transaction at its first error (and reports SQLSTATE 25P02 from then on). Nothing was committed.
     """
 
 
 class ConnectionLostError(TransactionError, psycopg.OperationalError):
-    """The connection was lost in a transaction block, and it is certain that nothing of it was committed."""
+    """The connection was lost in a transaction block, and it is certain that nothing was committed."""
 
 
 class CommitUnknownError(TransactionError):
-    """The connection was lost while COMMIT ran, and whether the server committed could not be found out in time.
+    """The connection was lost during COMMIT, and it could not be found out in time whether the server committed.
 
-    `transaction_id` is what `SELECT pg_xact_status(...)` takes, None where the transaction had none that was known.
+    `transaction_id` is for `SELECT pg_xact_status(...)`; None if it is not known.
     """
 
     def __init__(self, message: str, transaction_id: int | None) -> None:
@@ -74,27 +75,27 @@ class CommitUnknownError(TransactionError):
 
 
 class DeadlineExceededError(RowsmithError, TimeoutError):
-    """The time of a `with deadline(seconds):` was over."""
+    """The deadline of a `with deadline(seconds):` block passed."""
 
 
 class LockTimeoutError(RowsmithError, TimeoutError):
-    """An advisory lock was not got in time."""
+    """An advisory lock was not acquired in time."""
 
 
 class ModuleError(RowsmithError):
-    """The typed module cannot be made of the queries as they stand, or not written to its place."""
+    """The typed module cannot be generated from these queries, or cannot be written."""
 
 
 class UnknownTypeError(ModuleError):
-    """A type of PostgreSQL's for which no Python type is known. The message says how to name one."""
+    """No Python type is known for a PostgreSQL type. The message says how to name one."""
 
 
 class StaleModuleError(ModuleError):
-    """A generated module is imported whose query files are no longer those that it was made of."""
+    """The query files have changed since the imported module was generated."""
 
 
 class Category(StrEnum):
-    """Why a database cannot be used, as far as it can be told from here."""
+    """Why a database cannot be used, as far as the client can tell."""
 
     AUTH = "auth"
     DNS = "dns"
@@ -108,7 +109,7 @@ class Category(StrEnum):
 
 
 class PoolTimeoutError(RowsmithError, psycopg_pool.PoolTimeout):
-    """No connection came free in time. The message says whether all are in use or none could be made, and why."""
+    """The pool had no connection in time. The message says if all were in use or none could be opened, and why."""
 
     def __init__(self, message: str, category: Category) -> None:
         super().__init__(message)
@@ -116,30 +117,30 @@ class PoolTimeoutError(RowsmithError, psycopg_pool.PoolTimeout):
 
 
 class CircuitOpenError(RowsmithError, psycopg_pool.PoolTimeout):
-    """The database could not be reached several times in a row: until `retry_at` it is not asked again."""
+    """The database could not be reached several times in a row, and is not tried again before `retry_at`."""
 
     def __init__(self, message: str, category: Category, retry_after: float) -> None:
         super().__init__(message)
         self.category = category
         self.retry_after = retry_after
-        """Seconds from the error to the next attempt."""
+        """Seconds from this error to the next attempt."""
         self.retry_at = datetime.now(UTC) + timedelta(seconds=retry_after)
 
 
 HINTS = {
     Category.AUTH: "Check the user name and the password in DATABASE_URL, and the server's pg_hba.conf.",
     Category.DNS: "Check the host name in DATABASE_URL.",
-    Category.REFUSED: "Is the server running, and does it listen at the host and port of DATABASE_URL?",
-    Category.TIMEOUT: "Is the host reachable from here? A firewall that drops packets looks like this.",
-    Category.STARTING: "The server is starting up or shutting down: try again in a moment.",
+    Category.REFUSED: "Check that the server is running and listens on the host and port in DATABASE_URL.",
+    Category.TIMEOUT: "Check that the host can be reached from here; a firewall may be dropping packets.",
+    Category.STARTING: "The server is starting up or shutting down. Try again in a moment.",
     Category.SATURATED: (
-        "All connections of the server, or of the pooler before it, are in use: lower DB_MAX_CONNECTIONS, or raise "
-        "max_connections (PgBouncer: default_pool_size, max_client_conn)."
+        "All connections of the server, or of its pooler, are in use. Lower DB_MAX_CONNECTIONS, or raise "
+        "max_connections (in PgBouncer: default_pool_size, max_client_conn)."
     ),
-    Category.POOL_EXHAUSTED: "Hold connections for less time, or raise DB_MAX_CONNECTIONS.",
-    Category.READ_ONLY: "This is a standby, or its default is read-only: DATABASE_URL should name the primary.",
+    Category.POOL_EXHAUSTED: "Hold connections for a shorter time, or raise DB_MAX_CONNECTIONS.",
+    Category.READ_ONLY: "This server is a standby or read-only by default. Set DATABASE_URL to the primary.",
 }
-"""What a person can do about it."""
+"""What to do about it."""
 
 # Manual, appendix "PostgreSQL Error Codes". 57P01 and 57P02 end a session when the server shuts down.
 _BY_SQLSTATE = {
@@ -153,48 +154,29 @@ _BY_SQLSTATE = {
     "57P03": Category.STARTING,
 }
 # A failed connection attempt has no SQLSTATE in psycopg, only libpq's text. libpq's own part of it is English in the
-# binary package; a server with another lc_messages is not understood and counts as UNKNOWN.
-# The first that fits counts: a role with too many connections is no fault of its password.
+# binary package; what a server with another lc_messages says is not recognized and counts as UNKNOWN.
+# The first match counts: that a role has too many connections does not mean that its password is wrong. PgBouncer
+# passes on what a server said and adds words of its own, so those come last.
 _BY_TEXT = (
-    ("session is read-only", Category.READ_ONLY),
-    ("server is in hot standby mode", Category.READ_ONLY),
-    ("the database system is", Category.STARTING),
-    ("terminating connection due to administrator command", Category.STARTING),
-    ("too many clients", Category.SATURATED),
-    ("connection slots are reserved", Category.SATURATED),
-    ("too many connections", Category.SATURATED),
-    ("password authentication failed", Category.AUTH),
-    ("no password supplied", Category.AUTH),
-    ("authentication failed", Category.AUTH),
-    ("no pg_hba.conf entry", Category.AUTH),
-    ("is not permitted to log in", Category.AUTH),
-    ("permission denied for database", Category.AUTH),
-    ('role "', Category.AUTH),
-    ("could not translate host name", Category.DNS),
-    ("failed to resolve host", Category.DNS),
-    ("Name or service not known", Category.DNS),
-    ("nodename nor servname", Category.DNS),
-    ("name resolution", Category.DNS),
-    ("Connection refused", Category.REFUSED),
-    ("closed the connection unexpectedly", Category.REFUSED),
-    ("connection has been closed unexpectedly", Category.REFUSED),
-    ("Connection reset by peer", Category.REFUSED),
-    ("Network is unreachable", Category.REFUSED),
-    ("No route to host", Category.REFUSED),
-    ("No such file or directory", Category.REFUSED),
-    # PgBouncer's own words. What a server told it, it passes on, with its own behind: those of a server come first.
-    ("no such user", Category.AUTH),
-    ("no more connections allowed", Category.SATURATED),
-    ("query_wait_timeout", Category.SATURATED),
-    ("client_login_timeout (server down)", Category.REFUSED),
-    ("server_login_retry", Category.REFUSED),
-    ("timeout expired", Category.TIMEOUT),
-    ("timed out", Category.TIMEOUT),
+    (Category.READ_ONLY, ("session is read-only", "server is in hot standby mode")),
+    (Category.STARTING, ("the database system is", "terminating connection due to administrator command")),
+    (Category.SATURATED, ("too many clients", "connection slots are reserved", "too many connections")),
+    (Category.AUTH, ("password authentication failed", "no password supplied", "authentication failed")),
+    (Category.AUTH, ("no pg_hba.conf entry", "is not permitted to log in", "permission denied for database", 'role "')),
+    (Category.DNS, ("could not translate host name", "failed to resolve host", "Name or service not known")),
+    (Category.DNS, ("nodename nor servname", "name resolution")),
+    (Category.REFUSED, ("Connection refused", "closed the connection unexpectedly")),
+    (Category.REFUSED, ("connection has been closed unexpectedly", "Connection reset by peer")),
+    (Category.REFUSED, ("Network is unreachable", "No route to host", "No such file or directory")),
+    (Category.AUTH, ("no such user",)),
+    (Category.SATURATED, ("no more connections allowed", "query_wait_timeout")),
+    (Category.REFUSED, ("client_login_timeout (server down)", "server_login_retry")),
+    (Category.TIMEOUT, ("timeout expired", "timed out")),
 )
 
 
 def category(error: BaseException) -> Category:
-    """Why the database cannot be used, judged by an error of psycopg, its pool, or the operating system."""
+    """Why the database cannot be used, according to an error of psycopg, its pool, or the operating system."""
     if isinstance(error, (PoolTimeoutError, CircuitOpenError)):
         return error.category
     if isinstance(error, (TimeoutError, psycopg.errors.ConnectionTimeout)):
@@ -202,10 +184,11 @@ def category(error: BaseException) -> Category:
     if isinstance(error, psycopg.Error):
         if error.sqlstate in _BY_SQLSTATE:
             return _BY_SQLSTATE[error.sqlstate]
-        return next((found for text, found in _BY_TEXT if text in str(error)), Category.UNKNOWN)
+        said = str(error)
+        return next((found for found, texts in _BY_TEXT if any(text in said for text in texts)), Category.UNKNOWN)
     return Category.UNKNOWN
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether another attempt to connect, a moment later, could succeed with nothing changed here."""
+    """Whether connecting again a moment later could succeed without any change here."""
     return category(error) in (Category.REFUSED, Category.TIMEOUT, Category.STARTING, Category.SATURATED, Category.DNS)

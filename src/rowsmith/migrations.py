@@ -1,14 +1,14 @@
-"""Migrations: plain-SQL files applied by yoyo, over a backend that mends what yoyo leaves open.
+"""Migrations: plain-SQL files, applied by yoyo over a backend of our own.
 
-The backend serves both ways in, `yoyo apply` with `database = rowsmith://env` in yoyo.ini, and `apply` below. It takes
-its URL from the settings (MIGRATION_DATABASE_URL, else DATABASE_URL) and connects with psycopg 3. Beyond yoyo's own:
+The backend is used by `yoyo apply`, with `database = rowsmith://env` in yoyo.ini, and by `apply` below. Its URL comes
+from the settings (MIGRATION_DATABASE_URL, else DATABASE_URL), and it connects with psycopg 3. Unlike yoyo's own:
 
-- the lock is an advisory lock of the server, gone with its holder's connection, where yoyo's row outlives a killed run;
+- the lock is an advisory lock, which ends with its holder's connection; yoyo's is a row, which outlives a killed run;
 - a transactional migration and its mark are one transaction, so that a crash cannot leave one without the other;
-- a rollback without a rollback file is refused, where yoyo would mark it as rolled back and change nothing.
+- a rollback without a rollback file is refused; yoyo would mark the migration as rolled back and change nothing.
 """
 
-# yoyo has no annotations, so pyright knows nothing of what comes from it:
+# yoyo has no annotations, so pyright knows no type that comes from it:
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false
 
@@ -40,19 +40,19 @@ from rowsmith.settings import Settings
 logger = logging.getLogger("rowsmith.migrations")
 
 LOCK_SECONDS = 600.0
-"""How long a run waits for another one: as long as a long migration may take."""
+"""How long a run waits for another one, in seconds: a migration may take long."""
 _POLL_SECONDS = 0.25
-# Any number serves, as long as every migrator of a database has the same: these are the letters of "rowsmith".
+# Every run on a database has to use the same number: these are the letters of "rowsmith".
 _LOCK_KEY = int.from_bytes(b"rowsmith")
 
 Progress = Callable[[int, int, str], None]
-"""Called before each migration with its number, from 1, how many there are, and its id."""
+"""Called before each migration with its number, from 1, the number of migrations, and its id."""
 
 
 def apply(settings: Settings, sources: Sequence[Path], progress: Progress | None = None) -> list[str]:
-    """Apply every migration of the folders that is not applied yet, in order; the ids of those that were.
+    """Apply every migration of the folders that is not applied yet, in order. Returns the ids of those it applied.
 
-    Raises psycopg.Error with a note naming the migration, MigrationError where another run holds the lock.
+    Raises psycopg.Error with a note that names the migration, and MigrationError if another run holds the lock.
     """
     with open_backend(settings) as backend, backend.lock():
         todo = list(backend.to_apply(read_migrations(*map(str, sources))))
@@ -70,7 +70,7 @@ def pending(settings: Settings, sources: Sequence[Path]) -> list[str]:
 
 
 def open_backend(settings: Settings) -> RowsmithBackend:
-    """A connection to migrate with; a context manager, which closes it."""
+    """A backend with a connection of its own. A context manager, which closes it."""
     uri = DatabaseURI("rowsmith", None, None, "settings", None, None, {})
     backend = RowsmithBackend(uri, default_migration_table, settings)
     backend.init_database()
@@ -82,10 +82,10 @@ class RefusedError(MigrationError, InvalidArgument):  # type: ignore[misc]  # yo
 
 
 class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no annotations
-    """yoyo's backend for psycopg 3, with the differences that the module's docstring names."""
+    """yoyo's backend for psycopg 3, with the differences listed above."""
 
     record: Callable[[], None] | None = None
-    """What to write into the transaction at hand before it commits."""
+    """What to write to the open transaction before it commits."""
     _is_locked: bool = False
 
     def __init__(self, dburi: DatabaseURI, migration_table: str, settings: Settings | None = None) -> None:
@@ -93,7 +93,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         super().__init__(dburi, migration_table)
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
-        """Connect as the migration role. For yoyo's command line, what is wrong is one line and no traceback."""
+        """Connect as the migration role. On yoyo's command line an error is a message without a traceback."""
         try:
             settings = self._settings or Settings()
         except SettingsError as error:
@@ -107,11 +107,11 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             raise InvalidArgument("\n".join([str(error), *error.__notes__])) from None
 
     def init_database(self) -> None:
-        """PostgreSQL rolls DDL back, which yoyo would try out; and the lock needs no table."""
+        """Does nothing else: yoyo would try whether DDL can be rolled back, and create a table for its lock."""
         self.has_transactional_ddl = True
 
     def copy(self) -> RowsmithBackend:
-        """A second connection: yoyo runs each migration on one of its own."""
+        """A second connection: yoyo runs each migration on a new one."""
         other = RowsmithBackend(self.uri, self.migration_table, self._settings)
         other.has_transactional_ddl = True
         other._internal_schema_updated = True
@@ -119,10 +119,10 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
 
     @contextmanager
     def lock(self, timeout: float = LOCK_SECONDS) -> Generator[None]:
-        """Keep other migrators of this database out, waiting for one at work for `timeout` seconds at most.
+        """Allow one migration run at a time on this database. Waits for another one, up to `timeout` seconds.
 
-        Polled and not waited for in the server: a session that waits inside pg_advisory_lock holds a snapshot, for
-        which CREATE INDEX CONCURRENTLY would wait in turn. Raises MigrationError, also behind a transaction pooler.
+        The lock is polled: a session that waits inside pg_advisory_lock holds a snapshot, for which CREATE INDEX
+        CONCURRENTLY would wait in turn. Raises MigrationError on a timeout, and behind a transaction pooler.
         """
         if self._is_locked:
             yield
@@ -131,7 +131,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         deadline = time.monotonic() + timeout
         while not self._try_lock():
             if time.monotonic() > deadline:
-                raise RefusedError(f"another migration run, {self._holder()}, held the lock for {timeout:.0f} s")
+                raise RefusedError(f"after {timeout:.0f} s another migration run still held the lock: {self._holder()}")
             logger.info("waiting for another migration run: %s", self._holder())
             time.sleep(_POLL_SECONDS)
         self._is_locked = True
@@ -143,34 +143,34 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
                 self.connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_KEY])
 
     def break_lock(self) -> None:
-        """Raises: there is nothing to break."""
-        raise InvalidArgument("the lock ends with the connection that holds it; there is none to break")
+        """Raises InvalidArgument: there is nothing to break."""
+        raise InvalidArgument("there is no lock to break: it ends with the connection that holds it")
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        """Apply one migration and mark it, in one transaction where it is transactional."""
+        """Apply one migration and mark it; if it is transactional, in one transaction."""
         logger.info("applying %s", migration.id)
         self._process(migration, "apply", force, mark)
 
     def rollback_one(self, migration: Any, force: bool = False) -> None:
-        """Roll one migration back and take its mark away. Raises MigrationError where it has no rollback file."""
+        """Roll one migration back and remove its mark. Raises MigrationError if it has no rollback file."""
         rollback = Path(migration.path).with_suffix(".rollback.sql")
         if migration.is_raw_sql() and not rollback.exists():
             raise RefusedError(
-                f"{migration.id} cannot be rolled back: there is no {rollback.name}. Write it, or undo the migration "
+                f"{migration.id} cannot be rolled back: there is no {rollback.name}. Write one, or undo the migration "
                 f"by hand and run `yoyo unmark --revision {migration.id}`"
             )
         logger.info("rolling back %s", migration.id)
         self._process(migration, "rollback", force, mark=True)
 
     def commit(self) -> None:
-        """Commit; what is to be recorded of the migration goes into the same transaction."""
+        """Commit, with the record of the migration in the same transaction."""
         record, self.record = self.record, None
         if record is not None:
             record()
         super().commit()
 
     def get_log_data(self, migration: Any = None, operation: str = "apply") -> dict[str, Any]:
-        """yoyo's log entry, without its look-up of this host's full name in the DNS, which can hang."""
+        """yoyo's log entry, without looking up the full name of this host in the DNS, which can hang."""
         return {
             "id": str(uuid.uuid1()),
             "migration_id": migration and migration.id,
@@ -206,19 +206,19 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             self.unmark_one(migration, log=False)
 
     def _check_session(self) -> None:
-        """Raise MigrationError behind a transaction pooler: a session takes the lock, and another the next statement.
+        """Raise MigrationError behind a transaction pooler: the next statement may run in a session without the lock.
 
-        It is known by the process number, which poolers make up for their clients: DB_PGBOUNCER is about DATABASE_URL,
-        and MIGRATION_DATABASE_URL may lead past the pooler.
+        DB_PGBOUNCER is about DATABASE_URL, and MIGRATION_DATABASE_URL may lead past the pooler. So the process ids are
+        compared, which a pooler makes up for its clients.
         """
         if not (self._settings or Settings()).pgbouncer:
             return
         row = self.connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
         if row[0] != self.connection.info.backend_pid:
             raise RefusedError(
-                "migrations cannot run through a transaction pooler, whose sessions keep no lock: set "
-                "MIGRATION_DATABASE_URL to the URL of the server itself, past the pooler (or, where that URL's pooler "
-                "keeps a session for each client, run the migrations with DB_PGBOUNCER=false)"
+                "migrations cannot run through a transaction pooler, which keeps no session for the lock. Set "
+                "MIGRATION_DATABASE_URL to the URL of the server. If this pooler keeps a session for each client, "
+                "run the migrations with DB_PGBOUNCER=false"
             )
 
     def _try_lock(self) -> bool:
@@ -233,11 +233,11 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             " AND (l.classid::bigint << 32) + l.objid::bigint = %s",
             [_LOCK_KEY],
         ).fetchone()
-        return "just gone" if row is None else f"server process {row[0]} ({row[1]}, since {row[2]:%H:%M:%S})"
+        return "just ended" if row is None else f"server process {row[0]} ({row[1]}, since {row[2]:%H:%M:%S})"
 
 
 def _user() -> str:
-    """Who migrates; in a container the user id often has no name."""
+    """The user who migrates; in a container the user id often has no name."""
     try:
         return getuser()
     except (KeyError, OSError):

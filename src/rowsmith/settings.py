@@ -1,8 +1,8 @@
-"""Settings: the environment, checked and frozen.
+"""Settings: the environment, validated and frozen.
 
-Every variable is read once, by `Settings()`. What is wrong with any of them is reported at once, in one
-`SettingsError` with a line for each fault, and no line holds a part of a URL that could be a password.
-Every duration is a whole number of milliseconds, in the environment and in the fields alike.
+Every variable is read once, by `Settings()`. Everything that is wrong is reported in one `SettingsError`, with a line
+for each fault; no line contains a part of a URL that could be a password. Every duration is a whole number of
+milliseconds, in the environment and in the fields.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rowsmith.errors import SettingsError
 
 Role = Literal["runtime", "migration"]
 
-# PostgreSQL's integer settings end here, and so does the int of libpq's connect_timeout.
+# The limit of PostgreSQL's integer settings, and of libpq's connect_timeout.
 _MAX_INT = 2_147_483_647
-# NAMEDATALEN - 1: the server cuts a longer application_name.
+# NAMEDATALEN - 1: the server truncates a longer application_name.
 _MAX_NAME = 63
 _MAX_PORT = 65_535
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 _SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
-_NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not read here). {_SET_URL}"
+_NOT_A_URL = f"is not a URL (keywords such as host=... dbname=... are not accepted). {_SET_URL}"
 _ENCODE = (
     "Percent-encode these characters in the user name and the password: "
     "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25, space as %20."
@@ -47,7 +47,7 @@ def variable_name(field: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as a message quotes it, unless it looks like a connection string in the wrong variable."""
+    """A value as a message quotes it, unless it may be a connection string in the wrong variable."""
     text = value if isinstance(value, str) else repr(value)
     if not text.strip():
         return "empty"
@@ -56,16 +56,8 @@ def _shown(value: object) -> str:
     return repr(value) if len(text) <= _MAX_NAME else f"{len(text)} characters long"
 
 
-def _wrong(value: object, info: ValidationInfo, expected: str) -> ValueError:
-    """The line for a value that is not what was expected. Every such field has a default: it is the example."""
-    field = str(info.field_name)
-    name, default = variable_name(field), Settings.model_fields[field].default
-    example = str(default).lower() if isinstance(default, bool) else default
-    return ValueError(f"{name} is {_shown(value)}: expected {expected}. Example: {name}={example}")
-
-
 def _digits(value: object) -> int | None:
-    """The number that digits alone make; `int()` would also take 1_000, +5, and the digits of other scripts."""
+    """The number made of digits alone; `int()` would also take 1_000, +5, and the digits of other scripts."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = value.strip() if isinstance(value, str) else ""
@@ -75,48 +67,51 @@ def _digits(value: object) -> int | None:
     return int(text.lstrip("0")[:11] or "0")
 
 
+# The validators raise ValueError with the rest of the line: "DB_MAX_IDLE is 'x': expected ..." for all but the URLs.
+
+
 def _whole_number(minimum: int, what: str = "a whole number") -> BeforeValidator:
     """A validator for a whole number from `minimum` to the largest that PostgreSQL takes."""
 
-    def parse(value: object, info: ValidationInfo) -> int:
+    def parse(value: object) -> int:
         number = _digits(value)
         if number is None or number < minimum:
-            raise _wrong(value, info, f"{what}, {minimum} or more")
+            raise ValueError(f"{what}, {minimum} or more")
         if number > _MAX_INT:
-            raise _wrong(value, info, f"{what}, at most {_MAX_INT}")
+            raise ValueError(f"{what}, at most {_MAX_INT}")
         return number
 
     return BeforeValidator(parse)
 
 
-def _boolean(value: object, info: ValidationInfo) -> bool:
+def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in _TRUE + _FALSE:
-        raise _wrong(value, info, "true or false (or 1, 0, yes, no, on, off)")
+        raise ValueError("true or false (or 1, 0, yes, no, on, off)")
     return text in _TRUE
 
 
-def _name(value: object, info: ValidationInfo) -> str:
-    """Printable ASCII only: the server replaces anything else in application_name."""
+def _name(value: object) -> str:
+    """Printable ASCII only: the server replaces everything else in application_name."""
     text = value.strip() if isinstance(value, str) else ""
     if not re.fullmatch(f"[ -~]{{1,{_MAX_NAME}}}", text):
-        raise _wrong(value, info, f"1 to {_MAX_NAME} printable ASCII characters")
+        raise ValueError(f"1 to {_MAX_NAME} printable ASCII characters")
     return text
 
 
 def _read_url(url: str) -> dict[str, str]:
-    """The libpq parameters of a URL. Raises `psycopg.Error` or `UnicodeError`, whose text may quote its password."""
-    # libpq knows two lower-case schemes; a URL's scheme may be in any case (RFC 3986, 3.1).
+    """The libpq parameters of a URL. Raises `psycopg.Error` or `UnicodeError`, whose text may contain the password."""
+    # libpq knows two schemes in lower case; a URL's scheme may be in any case (RFC 3986, 3.1).
     parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
     return {key: str(value) for key, value in parameters.items() if value is not None}
 
 
 def _unknown_option(query: str) -> str | None:
-    """The first option in a URL's query that libpq does not have; None if a secret stands before it.
+    """The first option in a URL's query that libpq does not know; None if it may be part of a secret.
 
-    An `&` that was left unencoded in `?password=...` makes an "option" of the rest of the password.
+    An `&` that is not encoded in `?password=...` makes an "option" of the rest of the password.
     """
-    # libpq marks what must not be displayed with "*", as its PQconndefaults documents.
+    # libpq marks what must not be displayed with "*" (manual, PQconndefaults).
     secret = {option.keyword.decode(): option.dispchar == b"*" for option in Conninfo.parse(b"")}
     secret["ssl"] = False  # `ssl=true` is read as `sslmode=require`
     for part in query.split("&"):
@@ -129,7 +124,7 @@ def _unknown_option(query: str) -> str | None:
 
 
 def _url_fault(url: str) -> str | None:
-    """What is wrong with a URL, as the rest of a sentence that starts with the variable's name; None if nothing."""
+    """What is wrong with a URL, as the rest of a sentence that begins with the variable; None if nothing is."""
     if not url:
         return f"is empty. {_SET_URL}"
     parts = re.fullmatch("([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url, re.DOTALL)
@@ -138,8 +133,8 @@ def _url_fault(url: str) -> str | None:
     scheme, rest = parts.groups()
     if scheme.lower() not in _SCHEMES:
         return f"has the scheme {scheme!r}: expected {'://, '.join(_SCHEMES)}://. {_SET_URL}"
-    # Only one @ is free of doubt: libpq takes u:p@ss@host as a host named "ss@host", and u:p/w@host as a port "p",
-    # so that a part of the password would be logged as something else.
+    # More than one @ is ambiguous: libpq reads u:p@ss@host as the host "ss@host", and u:p/w@host as the port "p", so
+    # that a part of the password would be logged as something else.
     authority, _, path = rest.partition("/")
     if authority.count("@") > 1 or "@" in path or "\0" in rest:
         return _UNREADABLE
@@ -152,15 +147,14 @@ def _url_fault(url: str) -> str | None:
     return None if all(1 <= (_digits(port) or 0) <= _MAX_PORT for port in ports if port) else _BAD_PORT
 
 
-def _url(value: object, info: ValidationInfo) -> SecretStr:
+def _url(value: object) -> SecretStr:
     url = value.get_secret_value() if isinstance(value, SecretStr) else value
-    fault = _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}"
-    if fault:
-        raise ValueError(f"{variable_name(str(info.field_name))} {fault}")
+    if fault := _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}":
+        raise ValueError(fault)
     return SecretStr(str(url).strip())
 
 
-# A peer that is gone without a word is noticed after a minute (libpq, "Parameter Key Words"); the last is in ms.
+# A peer that vanishes is noticed after a minute (manual, "Parameter Key Words"); the last one is in ms.
 _KEEPALIVE = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -180,20 +174,25 @@ _Name = Annotated[str, BeforeValidator(_name)]
 def _fault(error: ErrorDetails) -> str:
     """One line of the message, for one of pydantic's errors."""
     field = str(error["loc"][0])
-    if error["type"] == "missing":
-        return f"{variable_name(field)} is not set. {_SET_URL}"
     if error["type"] == "extra_forbidden":
         return f"{field!r} is not a setting. The settings are: {', '.join(Settings.model_fields)}."
-    return error["msg"].removeprefix("Value error, ")
+    variable, default = variable_name(field), Settings.model_fields[field].default
+    if error["type"] == "missing":
+        return f"{variable} is not set. {_SET_URL}"
+    wrong = error["msg"].removeprefix("Value error, ")
+    if field.endswith("_url"):
+        return f"{variable} {wrong}"
+    example = str(default).lower() if isinstance(default, bool) else default
+    return f"{variable} is {_shown(error['input'])}: expected {wrong}. Example: {variable}={example}"
 
 
 @final
 class Settings(BaseSettings):
     """The configuration of one database, from keyword arguments, then the environment, then `.env`.
 
-    `Settings()` reads the environment, and the file `.env` in the current folder where there is one; the
-    environment wins over the file, and `Settings(max_connections=20)` over both. An empty variable is a fault,
-    not the default. Raises `rowsmith.errors.SettingsError`, which lists every fault.
+    `Settings()` reads the environment and, if it exists, the file `.env` in the current folder. The environment takes
+    precedence over the file, and `Settings(max_connections=20)` over both. An empty variable is a fault, not the
+    default. Raises `rowsmith.errors.SettingsError`, which lists every fault.
     """
 
     model_config = SettingsConfigDict(
@@ -207,9 +206,9 @@ class Settings(BaseSettings):
 
     database_url: _Url = Field(validation_alias="database_url", description="URL for the role of the program.")
     migration_database_url: _Url | None = Field(
-        None, validation_alias="migration_database_url", description="URL for DDL; None: that is `database_url`."
+        None, validation_alias="migration_database_url", description="URL for DDL; None: `database_url`."
     )
-    # Before min_connections, whose validator looks at it (and runs for a default too, as in all BaseSettings).
+    # Before min_connections, whose validator needs it (and also runs for the default, as in all BaseSettings).
     max_connections: _PositiveCount = Field(10, description="Most connections in the pool; 1 or more.")
     min_connections: _Count = Field(2, description="Connections kept open; 0 or more, at most max_connections.")
     pool_timeout: _Milliseconds = Field(30_000, description="Longest wait for a free connection, in ms.")
@@ -219,24 +218,24 @@ class Settings(BaseSettings):
     idle_in_transaction_timeout: _Limit = Field(60_000, description="Longest idle transaction, in ms; 0: no limit.")
     max_lifetime: _Milliseconds = Field(3_600_000, description="Age at which a connection is replaced, in ms.")
     max_idle: _Milliseconds = Field(600_000, description="Idle time after which a spare one is closed, in ms.")
-    connect_retries: _Count = Field(3, description="Further attempts after a failed one; 0: none.")
+    connect_retries: _Count = Field(3, description="More attempts after a failed one; 0: none.")
     breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
-    breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker lets one try, in ms.")
+    breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker allows one attempt, in ms.")
     leak_threshold: _Limit = Field(
-        60_000, description="Time after which a connection that is out is logged, in ms; 0: never."
+        60_000, description="Time after which a connection in use is logged, in ms; 0: never."
     )
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(
-        "development", validation_alias="app_env", description="`development` logs every query; others errors only."
+        "production", validation_alias="app_env", description="`development` logs every query; any other, errors only."
     )
 
     def __init__(self, **values: Any) -> None:
-        """Raises `SettingsError`; what pydantic raised, which holds the values, is not chained to it."""
+        """Raises `SettingsError`. pydantic's own error, which contains the values, is not chained to it."""
         try:
             super().__init__(**values)
         except ValidationError as error:
-            faults = [_fault(each) for each in error.errors(include_url=False, include_input=False)]
+            faults = [_fault(each) for each in error.errors(include_url=False)]
         except UnicodeDecodeError:
             faults = [".env is not UTF-8 text. Save it as UTF-8."]
         except OSError as error:
@@ -248,18 +247,15 @@ class Settings(BaseSettings):
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Raises `SettingsError`. The message of pydantic's own `frozen` would quote the value."""
-        raise SettingsError(f"Settings are frozen. Make new ones: Settings({name}=...).")
+        raise SettingsError(f"Settings are frozen. Create new ones: Settings({name}=...).")
 
     @field_validator("min_connections")
     @classmethod
     def fits_in_the_pool(cls, value: int, info: ValidationInfo) -> int:
-        """Compares the two sizes, where `max_connections` is valid itself."""
+        """Compares the two sizes if `max_connections` is valid itself."""
         largest = info.data.get("max_connections", value)
         if value > largest:
-            raise ValueError(
-                f"DB_MIN_CONNECTIONS is {value}, which is more than DB_MAX_CONNECTIONS ({largest}). "
-                "Lower the first or raise the second."
-            )
+            raise ValueError(f"at most {largest}, which is DB_MAX_CONNECTIONS")
         return value
 
     @property
@@ -270,14 +266,13 @@ class Settings(BaseSettings):
     def conninfo(self, role: Role = "runtime") -> str:
         """The libpq connection string for psycopg, with the password in it.
 
-        What the URL says itself wins: its `application_name`, its `connect_timeout`, its keepalives, and its `options`,
-        which come after ours (the server takes the last `-c`). Only `client_encoding` is always UTF8, as query files
-        are.
-        connect_timeout is in whole seconds, rounded up, and at least 2, the least that libpq takes.
+        The URL takes precedence: its `application_name`, `connect_timeout` and keepalives, and its `options`, which
+        come after ours (the server uses the last `-c`). Only `client_encoding` is always UTF8, like the query files.
+        connect_timeout is in whole seconds, rounded up, and at least 2, the minimum of libpq.
 
-        The runtime role gets the three timeouts of a session; the migration role gets `lock_timeout` alone, where
-        it is not 0, for building an index may take long. Behind PgBouncer neither gets any: a pooled connection
-        has no session to set them on. Set them there with ALTER ROLE ... SET.
+        The runtime role gets three timeouts for its session. The migration role gets `lock_timeout` alone, if it is not
+        0, because building an index may take long. Behind PgBouncer neither gets any: a pooled connection has no
+        session to set them on. Use ALTER ROLE ... SET there.
         """
         url = self._parameters(role)
         parameters = {
@@ -293,7 +288,7 @@ class Settings(BaseSettings):
         return make_conninfo("", **parameters)
 
     def describe(self, role: Role = "runtime") -> dict[str, str | None]:
-        """Where a role connects to, for logs: host, port, database, user, as far as the URL names them."""
+        """Where a role connects to, for logs: host, port, database and user, as far as the URL names them."""
         url = self._parameters(role)
         keys = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
         return {label: url.get(key) for label, key in keys.items()}

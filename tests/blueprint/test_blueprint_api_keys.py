@@ -10,9 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from blueprint.queries import ApiKey, User, queries
-from both_worlds import UNKNOWN, Run, new_user, new_users
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_user, new_users
 
 
 def issue(run: Run, owner: User, key_hash: str = "h", expires_at: datetime | None = None) -> ApiKey:

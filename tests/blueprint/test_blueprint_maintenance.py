@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blueprint.queries import queries
-from both_worlds import Run, new_project, new_session, new_template, new_users, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import Run, new_project, new_session, new_template, new_users, values
 
 
 def fill(run: Run) -> dict[str, int]:

@@ -9,9 +9,7 @@ import psycopg
 import pytest
 
 from blueprint.queries import Notification, NotificationType, User, queries
-from both_worlds import UNKNOWN, Run, new_project, new_user, new_users
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_project, new_user, new_users
 
 
 def send(run: Run, user: User, title: str = "t", channels: tuple[str, ...] = ("in-app",)) -> Notification:

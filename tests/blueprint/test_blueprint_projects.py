@@ -12,9 +12,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from blueprint.queries import Collaborator, CollaboratorRole, Project, ProjectStatus, User, queries
-from both_worlds import UNKNOWN, Run, new_project, new_template, new_user, new_users, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_project, new_template, new_user, new_users, values
 
 
 def stored(run: Run, project: Project) -> Project:

@@ -16,8 +16,8 @@ from psycopg.rows import TupleRow
 from pydantic import BaseModel, JsonValue
 
 from blueprint import queries
-from conftest import ROOT
 from rowsmith.queries.loader import read_queries
+from tests.harness.databases import ROOT
 
 TABLES: dict[type[BaseModel], str] = {
     queries.User: "users",

@@ -9,9 +9,7 @@ import psycopg
 import pytest
 
 from blueprint.queries import Review, Template, User, queries
-from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_template, new_user, new_users, values
 
 
 def review(run: Run, template: Template, user: User, rating: int = 4, comment: str | None = None) -> Review:

@@ -11,9 +11,17 @@ import psycopg
 import pytest
 
 from blueprint.queries import LogLevel, LogLine, Session, SessionStatus, queries
-from both_worlds import UNKNOWN, Run, async_run, new_session, new_user, new_users, started_session, sync_run, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import (
+    UNKNOWN,
+    Run,
+    async_run,
+    new_session,
+    new_user,
+    new_users,
+    started_session,
+    sync_run,
+    values,
+)
 
 
 def stored(run: Run, session_id: UUID) -> Session:

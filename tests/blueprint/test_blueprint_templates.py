@@ -10,9 +10,7 @@ import psycopg
 import pytest
 
 from blueprint.queries import Project, Template, TemplateCategory, TemplateComplexity, User, queries
-from both_worlds import UNKNOWN, Run, new_template, new_user, new_users, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_template, new_user, new_users, values
 
 
 def stored(run: Run, template: Template) -> Template:

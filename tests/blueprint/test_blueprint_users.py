@@ -12,9 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from blueprint.queries import Credentials, User, UserRole, queries
-from both_worlds import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
-
-pytest_plugins = ["blueprint_fixtures"]
+from tests.blueprint.rows import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
 
 
 def stored(run: Run, user: User) -> User:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, project, rowsmith, write
+from tests.harness.projects import assert_snapshot, project, rowsmith, write
 
 QUERIES = """\
 -- name: get_user(id)^
@@ -32,7 +32,7 @@ NESTED = "-- name: count_posts()$\nSELECT count(*) FROM posts;\n"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a sub-folder of queries and a component; the working folder is its sql."""
+    """A project with a sub-folder of queries and a component. The working folder is its folder `sql`."""
     project(tmp_path, QUERIES, '[tool.rowsmith]\ncomponents = ["parts/*"]\n')
     files = {"sql/posts/posts.sql": NESTED, "parts/tags/sql/deep/tags.sql": "-- name: tags()\nSELECT name FROM tags;\n"}
     write(tmp_path, {**files, "parts/tags/migrations/0002.tags.sql": "CREATE TABLE tags (name text NOT NULL);\n"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, project, rowsmith, watching, write
+from tests.harness.projects import assert_snapshot, project, rowsmith, watching, write
 
 CONFIGURATION = '[tool.rowsmith]\noutput = "app/queries.py"\n'
 QUERIES = """\

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from projects import assert_snapshot, rowsmith, write
-from rowsmith.compiler.project import Project, ProjectError, QueryFolder
+from rowsmith.compiler.project import Project, ProjectError
+from rowsmith.queries.loader import QueryFolder
+from tests.harness.projects import assert_snapshot, rowsmith, write
 
 
 def test_the_defaults(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
 
 
 def test_components_alone_are_enough(tmp_path: Path) -> None:
-    """The default folders may be missing where components have theirs; folders that are named may not."""
+    """The default folders may be missing if components have their own; folders that are named may not."""
     files = {"pyproject.toml": '[tool.rowsmith]\ncomponents = ["parts/*"]\n', "parts/a/sql/a.sql": ""}
     write(tmp_path, {**files, "parts/a/migrations/a.sql": ""})
     loaded = Project.load(tmp_path)
@@ -113,7 +114,7 @@ def test_every_fault_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ("[tool.rowsmith]\nmigrations = [1]\n", "migrations is [1]: expected a list of folders"),
         ("[tool.rowsmith]\nmodels = []\n", 'models is []: expected "pydantic" or "dataclass"'),
         ("[tool.rowsmith\n", "the file cannot be read as TOML"),
-        ("", "sql: there is no folder 'sql' (the default): expected one beside pyproject.toml"),
+        ("", "sql: there is no folder 'sql' (the default) next to pyproject.toml"),
     ],
 )
 def test_faults(tmp_path: Path, text: str, fault: str) -> None:
@@ -133,7 +134,7 @@ def test_two_components_of_one_name(tmp_path: Path) -> None:
             "b/notes/sql/a.sql": "",
         },
     )
-    with pytest.raises(ProjectError, match="components: a/notes and b/notes have the same name, 'notes'"):
+    with pytest.raises(ProjectError, match="components: a/notes and b/notes have the same name"):
         Project.load(tmp_path)
 
 

@@ -39,11 +39,12 @@ from pydantic import BaseModel, ConfigDict, create_model
 from blueprint.dataset import Sizes, load
 from blueprint.queries import User as UserModel
 from blueprint.queries import UserRole
-from conftest import cloned
 from rowsmith import Database
 from rowsmith.copy.call import copy_rows
 from rowsmith.copy.failure import report
 from rowsmith.values.tables import Table
+from tests.harness.databases import cloned
+from tests.harness.examples import examples
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ROW_KINDS = "sequence, a mapping, a dataclass or a pydantic model"
@@ -658,7 +659,7 @@ def formats(server_url: str, template: str) -> Iterator[psycopg.Connection[Tuple
         yield conn
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(*(st.none() | strategy for strategy in STRATEGIES.values())), min_size=1, max_size=3))
 def test_both_formats_store_the_same(formats: psycopg.Connection[TupleRow], rows: list[tuple[Any, ...]]) -> None:
     formats.execute("TRUNCATE as_binary, as_text")
@@ -1137,11 +1138,9 @@ def test_a_cancelled_task_that_waits_for_the_server_leaves_nothing_behind(databa
         ):
             await blocker.execute("LOCK TABLE users")
             task = asyncio.create_task(copy_rows(conn, "users", [{"email": "a", "password_hash": "x"}]))
-            for _ in range(200):
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            while await (await blocker.execute(waiting)).fetchone() != (1,):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.01)
-                cursor = await blocker.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-                if await cursor.fetchone() == (1,):
-                    break
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

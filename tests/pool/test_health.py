@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import hypothesis
 import psycopg
 import pytest
 from hypothesis import given
@@ -26,13 +25,14 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 import rowsmith
-from conftest import settings_for
-from network import Proxy, black_hole, closed_port, refusing_server, url_at
-from pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
 from rowsmith import Database, HealthCheck
 from rowsmith.errors import HINTS, Category, PoolTimeoutError, category, is_transient
 from rowsmith.pool.breaker import backoff
 from rowsmith.pool.health import failed, passed
+from tests.harness.databases import settings_for
+from tests.harness.network import Proxy, black_hole, closed_port, refusing_server, url_at
+from tests.harness.pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
+from tests.harness.waiting import wait_until
 
 SECRET = "pa55-w0rd-of-the-test"
 SLACK = 0.5
@@ -41,13 +41,6 @@ QUESTION = b"SHOW transaction_read_only" if is_between() else b"SELECT 1"
 """What a probe sends."""
 
 Probe = Callable[..., HealthCheck]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 async def idle(db: Database) -> None:
@@ -705,7 +698,6 @@ def test_backoff_asks_for_each_random_number_when_it_is_due() -> None:
     first=st.floats(0.001, 10),
     most=st.floats(0.001, 60),
 )
-@hypothesis.settings(max_examples=50)
 def test_backoff_is_bounded(retries: int, numbers: Any, first: float, most: float) -> None:
     pauses = list(backoff(retries, numbers.random, first=first, most=most))
     assert len(pauses) == retries

@@ -28,14 +28,15 @@ from psycopg.types.string import TextLoader
 from pydantic import BaseModel
 
 import rowsmith
-from conftest import settings_for
 from rowsmith import Database, load_queries
-from rowsmith.queries.loader import read_queries
-from rowsmith.queries.typed import fingerprint, load_typed_queries
-from rowsmith.values.codecs import Enumeration
+from rowsmith.queries.typed import typed_queries
+from tests.harness.databases import settings_for
 
 SQL = """
 -- name: get(id)^
+SELECT id, label, price FROM (VALUES (1, 'a'::text, 1.5::float8)) AS item (id, label, price) WHERE id = :id::int;
+
+-- name: read_only(id)^
 SELECT id, label, price FROM (VALUES (1, 'a'::text, 1.5::float8)) AS item (id, label, price) WHERE id = :id::int;
 
 -- name: list_all(n)
@@ -91,14 +92,29 @@ def row(request: pytest.FixtureRequest) -> type[Any]:
 def queries(row: type[Any], tmp_path: Path) -> Any:
     """Queries as a generated module has them."""
     (tmp_path / "counted.sql").write_text(SQL)
-    return load_typed_queries(
-        folders={"": tmp_path},
-        module="counted",
-        fingerprint=fingerprint(read_queries(tmp_path)),
-        rows={"get": row, "list_all": row},
-        columns={},
-        parameters={},
+    one: Any = row
+    declared = declaring(
+        get={"id": int, "return": one | None},
+        read_only={"id": int, "return": one | None},
+        list_all={"n": int, "return": list[one]},
+        value={"v": str, "return": str | None},
+        affect={"return": int},
+        untyped={"v": str, "return": bool | None},
     )
+    declared.read_only.writes = False  # as the decorator of a generated module says it
+    return typed_queries(declared, __file__, {"": str(tmp_path)})
+
+
+def declaring(**queries: dict[str, Any]) -> type[Any]:
+    """The class of a generated module that declares queries with these annotations."""
+
+    def declare(annotations: dict[str, Any]) -> Callable[[object], None]:
+        def function(_self: object) -> None: ...
+
+        function.__annotations__ = annotations
+        return function
+
+    return type("Queries", (), {name: declare(annotations) for name, annotations in queries.items()})
 
 
 @pytest.fixture
@@ -340,12 +356,19 @@ def test_a_transaction_takes_one_round_trip_more(worker_database_url: str, queri
         with database.connection() as conn:
             trips = RoundTrips(conn, tmp_path)
             queries.get(conn, id=1)
+            queries.read_only(conn, id=1)
         trips.taken()
         with database.transaction() as conn:
             for _ in range(3):
                 queries.get(conn, id=1)
         count, sent = trips.taken()
         assert count == 4, sent  # BEGIN goes with the first, COMMIT is the fourth
+        assert sent[-1] == "Sync"  # they may have called functions that write: the transaction's id was asked for
+        with database.transaction() as conn:
+            queries.read_only(conn, id=1)
+        count, sent = trips.taken()
+        assert count == 2, sent
+        assert sent[-1] == "Query"  # proven to do nothing but read: COMMIT alone
         with database.transaction():
             pass
         with database.connection():
@@ -401,14 +424,8 @@ def test_labels_are_read_in_binary_by_each_query(worker_database_url: str, tmp_p
     ):
         conn.execute("CREATE TYPE pg_temp.counted_mood AS ENUM ('ok')")
         conn.execute("SET LOCAL search_path = pg_temp")
-        queries = load_typed_queries(
-            folders={"": tmp_path},
-            module="counted",
-            fingerprint=fingerprint(read_queries(tmp_path)),
-            rows={f"mood_{n}": MoodRow for n in range(3)},
-            columns={f"mood_{n}": {"mood": Enumeration(Mood)} for n in range(3)},
-            parameters={},
-        )
+        declared = declaring(**{f"mood_{n}": {"return": MoodRow | None} for n in range(3)})
+        queries = typed_queries(declared, __file__, {"": str(tmp_path)})
         for n in range(3):
             trips.taken()
             assert getattr(queries, f"mood_{n}")(conn) == MoodRow(Mood.OK, n)

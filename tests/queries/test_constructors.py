@@ -23,14 +23,14 @@ import pytest
 from psycopg.pq import TransactionStatus
 from pydantic import BaseModel, ValidationError
 
-from conftest import cloned
 from rowsmith import errors, load_queries
 from rowsmith.compiler.analysis.description import Describer
 from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
-from test_execution import World, outcome, told
+from tests.harness.databases import cloned
+from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('ok', 'not ok', 'é');
@@ -324,7 +324,7 @@ def test_a_column_that_is_missing_is_a_clear_error(changing: ModuleType, world: 
             world.call(queries.everything)
         message = str(raised.value)
         assert "everything (" in message
-        assert "has label, which the result has not" in message
+        assert "the result has no column label, a field of EverythingRow" in message
         assert "run `rowsmith generate`" in message
         assert world.status == TransactionStatus.IDLE
     assert world.call(queries.count) == 2

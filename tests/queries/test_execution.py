@@ -19,8 +19,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from dis import opname
 from pathlib import Path
 from time import monotonic, sleep
@@ -41,11 +40,13 @@ from psycopg.types.json import set_json_loads
 from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
-from conftest import cloned
-from network import Proxy
 from rowsmith import errors, load_queries
 from rowsmith.server.scratch import drop_database, replace_database
-from rowsmith.wire import connection as wire
+from rowsmith.wire import connection_async as wire
+from tests.harness.databases import cloned
+from tests.harness.network import Proxy
+from tests.harness.waiting import wait_until
+from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
 CREATE TABLE later (id int CONSTRAINT later_key UNIQUE DEFERRABLE INITIALLY DEFERRED);
@@ -76,7 +77,7 @@ COLUMNS = 1_600
 """As many as a row can have that a table gives, though the server's limit for a result is 1,664."""
 MANY = 60
 
-SQL = f"""
+SQL = """
 -- name: one(n)$
 SELECT :n::int;
 
@@ -91,12 +92,6 @@ SELECT NULL;
 
 -- name: constant()$
 SELECT 42;
-
--- name: many_values({", ".join(f"p{n}" for n in range(MANY))})^
-SELECT {", ".join(f":p{n}::int AS p{n}" for n in range(MANY))};
-
--- name: wide()^
-SELECT {", ".join(f"{n} AS c{n}" for n in range(COLUMNS))};
 
 -- name: no_columns()
 SELECT FROM generate_series(1, 3);
@@ -239,6 +234,15 @@ SELECT :v::int4range;
 """
 
 
+LARGE = f"""
+-- name: many_values({", ".join(f"p{n}" for n in range(MANY))})^
+SELECT {", ".join(f":p{n}::int AS p{n}" for n in range(MANY))};
+
+-- name: wide()^
+SELECT {", ".join(f"{n} AS c{n}" for n in range(COLUMNS))};
+"""
+"""Queries that take long to read."""
+
 VALUES = [
     "1.5::numeric", "ARRAY[1.5::numeric, NULL]", "numrange(1.5, 2.5)", "ARRAY[numrange(1.5, NULL)]",
     "nummultirange(numrange(1.5, 2.5))", "7::int4", "ARRAY[7, 8]", "ARRAY[[7], [8]]", "int4range(1, 5)",
@@ -248,92 +252,6 @@ VALUES = [
     "ROW(1, 'x')::pair", "ARRAY[ROW(1, 'x')::pair]", "'w'::word", "ARRAY['w']::word[]", "ROW(1, 1.5)",
 ]  # fmt: skip
 SQL_OF_VALUES = "".join(f"\n-- name: value_{index}()$\nSELECT {text};\n" for index, text in enumerate(VALUES))
-
-
-class World:
-    """The same calls on a connection for threads and on one for tasks."""
-
-    def __init__(self, url: str, *, asynchronous: bool, **options: Any) -> None:
-        self.closed = False
-        self.runner = asyncio.Runner() if asynchronous else None
-        self.kind: Any = psycopg.AsyncConnection if asynchronous else psycopg.Connection
-        self.cursor: Any = psycopg.AsyncRawCursor if asynchronous else psycopg.RawCursor
-        self.conn: Any = self.run(self.kind.connect(url, **{"autocommit": True, **options}))
-
-    def run(self, result: Any) -> Any:
-        """What a call gives, awaited where it has to be."""
-        return self.runner.run(_awaited(result)) if self.runner else result
-
-    def call(self, query: Any, **values: object) -> Any:
-        """What a query gives."""
-        return self.run(query(self.conn, **values))
-
-    def unnamed(self, query: Any, **values: object) -> Any:
-        """The row that a query gives, as a plain tuple."""
-        return (*self.call(query, **values),)
-
-    def sql(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement by psycopg's own cursor; `$1` stands for a value. Its rows."""
-        if self.runner:
-            return self.runner.run(self._asql(text, values))
-        cursor: psycopg.RawCursor[tuple[Any, ...]] = self.cursor(self.conn)
-        cursor.execute(text.encode(), values or None)
-        return cursor.fetchall() if cursor.description else []
-
-    def row(self, text: str, *values: object) -> tuple[Any, ...]:
-        """The one row that a statement gives."""
-        (row,) = self.sql(text, *values)
-        return row
-
-    def value(self, text: str, *values: object) -> Any:
-        """The one value that a statement gives."""
-        (value,) = self.row(text, *values)
-        return value
-
-    def close(self) -> None:
-        """Close the connection, and the event loop; a test may have done so before."""
-        if self.closed:
-            return
-        self.closed = True
-        self.run(self.conn.close())
-        if self.runner:
-            self.runner.close()
-
-    @property
-    def status(self) -> TransactionStatus:
-        """Where the connection is with its transaction."""
-        return TransactionStatus(self.conn.pgconn.transaction_status)
-
-    async def _asql(self, text: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        cursor: psycopg.AsyncRawCursor[tuple[Any, ...]] = self.cursor(self.conn)
-        await cursor.execute(text.encode(), values or None)
-        return await cursor.fetchall() if cursor.description else []
-
-
-async def _awaited(result: Any) -> Any:
-    return await result
-
-
-def told(value: Any) -> Any:
-    """A value as it can be compared: with the types of all its parts, and with what `==` does not look at."""
-    kind = value.__class__
-    if kind in (list, tuple):
-        return [kind, *map(told, value)]
-    if kind is dict:
-        return [kind, *((key, told(item)) for key, item in value.items())]
-    if isinstance(value, Decimal):
-        return kind, value.as_tuple()
-    if isinstance(value, (datetime, time)):
-        return kind, repr(value), value.utcoffset()
-    return kind, repr(value)
-
-
-def outcome(call: Callable[..., Any], *args: object, **values: object) -> Any:
-    """What a call gives, or the class of the error that it raises."""
-    try:
-        return told(call(*args, **values))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is compared with psycopg's
-        return "raises", type(error)
 
 
 def diagnosis(error: psycopg.Error) -> dict[str, object]:
@@ -356,6 +274,14 @@ def queries(tmp_path: Path) -> Any:
     """The queries, of which nothing is known yet."""
     path = tmp_path / "execution.sql"
     path.write_text(SQL + SQL_OF_VALUES)
+    return load_queries(path)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Any:
+    """Queries with many values and columns."""
+    path = tmp_path / "large.sql"
+    path.write_text(LARGE)
     return load_queries(path)
 
 
@@ -412,24 +338,24 @@ def test_a_query_is_prepared_once_on_a_connection(world: World, queries: Any) ->
     assert statements(world) == [queries.one.sql]
 
 
-def test_a_query_has_no_values_one_or_many(world: World, queries: Any) -> None:
+def test_a_query_has_no_values_one_or_many(world: World, queries: Any, large: Any) -> None:
     values = {f"p{n}": n for n in range(MANY)}
     for _ in range(2):
         assert world.call(queries.constant) == 42
         assert world.call(queries.nothing) is None
-        assert world.call(queries.many_values, **values)._asdict() == values
+        assert world.call(large.many_values, **values)._asdict() == values
 
 
-def test_a_row_may_have_as_many_columns_as_the_server_gives(world: World, queries: Any) -> None:
+def test_a_row_may_have_as_many_columns_as_the_server_gives(world: World, large: Any) -> None:
     for _ in range(2):
-        row = world.call(queries.wide)
+        row = world.call(large.wide)
         assert list(row) == list(range(COLUMNS))
         assert row._fields[-1] == f"c{COLUMNS - 1}"
 
 
 def test_a_result_without_columns_has_no_rows_to_read(world: World, queries: Any) -> None:
     for _ in range(2):
-        with pytest.raises(errors.ResultShapeError, match=r"returned no rows to read \(SELECT 3\)"):
+        with pytest.raises(errors.ResultShapeError, match=r"returns no rows \(SELECT 3\)"):
             world.call(queries.no_columns)
         assert world.call(queries.no_columns_affected) == 3
 
@@ -847,12 +773,8 @@ def ended_when_asleep(url: str, process: int) -> Generator[None]:
 
 def wait_for_sleep(conn: psycopg.Connection[Any], process: int) -> None:
     """Until a server process sleeps in pg_sleep()."""
-    asleep = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
-    for _ in range(2000):
-        if conn.execute(asleep, [process]).fetchone() is not None:
-            return
-        conn.execute("SELECT pg_sleep(0.005)")
-    raise AssertionError("waited in vain")
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    wait_until(lambda: conn.execute(asleep, [process]).fetchone())
 
 
 def test_a_connection_that_was_lost_while_idle_fails_as_it_does_by_psycopg(

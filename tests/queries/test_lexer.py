@@ -103,7 +103,7 @@ INSIDE = st.text(st.sampled_from(list("ab :'\"\\%-/é")), max_size=12)
 
 
 def quoted(template: str, text: str) -> str:
-    """The text inside a literal or a comment, escaped as PostgreSQL wants it."""
+    """The text inside a literal or a comment, escaped as PostgreSQL requires."""
     if template.startswith("E"):
         text = text.replace("\\", "\\\\")
     if template.endswith("'"):
@@ -126,7 +126,7 @@ def test_no_parameter_is_found_inside_what_is_quoted(parts: list[tuple[str, str]
     ["'it''s :x'", r"E'it\'s :x'", "$$it's :x$$", "$a$:x $$ $b$$a$", "E'a'\n'b\\':x'", "U&'\\0061:x'", "'100%'"],
 )
 def test_the_server_agrees_about_literals(server_url: str, literal: str) -> None:
-    """What the lexer takes for one string, the server takes for one too: the statement has one column."""
+    """What is one string to the lexer is one string to the server: the statement has one column."""
     tokens = [token for token in tokenize(f"SELECT {literal}") if not token.blank]
     assert [token.kind for token in tokens] == [TokenKind.NAME, TokenKind.STRING]
     with psycopg.connect(server_url) as conn:

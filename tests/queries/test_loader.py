@@ -1,4 +1,4 @@
-"""The loader: what aiosql's format says, and every fault with its file and line."""
+"""The loader: what it reads in aiosql's format, and every fault with its file and line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from rowsmith import errors, load_queries
-from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind, Query
+from rowsmith.findings import Rule
+from rowsmith.queries.loader import QueryFolder, read, read_queries
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 
 
 def read_one(folder: Path, text: str) -> Query:
@@ -97,7 +99,7 @@ def test_a_misspelt_query_is_an_attribute_error_with_a_hint(tmp_path: Path) -> N
 
 
 FAULTS = [
-    ("-- name: f(a)\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (a). Add it there."),
+    ("-- name: f(a)\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (a). Add it to the list"),
     (
         "-- name: f(email)\nSELECT :emial;",
         2,
@@ -106,21 +108,21 @@ FAULTS = [
     ("-- name: f(a, b)\nSELECT :a;", 1, "f lists b but its SQL does not use :b"),
     ("-- name: f(a, a)\nSELECT :a;", 1, "f lists the parameter a twice"),
     ("-- name: f(class)\nSELECT :class;", 1, "f: 'class' cannot be the name of a Python argument"),
-    ("-- name: f\nSELECT :a, :b;", 1, "f has no parameter list. Write f(a, b), also where it is empty"),
+    ("-- name: f\nSELECT :a, :b;", 1, "f has no parameter list. Write f(a, b)"),
     (
         "-- name: f(n)\nSELECT tags[1:n];",
         1,
         (
-            "f lists n but its SQL does not use :n. Behind a value in brackets, :n is the end of an array slice; "
-            "for the parameter write [... : :n]"
+            "f lists n but its SQL does not use :n. After a value in brackets, :n is the upper bound of an array "
+            "slice; to use the parameter there, write [... : :n]"
         ),
     ),
     (
         "-- name: f()%\nSELECT 1;",
         1,
         (
-            "'-- name: f()%' is not a query's name line. Expected -- name: get_user(id)^ with no mark for rows, ^ one "
-            "row, $ one value, ! affected rows, <! the returned row, *! many, # script"
+            "'-- name: f()%' is not a valid name line. Expected a line such as -- name: get_user(id)^, with one of the "
+            "marks: no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
         ),
     ),
     ("-- name: import()\nSELECT 1;", 1, "'import' cannot be the name of a Python function"),
@@ -130,25 +132,25 @@ FAULTS = [
         "-- name: f()\nSELECT 1;\nSELECT 2;",
         3,
         (
-            "f holds a second statement. A query is one statement; mark it with # for a script, or give the second one "
-            "a name of its own"
+            "f contains a second statement. Give the second its own name line, or mark the query with # to make it a "
+            "script"
         ),
     ),
-    ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#), which takes no :a"),
-    ("-- name: f()\nSELECT $1;", 2, "f uses $1: name the parameter, as in :email"),
+    ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#) and takes no parameters, but uses :a"),
+    ("-- name: f()\nSELECT $1;", 2, "f uses $1. Name the parameter, as in :email"),
     ("-- name: f()\n\nSELECT 'a;\n", 3, "a string is never closed"),
     ("-- name: f()\nSELECT /* a\n", 2, "a /* comment is never closed"),
     (
         "SELECT 1;\n-- name: f()\nSELECT 1;",
         1,
-        "SQL before the first query's name line. Write a line such as -- name: get_user(id)^ above it",
+        "SQL before the name line of the first query. Write a line such as -- name: get_user(id)^ above it",
     ),
     (
         "-- name: f()\n-- Doc.\n-- record_class: User\nSELECT 1;",
         3,
-        "the record_class line must be the one right behind the name line",
+        "the record_class line must follow the name line directly",
     ),
-    ("-- name: f()\nSELECT 1;\n-- name: f()\nSELECT 2;", 3, "f is defined already, at q.sql:1"),
+    ("-- name: f()\nSELECT 1;\n-- name: f()\nSELECT 2;", 3, "f is already defined at q.sql:1"),
 ]
 
 
@@ -160,7 +162,7 @@ def test_each_fault_names_its_file_and_line(
     (tmp_path / "q.sql").write_text(text)
     with pytest.raises(errors.QueryFileError) as raised:
         load_queries(tmp_path)
-    assert raised.value.faults == (f"q.sql:{line}: {message}",)
+    assert [str(fault) for fault in raised.value.faults] == [f"q.sql:{line}: {message}"]
 
 
 def test_names_are_compared_over_all_files_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,11 +173,11 @@ def test_names_are_compared_over_all_files_of_a_folder(tmp_path: Path, monkeypat
     (tmp_path / "f" / "c.sql").write_text("-- name: g()\nSELECT 3;")
     with pytest.raises(errors.QueryFileError) as raised:
         load_queries(tmp_path)
-    assert raised.value.faults == (
-        "a.sql:1: f is the name of a folder of queries, too",
-        "b.sql:1: f is defined already, at a.sql:1",
-        "b.sql:1: f is the name of a folder of queries, too",
-    )
+    assert [str(fault) for fault in raised.value.faults] == [
+        "a.sql:1: f is also the name of a folder or a component of queries",
+        "b.sql:1: f is already defined at a.sql:1",
+        "b.sql:1: f is also the name of a folder or a component of queries",
+    ]
 
 
 def test_all_faults_of_all_files_come_in_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +191,9 @@ def test_all_faults_of_all_files_come_in_one_error(tmp_path: Path, monkeypatch: 
     assert str(raised.value).splitlines() == [
         "4 faults in the query files",
         "a.sql:1: f lists a but its SQL does not use :a",
-        "a.sql:4: g uses :b, which is not in its parameter list (). Add it there.",
-        "b.sql: is not UTF-8 text (byte 21)",
-        "no-name: a folder is a namespace, and 'no-name' is no Python name",
+        "a.sql:4: g uses :b, which is not in its parameter list (). Add it to the list",
+        "b.sql: the file is not UTF-8 text (byte 21)",
+        "no-name: a folder is a namespace, but 'no-name' is not a valid Python name",
     ]
 
 
@@ -204,6 +206,35 @@ def test_a_missing_folder_and_an_unknown_record_class_are_errors(
     Path("q.sql").write_text("-- name: f()\n-- record_class: User\nSELECT 1;")
     with pytest.raises(errors.QueryFileError) as raised:
         load_queries("q.sql", record_classes={"Account": dict})
-    assert raised.value.faults == (
-        "q.sql:1: f has the record class User, which load_queries(record_classes=...) was not given. Given: Account",
-    )
+    assert [str(fault) for fault in raised.value.faults] == [
+        "q.sql:1: f has the record class User, which is not in record_classes. Given: Account"
+    ]
+
+
+def test_a_fault_is_a_value(tmp_path: Path) -> None:
+    file = tmp_path / "q.sql"
+    file.write_text("-- name: f(email)\nSELECT *\n  FROM users WHERE email = :emial;")
+    with pytest.raises(errors.QueryFileError) as raised:
+        read_queries(file)
+    (fault,) = raised.value.faults
+    assert (fault.rule, fault.file, fault.line, fault.column) == (Rule.QUERY_FILE, file, 3, 27)
+    assert fault.message == "f uses :emial, which is not in its parameter list (email)"
+    assert fault.hint == "Did you mean :email?"
+    assert fault.source == "  FROM users WHERE email = :emial;"
+
+
+def test_what_has_no_fault_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 0;\n-- name: f()\nSELECT 1;\n-- name: g()\n;\n-- name: h()\nSELECT 3;")
+    (tmp_path / "b.sql").write_text("-- name: f()\nSELECT '")
+    (tmp_path / "c.sql").write_text("-- name: h()\nSELECT 4;")
+    reading = read([QueryFolder(tmp_path, ("part",))])
+    assert [(query.qualified_name, query.file.name) for query in reading.queries] == [
+        ("part.f", "a.sql"),
+        ("part.h", "a.sql"),
+    ]
+    assert [(fault.file.name, fault.line) for fault in reading.faults] == [
+        ("a.sql", 1),
+        ("a.sql", 4),
+        ("b.sql", 2),
+        ("c.sql", 1),
+    ]

@@ -16,8 +16,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
 
-from pgbouncer import prepare_threshold
 from rowsmith import errors, load_queries
+from tests.harness.pgbouncer import prepare_threshold
 
 SQL = """
 -- name: make()#
@@ -233,8 +233,8 @@ def test_a_second_row_where_one_was_promised_is_an_error(
     ("name", "parameters", "message"),
     [
         ("two_columns", {}, "is marked $ but returns 2 columns. Mark it with ^"),
-        ("rename_with_rows", {"id": 1}, "is marked ! but returns rows. Take no mark, ^, $ or <!"),
-        ("rename_without_mark", {"id": 1}, "returned no rows to read (UPDATE 1). Mark it with !"),
+        ("rename_with_rows", {"id": 1}, "is marked ! but returns rows. Remove the mark, or use ^, $ or <!"),
+        ("rename_without_mark", {"id": 1}, "returns no rows (UPDATE 1). Mark it with !"),
     ],
 )
 def test_a_result_that_does_not_fit_the_mark_is_an_error(

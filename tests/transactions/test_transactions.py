@@ -10,9 +10,7 @@ import gc
 import itertools
 import signal
 import threading
-import time
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from types import TracebackType
@@ -23,15 +21,11 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from conftest import settings_for
-from network import Proxy
-from pgbouncer import cancels_and_leaves, connected, prepare_threshold
 from rowsmith import Database
-from rowsmith.database import Block
 from rowsmith.errors import (
     ConnectionLostError,
     PoolTimeoutError,
@@ -39,47 +33,15 @@ from rowsmith.errors import (
     TransactionAbortedError,
     TransactionError,
 )
-from rowsmith.transactions.rules import (
-    Ending,
-    OpenTransaction,
-    TransactionOptions,
-    check_commit,
-    ending,
-    savepoint,
-)
+from rowsmith.transactions.current import OpenTransaction
+from rowsmith.transactions.options import TransactionOptions
+from rowsmith.transactions.rules import Ending, check_commit, ending, savepoint
 from rowsmith.wire.concurrency import current_owner
-
-AnyConnection = Connection[TupleRow] | AsyncConnection[TupleRow]
-Body = Callable[[], Coroutine[Any, Any, None]]
-
-MOST = 4
-"""The connections of a pool in these tests."""
-TABLES = """
-    CREATE TABLE items (n int PRIMARY KEY);
-    CREATE TABLE counter (n int NOT NULL);
-    INSERT INTO counter VALUES (0);
-    CREATE TABLE unique_at_commit (n int, UNIQUE (n) DEFERRABLE INITIALLY DEFERRED);
-    CREATE TABLE slow_at_commit (n int);
-    CREATE FUNCTION sleep_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$;
-    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow_at_commit DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION sleep_at_commit();
-"""
-
-
-async def sql(conn: AnyConnection, statement: str, *values: object) -> list[TupleRow]:
-    """Run a statement on a connection of either kind; its rows."""
-    cursor = conn.cursor()
-    if isinstance(cursor, psycopg.AsyncCursor):
-        await cursor.execute(statement.encode(), values or None)
-        return await cursor.fetchall() if cursor.description else []
-    cursor.execute(statement.encode(), values or None)
-    return cursor.fetchall() if cursor.description else []
-
-
-async def insert(conn: AnyConnection, *numbers: int) -> None:
-    for number in numbers:
-        await sql(conn, "INSERT INTO items VALUES (%s)", number)
+from tests.harness.drivers import MOST, AnyConnection, Driver, Observer, Tasks, Threads, insert, small, sql
+from tests.harness.examples import examples
+from tests.harness.network import Proxy
+from tests.harness.pgbouncer import cancels_and_leaves, connected
+from tests.harness.waiting import until, wait_until
 
 
 async def call(conn: AnyConnection, method: str) -> None:
@@ -99,158 +61,11 @@ async def backend(conn: AnyConnection) -> int:
     return int(number)
 
 
-class Observer:
-    """The same database, seen from outside the library."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._conn = psycopg.connect(url, autocommit=True, prepare_threshold=prepare_threshold())
-
-    def stored(self, table: str = "items") -> list[int]:
-        return [n for (n,) in self._rows(f"SELECT n FROM {table} ORDER BY n")]
-
-    def sessions(self, state: str) -> int:
-        """How many other sessions are in a state."""
-        query = """
-            SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE %s
-        """
-        return int(self._rows(query, state)[0][0])
-
-    def runs(self, text: str) -> bool:
-        """Whether a session runs a statement in which this text occurs."""
-        query = """
-            SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-                AND state = 'active' AND strpos(query, %s) > 0
-        """
-        return bool(self._rows(query, text))
-
-    def end_session(self, backend: int) -> None:
-        """End a session from the server's side, and wait until it has ended."""
-        self._rows("SELECT pg_terminate_backend(%s, 5000)", backend)
-
-    def close(self) -> None:
-        self._conn.close()
-
-    def _rows(self, statement: str, *values: object) -> list[TupleRow]:
-        return self._conn.execute(statement.encode(), values or None).fetchall()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-async def await_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
-
-
-class _Awaited(AbstractAsyncContextManager[AnyConnection]):
-    """A synchronous block, entered and left by `async with`, so that the body of a test is written once."""
-
-    def __init__(self, block: Block[Connection[TupleRow], AsyncConnection[TupleRow]]) -> None:
-        self._block = block
-
-    async def __aenter__(self) -> AnyConnection:
-        return self._block.__enter__()
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._block.__exit__(exc_type, exc, traceback)
-
-
-class Driver(ABC):
-    """One of the two worlds, for tests whose body is the same in both."""
-
-    def __init__(self, db: Database, observer: Observer) -> None:
-        self.db, self.observer = db, observer
-
-    @abstractmethod
-    def transaction(self, **options: Any) -> AbstractAsyncContextManager[AnyConnection]: ...
-
-    @abstractmethod
-    def connection(self) -> AbstractAsyncContextManager[AnyConnection]: ...
-
-    @abstractmethod
-    def run(self, body: Body) -> None:
-        """Run the body in this world, then close the database."""
-
-    @property
-    def stored(self) -> list[int]:
-        return self.observer.stored()
-
-    async def check_whole(self) -> None:
-        """Every connection of the pool can be had, at the same time, and each is in order."""
-        assert self.db.statistics()["connections_in_use"] == 0
-        pids: set[int] = set()
-        blocks = [self.connection() for _ in range(MOST)]
-        entered = 0
-        try:
-            for block in blocks:
-                conn = await block.__aenter__()
-                entered += 1
-                assert conn.info.transaction_status is TransactionStatus.IDLE
-                assert await sql(conn, "SELECT 1") == [(1,)]
-                pids.add(pid(conn))
-        finally:
-            for block in blocks[:entered]:
-                await block.__aexit__(None, None, None)
-        assert len(pids) == MOST
-
-
-class Threads(Driver):
-    """`with`, in a thread without an event loop."""
-
-    def transaction(self, **options: Any) -> AbstractAsyncContextManager[AnyConnection]:
-        return _Awaited(self.db.transaction(**options))
-
-    def connection(self) -> AbstractAsyncContextManager[AnyConnection]:
-        return _Awaited(self.db.connection())
-
-    def run(self, body: Body) -> None:
-        """Without an event loop: nothing in such a body ever waits for one."""
-        with self.db, suppress(StopIteration):
-            body().send(None)
-            pytest.fail("the body awaited something asynchronous")
-
-
-class Tasks(Driver):
-    """`async with`, in a task."""
-
-    def transaction(self, **options: Any) -> AbstractAsyncContextManager[AnyConnection]:
-        return self.db.transaction(**options)
-
-    def connection(self) -> AbstractAsyncContextManager[AnyConnection]:
-        return self.db.connection()
-
-    def run(self, body: Body) -> None:
-        async def main() -> None:
-            async with self.db, asyncio.timeout(10):
-                await body()
-
-        asyncio.run(main())
-
-
 @pytest.fixture
-def observer(empty_database_url: str) -> Iterator[Observer]:
-    with psycopg.connect(empty_database_url) as conn:
-        conn.execute(TABLES.encode())
-    observer = Observer(empty_database_url)
-    yield observer
-    observer.close()
-
-
-def small(url: str, **values: object) -> Database:
-    """A database with a small pool that soon says when it has nothing to give."""
-    return Database(
-        settings_for(url, **{"min_connections": 1, "max_connections": MOST, "pool_timeout": 4000, **values})
-    )
+def observer(observer: Observer) -> Observer:
+    """`items` has a key here, which a statement can violate."""
+    observer.do("ALTER TABLE items ADD PRIMARY KEY (n)")
+    return observer
 
 
 @pytest.fixture
@@ -310,7 +125,7 @@ def test_a_block_commits_at_its_normal_end(driver: Driver) -> None:
         assert driver.stored == [1, 2]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
     assert driver.stored == [1, 2]
 
 
@@ -322,7 +137,7 @@ def test_an_empty_block_is_fine(driver: Driver) -> None:
             pass
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +153,7 @@ def test_any_exception_rolls_back_and_goes_on(driver: Driver, error: BaseExcepti
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_an_sql_error_rolls_back_and_goes_on(driver: Driver) -> None:
@@ -349,7 +164,7 @@ def test_an_sql_error_rolls_back_and_goes_on(driver: Driver) -> None:
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_leaving_a_block_early_commits(driver: Driver) -> None:
@@ -370,7 +185,7 @@ def test_leaving_a_block_early_commits(driver: Driver) -> None:
                 break
         assert driver.stored == [1, 2, 3]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_block_object_can_be_used_again_but_not_twice_at_once(driver: Driver) -> None:
@@ -394,7 +209,7 @@ def test_a_block_object_can_be_used_again_but_not_twice_at_once(driver: Driver) 
         assert driver.stored == [1, 2, 3]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_deferred_constraint_fails_at_the_end_of_the_block(driver: Driver) -> None:
@@ -409,7 +224,7 @@ def test_a_deferred_constraint_fails_at_the_end_of_the_block(driver: Driver) -> 
         assert driver.observer.stored("unique_at_commit") == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- options ---
@@ -425,7 +240,7 @@ def test_isolation(driver: Driver, isolation: str) -> None:
         async with driver.transaction() as conn:  # and the next one on that connection has the default again
             assert await sql(conn, "SHOW transaction_isolation") == [("read committed",)]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_repeatable_read_sees_one_snapshot(driver: Driver) -> None:
@@ -436,7 +251,7 @@ def test_repeatable_read_sees_one_snapshot(driver: Driver) -> None:
                 await insert(other, 1)
             assert await sql(conn, "SELECT count(*) FROM items") == [(0,)]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_read_only(driver: Driver) -> None:
@@ -449,7 +264,7 @@ def test_read_only(driver: Driver) -> None:
             await insert(conn, 2)
         assert driver.stored == [2]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_deferrable(driver: Driver) -> None:
@@ -460,7 +275,7 @@ def test_deferrable(driver: Driver) -> None:
         async with driver.transaction() as conn:
             assert await sql(conn, "SHOW transaction_deferrable") == [("off",)]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 @pytest.mark.parametrize(
@@ -473,13 +288,13 @@ def test_deferrable(driver: Driver) -> None:
     ],
 )
 def test_deferrable_without_effect_is_refused(db: Database, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="deferrable=True has a meaning only with isolation='serializable' and read_"):
+    with pytest.raises(ValueError, match="deferrable=True requires isolation='serializable' and read_"):
         db.transaction(**options)
 
 
 @pytest.mark.parametrize("isolation", ["SERIALIZABLE", "snapshot", "", "read committed; DROP TABLE items", 3, []])
 def test_an_unknown_isolation_level_is_refused(db: Database, isolation: Any) -> None:
-    with pytest.raises(ValueError, match="is not one of: read uncommitted, read committed, repeatable read, serial"):
+    with pytest.raises(ValueError, match="expected one of read uncommitted, read committed, repeatable read, serial"):
         db.transaction(isolation=isolation)
 
 
@@ -487,13 +302,13 @@ def test_an_unknown_isolation_level_is_refused(db: Database, isolation: Any) -> 
 def test_options_on_a_nested_block_are_refused(driver: Driver, options: dict[str, Any]) -> None:
     async def body() -> None:
         async with driver.transaction(**options) as conn:
-            with pytest.raises(TransactionError, match="give them to the outermost block"):
+            with pytest.raises(TransactionError, match="pass them to the outermost block"):
                 async with driver.transaction(**options):
                     pytest.fail("was entered")
             assert await sql(conn, "SELECT 1") == [(1,)]  # and the outer block goes on
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- nested blocks ---
@@ -511,7 +326,7 @@ def test_a_nested_block_is_a_savepoint_of_the_same_connection(driver: Driver) ->
             await insert(outer, 3)
         assert driver.stored == [1, 3]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_the_outer_rollback_takes_the_inner_work_with_it(driver: Driver) -> None:
@@ -524,7 +339,7 @@ def test_the_outer_rollback_takes_the_inner_work_with_it(driver: Driver) -> None
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_one_exception_through_all_levels(driver: Driver) -> None:
@@ -538,7 +353,7 @@ def test_one_exception_through_all_levels(driver: Driver) -> None:
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_three_levels_and_siblings(driver: Driver) -> None:
@@ -565,7 +380,7 @@ def test_three_levels_and_siblings(driver: Driver) -> None:
         assert driver.stored == [1, 2, 20, 22, 301]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def fail() -> None:
@@ -621,7 +436,7 @@ def test_of_any_tree_of_blocks_the_work_of_those_that_ended_well_is_kept(
                     await sql(conn, "TRUNCATE items")
                 assert await run_tree(driver, tree, itertools.count()) == driver.stored
 
-        driver.run(body)
+        driver.drive(body)
 
     check()
 
@@ -640,7 +455,7 @@ def test_a_swallowed_sql_error_is_an_error_at_the_end(driver: Driver) -> None:
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_swallowed_sql_error_in_a_nested_block_leaves_the_outer_one_whole(driver: Driver) -> None:
@@ -655,7 +470,7 @@ def test_a_swallowed_sql_error_in_a_nested_block_leaves_the_outer_one_whole(driv
             await insert(conn, 3)
         assert driver.stored == [1, 3]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_block_cannot_be_nested_after_a_swallowed_error(driver: Driver) -> None:
@@ -669,7 +484,7 @@ def test_a_block_cannot_be_nested_after_a_swallowed_error(driver: Driver) -> Non
                         pytest.fail("was entered")
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- ends that are not the block's ---
@@ -688,7 +503,7 @@ def test_commit_and_rollback_are_refused_inside(driver: Driver, method: str, dep
             await insert(conn, 2)
         assert driver.stored == [1, 2]
 
-    driver.run(body)
+    driver.drive(body)
 
 
 @pytest.mark.parametrize(("statement", "stored"), [("COMMIT", [1, 2]), ("ROLLBACK", [2])])
@@ -702,7 +517,7 @@ def test_an_end_in_sql_is_an_error(driver: Driver, statement: str, stored: list[
         assert driver.stored == stored  # as the message says, what came after ran on its own
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 @pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK"])
@@ -719,7 +534,7 @@ def test_an_end_in_sql_inside_a_nested_block_is_an_error(driver: Driver, stateme
                 raise ValueError("mine")
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- psycopg's own means ---
@@ -749,7 +564,7 @@ def test_psycopg_transactions_work_inside(driver: Driver) -> None:
         assert driver.stored == [1, 3, 4]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 class _Pipeline(AbstractAsyncContextManager[None]):
@@ -783,7 +598,7 @@ def test_a_pipeline_works_inside(driver: Driver) -> None:
         assert driver.stored == [1, 2, 3]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_nested_blocks_work_inside_a_pipeline(driver: Driver) -> None:
@@ -800,7 +615,7 @@ def test_nested_blocks_work_inside_a_pipeline(driver: Driver) -> None:
         assert driver.stored == [1, 2, 4]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_failed_statement_in_a_pipeline_fails_its_nested_block_alone(driver: Driver) -> None:
@@ -814,7 +629,7 @@ def test_a_failed_statement_in_a_pipeline_fails_its_nested_block_alone(driver: D
         assert driver.stored == [1, 3]
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 Stream = AsyncIterator[TupleRow] | Iterator[TupleRow]
@@ -849,7 +664,7 @@ def test_a_stream_left_open_at_the_end_is_an_error(driver: Driver) -> None:
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -873,7 +688,7 @@ def test_a_nested_block_that_ends_during_a_stream_keeps_nothing_of_its_work(driv
         assert driver.stored in ([], [1, 3])
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- threads and tasks ---
@@ -916,7 +731,7 @@ def test_a_task_started_inside_does_not_join(tasks: Tasks) -> None:
         assert tasks.stored == [0, 2, 4]
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_children_in_the_same_moment_have_connections_of_their_own(tasks: Tasks) -> None:
@@ -934,7 +749,7 @@ def test_children_in_the_same_moment_have_connections_of_their_own(tasks: Tasks)
             children = [group.create_task(work()) for _ in range(MOST)]
         assert len({child.result() for child in children}) == MOST
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_to_thread_inside_does_not_join(tasks: Tasks) -> None:
@@ -951,7 +766,7 @@ def test_to_thread_inside_does_not_join(tasks: Tasks) -> None:
                 raise ValueError("outer")
         assert tasks.stored == [2]
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_an_event_loop_run_inside_does_not_join(threads: Threads) -> None:
@@ -984,7 +799,7 @@ def test_both_kinds_of_block_in_one_task_are_refused(tasks: Tasks) -> None:
         assert tasks.stored == [1, 2, 3]
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_work_of_others_on_the_thread_that_entered_a_block_does_not_join_it(tasks: Tasks) -> None:
@@ -1003,7 +818,7 @@ def test_work_of_others_on_the_thread_that_entered_a_block_does_not_join_it(task
         await asyncio.to_thread(dependency.__exit__, ValueError, ValueError(), None)
         assert tasks.stored == [2]
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_a_block_left_in_another_thread_ends_well(threads: Threads) -> None:
@@ -1097,11 +912,11 @@ def test_an_abandoned_async_generator_rolls_back(tasks: Tasks) -> None:
         assert await anext(suspended) == 1
         del suspended
         gc.collect()
-        await await_until(lambda: tasks.db.statistics()["connections_in_use"] == 0)
+        await until(lambda: tasks.db.statistics()["connections_in_use"] == 0)
         assert tasks.stored == []
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -1129,11 +944,11 @@ def test_work_after_an_abandoned_async_generator_is_stored_or_fails(
                 await insert(conn, 2)
         except (TransactionError, psycopg.Error):
             expected = []
-        await await_until(lambda: tasks.db.statistics()["connections_in_use"] == 0)
+        await until(lambda: tasks.db.statistics()["connections_in_use"] == 0)
         assert tasks.stored == expected
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_blocks_of_a_thread_that_end_out_of_order_do_no_harm_to_another(observer: Observer) -> None:
@@ -1152,7 +967,7 @@ def test_blocks_of_a_thread_that_end_out_of_order_do_no_harm_to_another(observer
         finally:
             other_thread.submit(stranger.__exit__, None, None, None).result()
         assert 2 in observer.stored()
-        Threads(db, observer).run(Threads(db, observer).check_whole)
+        Threads(db, observer).drive(Threads(db, observer).check_whole)
 
 
 def test_blocks_of_a_task_that_end_out_of_order_do_no_harm_to_another(observer: Observer) -> None:
@@ -1184,7 +999,7 @@ def test_blocks_of_a_task_that_end_out_of_order_do_no_harm_to_another(observer: 
         assert 2 in tasks.stored
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_a_transaction_whose_blocks_end_out_of_order_is_rolled_back(driver: Driver) -> None:
@@ -1201,7 +1016,7 @@ def test_a_transaction_whose_blocks_end_out_of_order_is_rolled_back(driver: Driv
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_blocks_that_errors_end_out_of_order_leave_these_errors_alone(driver: Driver) -> None:
@@ -1214,7 +1029,7 @@ def test_blocks_that_errors_end_out_of_order_leave_these_errors_alone(driver: Dr
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 # --- Ctrl-C ---
@@ -1233,7 +1048,7 @@ def test_sigint_in_a_statement(threads: Threads, nested: bool) -> None:
     thread.join()
     assert not threads.observer.runs("pg_sleep(30)")  # it was stopped on the server too
     assert threads.stored == []
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -1244,7 +1059,7 @@ def test_sigint_in_the_commit(threads: Threads) -> None:
         conn.execute("INSERT INTO items VALUES (1)")
     thread.join()
     assert threads.stored == threads.observer.stored("slow_at_commit") == []
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -1268,7 +1083,7 @@ def test_sigint_while_waiting_for_a_connection(threads: Threads) -> None:
             pytest.fail("was entered")
         thread.join()
         release.set()
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -1310,13 +1125,13 @@ def test_cancelled_in_a_statement(tasks: Tasks, nested: bool) -> None:
 
     async def body() -> None:
         task = asyncio.create_task(work())
-        await await_until(lambda: tasks.observer.runs("pg_sleep(30)"))
+        await until(lambda: tasks.observer.runs("pg_sleep(30)"))
         await cancelled(task)
         assert tasks.stored == []
         await tasks.check_whole()
         assert tasks.observer.sessions("idle in transaction%") == 0
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_cancelled_between_statements(tasks: Tasks) -> None:
@@ -1335,7 +1150,7 @@ def test_cancelled_between_statements(tasks: Tasks) -> None:
         assert tasks.stored == []
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_a_timeout_around_a_block(tasks: Tasks) -> None:
@@ -1354,7 +1169,7 @@ def test_a_timeout_around_a_block(tasks: Tasks) -> None:
         assert tasks.stored == [2, 4]
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_cancelled_in_a_slow_commit(tasks: Tasks) -> None:
@@ -1365,12 +1180,12 @@ def test_cancelled_in_a_slow_commit(tasks: Tasks) -> None:
 
     async def body() -> None:
         task = asyncio.create_task(work())
-        await await_until(lambda: tasks.observer.runs("COMMIT"))
+        await until(lambda: tasks.observer.runs("COMMIT"))
         await cancelled(task)
         assert tasks.stored == tasks.observer.stored("slow_at_commit") == []
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_cancelled_while_waiting_for_a_connection(tasks: Tasks) -> None:
@@ -1381,13 +1196,13 @@ def test_cancelled_while_waiting_for_a_connection(tasks: Tasks) -> None:
     async def body() -> None:
         async with tasks.connection(), tasks.connection(), tasks.connection(), tasks.connection():
             waiting = [asyncio.create_task(work()) for _ in range(5)]
-            await await_until(lambda: tasks.db.statistics().get("requests_waiting") == 5)
+            await until(lambda: tasks.db.statistics().get("requests_waiting") == 5)
             for task in waiting:
                 await cancelled(task)
         await tasks.check_whole()
         assert tasks.stored == []
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_cancelled_in_the_moment_a_connection_comes_free(tasks: Tasks) -> None:
@@ -1400,14 +1215,14 @@ def test_cancelled_in_the_moment_a_connection_comes_free(tasks: Tasks) -> None:
             for turns in range(25):
                 async with tasks.connection():
                     task = asyncio.create_task(work())
-                    await await_until(lambda: tasks.db.statistics().get("requests_waiting") == 1)
+                    await until(lambda: tasks.db.statistics().get("requests_waiting") == 1)
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 task.cancel()
                 await asyncio.wait([task])
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 @cancels_and_leaves
@@ -1435,7 +1250,7 @@ def test_cancelled_anywhere_and_more_than_once(tasks: Tasks) -> None:
         stored = tasks.stored
         assert sorted(-n for n in stored) == stored  # each block is there as a whole, or not at all
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 @pytest.fixture
@@ -1483,7 +1298,7 @@ def test_cancelled_during_a_command(
         await distant.check_whole()
         assert distant.observer.sessions("idle in transaction%") == 0
 
-    distant.run(body)
+    distant.drive(body)
 
 
 # --- lost connections ---
@@ -1496,13 +1311,13 @@ def test_a_killed_connection_does_not_hide_the_error(driver: Driver) -> None:
             async with driver.transaction() as conn:
                 await insert(conn, 1)
                 async with driver.transaction():
-                    driver.observer.end_session(await backend(conn))
+                    driver.observer.end_sessions([await backend(conn)])
                     raise error
         assert caught.value is error
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_killed_connection_is_an_error_at_a_normal_end(driver: Driver) -> None:
@@ -1510,17 +1325,17 @@ def test_a_killed_connection_is_an_error_at_a_normal_end(driver: Driver) -> None
         with pytest.raises(psycopg.OperationalError):
             async with driver.transaction() as conn:
                 await insert(conn, 1)
-                driver.observer.end_session(await backend(conn))
+                driver.observer.end_sessions([await backend(conn)])
         with pytest.raises(psycopg.OperationalError):  # also where the program met it and went on
             async with driver.transaction() as conn:
                 await insert(conn, 1)
-                driver.observer.end_session(await backend(conn))
+                driver.observer.end_sessions([await backend(conn)])
                 with suppress(psycopg.OperationalError):
                     await insert(conn, 2)
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_killed_connection_ends_the_nested_and_the_outer_block(driver: Driver) -> None:
@@ -1529,13 +1344,13 @@ def test_a_killed_connection_ends_the_nested_and_the_outer_block(driver: Driver)
             async with driver.transaction() as conn:
                 with pytest.raises(psycopg.OperationalError):
                     async with driver.transaction():
-                        driver.observer.end_session(await backend(conn))
+                        driver.observer.end_sessions([await backend(conn)])
                 with pytest.raises(psycopg.OperationalError):
                     async with driver.transaction():
                         pytest.fail("was entered")
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_connection_closed_by_the_program_is_an_error_at_a_normal_end(driver: Driver) -> None:
@@ -1547,7 +1362,7 @@ def test_a_connection_closed_by_the_program_is_an_error_at_a_normal_end(driver: 
         assert driver.stored == []
         await driver.check_whole()
 
-    driver.run(body)
+    driver.drive(body)
 
 
 def test_a_block_that_the_server_gave_up_waiting_for_is_an_error(observer: Observer) -> None:
@@ -1562,7 +1377,7 @@ def test_a_block_that_the_server_gave_up_waiting_for_is_an_error(observer: Obser
         assert threads.stored == []
         await threads.check_whole()
 
-    threads.run(body)
+    threads.drive(body)
 
 
 def test_an_exception_in_a_copy_rolls_back(threads: Threads) -> None:
@@ -1572,7 +1387,7 @@ def test_an_exception_in_a_copy_rolls_back(threads: Threads) -> None:
             copy.write_row([2])
             raise ValueError("mine")
     assert threads.stored == []
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 def test_psycopgs_own_block_on_the_connection_cannot_end_the_transaction(threads: Threads) -> None:
@@ -1582,7 +1397,7 @@ def test_psycopgs_own_block_on_the_connection_cannot_end_the_transaction(threads
         with conn:
             conn.execute("INSERT INTO items VALUES (2)")
     assert threads.stored == []
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not-arrived", "not-answered"])
@@ -1599,24 +1414,24 @@ def test_what_became_of_a_lost_commit_is_found_out(proxy: Proxy, distant: Tasks,
         task = asyncio.create_task(work())
         await asyncio.to_thread(sprung.wait, 10)
         if after:
-            await await_until(lambda: distant.stored == [1, 2])
+            await until(lambda: distant.stored == [1, 2])
         proxy.cut()
         with nullcontext() if after else pytest.raises(ConnectionLostError):
             await task
         assert distant.stored == ([1, 2] if after else [])
         await distant.check_whole()
 
-    distant.run(body)
+    distant.drive(body)
 
 
 # --- load ---
 
 
 def test_many_threads_on_few_connections(threads: Threads) -> None:
-    db = threads.db
+    db, turns = threads.db, examples(200)
 
     def work(worker: int) -> None:
-        for turn in range(200):
+        for turn in range(turns):
             number = worker * 1000 + turn
             with suppress(ZeroDivisionError), db.transaction() as conn:
                 conn.execute("INSERT INTO items VALUES (%s)", [number])
@@ -1631,26 +1446,30 @@ def test_many_threads_on_few_connections(threads: Threads) -> None:
         list(executor.map(work, range(16)))
     outer = {n for n in threads.stored if n % 1000 < 500}
     inner = {n for n in threads.stored if n % 1000 >= 500}
-    assert outer == {worker * 1000 + turn for worker in range(16) for turn in range(200) if turn % 10}
+    assert outer == {worker * 1000 + turn for worker in range(16) for turn in range(turns) if turn % 10}
     assert inner == {n + 500 for n in outer if n % 1000 % 4}
-    threads.run(threads.check_whole)
+    threads.drive(threads.check_whole)
 
 
 def test_many_threads_on_one_row(threads: Threads) -> None:
+    turns = examples(200)
+
     def work(_: int) -> None:
-        for _ in range(200):
+        for _ in range(turns):
             with threads.db.transaction() as conn:
                 conn.execute("UPDATE counter SET n = n + 1")
 
     with ThreadPoolExecutor(16) as executor:
         list(executor.map(work, range(16)))
-    assert threads.observer.stored("counter") == [3200]
-    threads.run(threads.check_whole)
+    assert threads.observer.stored("counter") == [16 * turns]
+    threads.drive(threads.check_whole)
 
 
 def test_many_tasks_on_few_connections(tasks: Tasks) -> None:
+    turns = examples(50)
+
     async def work(worker: int) -> None:
-        for turn in range(50):
+        for turn in range(turns):
             number = worker * 1000 + turn
             with suppress(ZeroDivisionError):
                 async with tasks.transaction() as conn:
@@ -1669,11 +1488,11 @@ def test_many_tasks_on_few_connections(tasks: Tasks) -> None:
                 group.create_task(work(worker))
         outer = {n for n in tasks.stored if n % 1000 < 500}
         inner = {n for n in tasks.stored if n % 1000 >= 500}
-        assert outer == {worker * 1000 + turn for worker in range(64) for turn in range(50) if turn % 10}
+        assert outer == {worker * 1000 + turn for worker in range(64) for turn in range(turns) if turn % 10}
         assert inner == {n + 500 for n in outer if n % 1000 % 4}
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 def test_blocks_that_wait_for_themselves_time_out_and_leave_the_pool_whole(observer: Observer) -> None:
@@ -1695,7 +1514,7 @@ def test_blocks_that_wait_for_themselves_time_out_and_leave_the_pool_whole(obser
         assert len(tasks.stored) == results.count(None)
         await tasks.check_whole()
 
-    tasks.run(body)
+    tasks.drive(body)
 
 
 # --- the rules, without a server ---

@@ -53,12 +53,12 @@ def folder(request: pytest.FixtureRequest, server_url: str, tmp_path_factory: py
 
 @cache
 def refused(checker: str, folder: Path) -> dict[str, dict[int, str]]:
-    """What a checker says of the usages, by file and line."""
+    """What a checker says of the usages, by file and line; where it says several things, the first."""
     command = [sys.executable, "-m", *CHECKERS[checker], *USAGES]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     found = re.findall(r"(\w+\.py):(\d+):(?:\d+)?(.*error: .*)", done.stdout)
     assert done.returncode == (1 if found else 0), done.stdout + done.stderr
-    return {usage: {int(line): message for file, line, message in found if file == usage} for usage in USAGES}
+    return {usage: {int(line): message for file, line, message in reversed(found) if file == usage} for usage in USAGES}
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
@@ -74,3 +74,11 @@ def test_each_wrong_usage_is_refused(checker: str, folder: Path) -> None:
     said = refused(checker, folder)["wrong_usage.py"]
     assert [line for number, line in wrong.items() if number not in said] == []
     assert {number: message for number, message in said.items() if number not in wrong} == {}
+
+
+def test_mypy_names_a_misspelt_parameter(folder: Path) -> None:
+    lines = (folder / "wrong_usage.py").read_text().splitlines()
+    (number,) = (number for number, line in enumerate(lines, 1) if line.endswith("# wrong: a misspelt parameter"))
+    message = refused("mypy", folder)["wrong_usage.py"][number]
+    assert 'Unexpected keyword argument "emial"' in message
+    assert 'did you mean "email"?' in message

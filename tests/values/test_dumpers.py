@@ -29,9 +29,10 @@ from psycopg.types.numeric import Float8, Int4, Int8
 from psycopg.types.range import Range
 from psycopg.types.string import StrDumper
 
-from conftest import cloned
 from rowsmith import load_queries
-from test_execution import World, outcome, told
+from tests.harness.databases import cloned
+from tests.harness.examples import examples, share
+from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
 CREATE DOMAIN whole AS int CHECK (VALUE <> 3);
@@ -209,7 +210,7 @@ def differences(world: World, query: Any, values: Sequence[Any]) -> dict[str, tu
 
 def sample(world: World, values: Sequence[Any], number: int) -> Sequence[Any]:
     """All of the values for threads, some of them for tasks: how values are written is the same code for both."""
-    return values if world.runner is None else values[number % 5 :: 5]
+    return share(values if world.runner is None else values[number % 5 :: 5], 4, number)
 
 
 @pytest.mark.parametrize("index", range(len(TYPES)), ids=TYPES)
@@ -262,7 +263,7 @@ _JSON = st.recursive(
     max_leaves=5,
 )
 _SETTINGS = settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     database=None,
     derandomize=True,

@@ -1,1 +1,1 @@
-"""The demo: a data set, and a walk through the application on it. `python -m blueprint.demo`."""
+"""The demo: it loads a data set and shows the application at work. Run `python -m blueprint.demo`."""

@@ -1,6 +1,6 @@
-"""What the demo calls: each function is shown on the screen as it stands here, and then runs.
+"""The functions that the demo calls. The source of each one is shown on the screen before it runs.
 
-Hence lines of at most 96 characters, and no docstrings: the chapter's own sentence stands above the function.
+Lines are therefore at most 96 characters long, and there are no docstrings: a sentence above explains the function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chance, repeatable: draws from a seeded generator, and the calendar that says how much happens on which day."""
+"""Repeatable randomness: draws from a seeded generator, and a calendar of how much happens on each day."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from blueprint.demo import words
 
 HISTORY_DAYS = 548
 OUTAGE_DAYS_AGO = 9
-"""The day on which no events were collected."""
+"""How many days ago the outage was. No events were collected on that day."""
 
 _T = TypeVar("_T")
 
 
 class Calendar:
-    """The days of the history: more happens from month to month, and less at the weekend."""
+    """The days of the history. Activity grows from month to month, and is lower on weekends."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -36,20 +36,20 @@ class Calendar:
         self.outage = now.date() - timedelta(days=OUTAGE_DAYS_AGO)
 
     def moments(self, rng: Random, count: int) -> list[datetime]:
-        """So many moments, in no order."""
+        """`count` points in time, in no particular order."""
         return [self.moment(rng, day) for day in rng.choices(self._days, self._weights, k=count)]
 
     def moment(self, rng: Random, day: date) -> datetime:
-        """A moment of the day, most likely in the afternoon, and not after now."""
+        """A point in time on this day, most likely in the afternoon, and not in the future."""
         midnight = self._midnight(day)
         return midnight + (self.end(day) - midnight) * rng.triangular(0, 1, 0.6)
 
     def end(self, day: date) -> datetime:
-        """The last moment of the day, or now."""
+        """The end of the day, or now if that is earlier."""
         return min(self._midnight(day) + timedelta(days=1, microseconds=-1), self._now)
 
     def shares(self, count: int) -> Iterator[tuple[date, int]]:
-        """How much of a number falls to each day; nothing to the day of the outage."""
+        """Distribute `count` over the days, with 0 for the day of the outage."""
         weights = [0 if day == self.outage else weight for day, weight in zip(self._days, self._weights, strict=True)]
         done, total = 0, sum(weights)
         for day, summed in zip(self._days, accumulate(weights), strict=True):
@@ -63,37 +63,37 @@ class Calendar:
 
 
 def stream(seed: int, name: str) -> Random:
-    """A generator of its own for each name."""
-    return Random(f"{seed} {name}")  # noqa: S311 - made to be repeated, not to be secret
+    """A separate generator for each name."""
+    return Random(f"{seed} {name}")  # noqa: S311 - repeatable, not secret
 
 
 def chance(rng: Random, probability: float) -> bool:
-    """True with this probability."""
+    """Return True with this probability."""
     return rng.random() < probability
 
 
 def weighted(rng: Random, weights: dict[_T, int]) -> _T:
-    """One of the keys, each as likely as its weight says."""
+    """One of the keys, drawn by weight."""
     return rng.choices(tuple(weights), tuple(weights.values()))[0]
 
 
 def draw_uuid(rng: Random) -> UUID:
-    """A UUID of version 4, but for its randomness."""
+    """A UUID in the format of version 4, from the seeded generator."""
     return UUID(int=rng.getrandbits(128), version=4)
 
 
 def draw_between(rng: Random, start: datetime, end: datetime) -> datetime:
-    """A moment between two, the earlier the likelier; the first where the second is not after it."""
+    """A point in time between two, more likely an early one. Returns `start` if `end` is not after it."""
     return start + max(end - start, timedelta(0)) * math.pow(rng.random(), 1.5)
 
 
 def zipf(count: int, exponent: float) -> list[float]:
-    """Summed weights: the n-th is chosen n ** exponent times less often than the first."""
+    """Cumulative weights: the n-th item is drawn n ** exponent times less often than the first."""
     return list(accumulate(1 / n**exponent for n in range(1, count + 1)))
 
 
 def draw_distinct(draw: Callable[[], _T], count: int) -> list[_T]:
-    """So many different results of `draw`, in the order of their first appearance."""
+    """`count` different results of `draw`, in the order of their first appearance."""
     found: dict[_T, None] = {}
     while len(found) < count:
         found[draw()] = None
@@ -101,6 +101,6 @@ def draw_distinct(draw: Callable[[], _T], count: int) -> list[_T]:
 
 
 def slug(text: str, joint: str = "-") -> str:
-    """The words in small ASCII letters, as in URLs."""
+    """The words in lower-case ASCII letters, as in URLs."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return joint.join(plain.lower().split())

@@ -1,4 +1,4 @@
-"""Charts of characters: bars, a funnel, a heat table. In colours where there are any, and readable without."""
+"""Charts made of characters: bars, a funnel, a heat table. Colored on a terminal, and readable without colors."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _HEAT_STEPS = (0.02, 0.05, 0.10, 0.20, 0.50)
 
 
 def bar(share: float, width: int = _BAR_WIDTH) -> str:
-    """A bar as long as this share, from 0 to 1, of the width, to an eighth of a character."""
+    """A bar whose length is this share (0 to 1) of the width, to an eighth of a character."""
     eighths = round(max(0.0, min(share, 1.0)) * width * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def bars(rows: Iterable[tuple[str, float, str]], label: str, value: str) -> Table:
-    """A bar for each (label, number, text of the number), the longest for the largest number."""
+    """A bar for each row (label, number, text of the number), scaled to the largest number."""
     listed = list(rows)
     largest = max((number for _, number, _ in listed), default=0) or 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -40,7 +40,7 @@ def bars(rows: Iterable[tuple[str, float, str]], label: str, value: str) -> Tabl
 
 
 def day_chart(rows: Sequence[CountEventsPerDayRow]) -> Table:
-    """The rows of count_events_per_day: a line for each day, its bar, and a column for each type of event."""
+    """The rows of count_events_per_day: a line with a bar for each day, and a column for each type of event."""
     days: defaultdict[date, dict[str, int]] = defaultdict(dict)
     for row in rows:
         days[row.day][row.event_type] = row.event_count
@@ -61,10 +61,10 @@ def day_chart(rows: Sequence[CountEventsPerDayRow]) -> Table:
 
 
 def funnel(rows: Sequence[GetFunnelRow]) -> Table:
-    """The rows of get_funnel: a bar for each step, the share of the first step, and of the step before."""
+    """The rows of get_funnel: a bar for each step, and its share of the first step and of the previous step."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("step", no_wrap=True)
-    table.add_column("users who got so far", width=_BAR_WIDTH, no_wrap=True)
+    table.add_column("users who reached it", width=_BAR_WIDTH, no_wrap=True)
     for name in ("users", "of first", "of previous"):
         table.add_column(name, justify="right")
     before = None
@@ -77,7 +77,7 @@ def funnel(rows: Sequence[GetFunnelRow]) -> Table:
 
 
 def heat_table(rows: Sequence[ListWeeklyRetentionRow], weeks: int, *, colours: bool) -> Table:
-    """The rows of list_weekly_retention: a line for each cohort, a cell for each week, the darker the fewer."""
+    """The rows of list_weekly_retention: a line for each cohort and a cell for each week, lighter if more came back."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     table.add_column("first week", min_width=11)
     table.add_column("users", justify="right", min_width=6)

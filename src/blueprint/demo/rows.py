@@ -1,6 +1,6 @@
-"""The rows that the data set consists of: a named tuple for each table, whose fields are the columns written by COPY.
+"""The rows of the data set: a named tuple for each table, with the columns that COPY writes.
 
-What is jsonb in the table is JSON text here. Columns that are left out get the table's default.
+jsonb columns are JSON text here. The other columns get their defaults.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class UserRow(NamedTuple):
 
 
 class TemplateRow(NamedTuple):
-    """A row of module_templates. The rating follows from the reviews, by refresh_all_ratings."""
+    """A row of module_templates. The rating is set by refresh_all_ratings."""
 
     id: UUID
     name: str
@@ -173,7 +173,7 @@ class NotificationRow(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """A row of analytics_events. A visitor's id becomes the account's at the sign-up."""
+    """A row of analytics_events. When a visitor signs up, the visitor's id becomes the id of the account."""
 
     id: UUID
     user_id: UUID | None

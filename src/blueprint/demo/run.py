@@ -1,4 +1,4 @@
-"""The demo from beginning to end: a database, its migrations, a data set, and the tour."""
+"""The demo from start to end: a database, its migrations, a data set, and the tour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from blueprint.dataset import Sizes, load
-from blueprint.demo.place import DemoError, Place, find_place
+from blueprint.demo.database import DemoDatabase, DemoError, demo_database
 from blueprint.demo.screen import Screen, make_console
 from blueprint.demo.tour import take_tour
 from blueprint.queries import queries
@@ -32,16 +32,16 @@ _STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit code."""
+    """Run the demo. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m blueprint.demo",
-        description="Load a data set into a PostgreSQL, and walk through the application on it. With DATABASE_URL, in "
-        "a new database beside that one; without, on a temporary server of its own. Both are gone afterwards.",
+        description="Load a data set into PostgreSQL and show the application at work. If DATABASE_URL is set, the demo"
+        " creates a new database on that server; otherwise it starts a temporary server. Either is removed afterwards.",
     )
-    parser.add_argument("--small", action="store_true", help=f"a data set of a {_SMALL}th of the size")
+    parser.add_argument("--small", action="store_true", help=f"load a data set of 1/{_SMALL} of the size")
     sizes = Sizes().divided(_SMALL) if parser.parse_args(arguments).small else Sizes()
     signal.signal(signal.SIGTERM, _terminate)
-    # Without a handler, its warning about a statement that Ctrl-C has cut off would be printed.
+    # Without a handler, Python would print psycopg's warning about a statement that Ctrl-C has interrupted.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     console = make_console()
     try:
@@ -53,28 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _terminate(signum: int, _frame: object) -> Never:
-    """End as by an exception, so that everything is put away."""
+    """Exit by an exception, so that everything is cleaned up."""
     raise SystemExit(128 + signum)
 
 
 def _run(console: Console, sizes: Sizes) -> int:
     start = perf_counter()
     console.rule(Text("rowsmith demo", "bold cyan"), align="left", style="cyan")
-    place: Place | None = None
+    target: DemoDatabase | None = None
     try:
-        with find_place() as place:
-            _phase(console, f"Running on {place.description}", start)
-            _migrate(console, place.settings)
-            with _default_database(place.settings) as database:
+        with demo_database() as target:
+            _phase(console, f"Running on {target.description}", start)
+            _migrate(console, target.settings)
+            with _default_database(target.settings) as database:
                 loaded = _load(console, database, sizes)
                 take_tour(Screen(console), database)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. {place.farewell() if place else ''}", style="yellow")
+        console.print(f"\nStopped. {target.farewell() if target else ''}", style="yellow")
         return _STOPPED
     console.print()
     console.rule(style="cyan")
-    console.print(f"Done in {perf_counter() - start:.1f} s, on {sum(loaded.values()):,} rows. {place.farewell()}")
-    console.print("Look next at sql/users.sql, where queries are, and src/blueprint/services.py, where they are used.")
+    console.print(f"Done in {perf_counter() - start:.1f} s, on {sum(loaded.values()):,} rows. {target.farewell()}")
+    console.print("Next, look at the queries in sql/users.sql, and at their use in src/blueprint/services.py.")
     return 0
 
 
@@ -84,7 +84,7 @@ def _phase(console: Console, text: str, start: float) -> None:
 
 @contextmanager
 def _default_database(settings: Settings) -> Generator[Database]:
-    """A database, which is meanwhile the one that `rowsmith.transaction()` and the services use."""
+    """A database that `rowsmith.transaction()` and the services use by default inside the block."""
     with Database(settings) as database:
         previous = replace_default(database)
         try:
@@ -107,10 +107,10 @@ def _migrate(console: Console, settings: Settings) -> None:
 
 
 class _RowsPerSecond(ProgressColumn):
-    """How many rows were written per second, from the first to the latest."""
+    """The average number of rows written per second."""
 
     def render(self, task: Task) -> Text:
-        """The speed, once there is one."""
+        """The speed, or nothing before the first rows."""
         elapsed = task.finished_time or task.elapsed
         return Text(f"{task.completed / elapsed:>9,.0f} rows/s" if elapsed and task.completed else "", "dim")
 
@@ -136,5 +136,5 @@ def _load(console: Console, database: Database, sizes: Sizes) -> dict[str, int]:
     with database.connection() as conn:
         queries.analyze_tables(conn)
         rated = queries.refresh_all_ratings(conn)
-    _phase(console, f"Loaded {sum(loaded.values()):,} rows, and set the ratings of {rated} templates", start)
+    _phase(console, f"Loaded {sum(loaded.values()):,} rows and updated the ratings of {rated} templates", start)
     return loaded

@@ -1,7 +1,4 @@
-"""What the demo puts on the screen: SQL and Python as they stand in their files, rows, errors.
-
-All of it is plain text where the output is no terminal.
-"""
+"""The demo's output: SQL and Python source, rows and errors. It is plain text if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -29,13 +26,14 @@ from rich.table import Table
 from rich.text import Text
 
 from rowsmith import connection
-from rowsmith.queries.query import Query, display_path
+from rowsmith.findings import display_path
+from rowsmith.queries.query import Query
 
 _T = TypeVar("_T")
 
 WIDTH = 100
 _INDENT = 2
-# The terminal's own colours, and of them only those that can be read on light ground as well as on dark.
+# Only the terminal's own colors, and of these only the ones that are readable on light and dark backgrounds.
 _THEME = ANSISyntaxTheme({
     Comment: Style(dim=True),
     Keyword: Style(color="magenta"),
@@ -44,15 +42,15 @@ _THEME = ANSISyntaxTheme({
     Number: Style(color="cyan"),
     String: Style(color="green"),
 })  # fmt: skip
-_UNNAMED = ("calls", "database")  # modules whose functions are called by their bare names
+_UNNAMED = ("calls", "database")  # modules whose functions are shown without the name of the module
 _LONG = 72
 
 
 def make_console() -> Console:
-    """A console of 100 columns at most, and of exactly that where the output is no terminal."""
+    """A console of at most 100 columns, or exactly 100 if the output is not a terminal."""
     stdout = cast("object", sys.stdout)
     if isinstance(stdout, TextIOWrapper):
-        cast("Any", stdout).reconfigure(errors="replace")  # where the encoding has no bars and no names like Zoë
+        cast("Any", stdout).reconfigure(errors="replace")  # the encoding may not have bars, or names like Zoë
     console = Console(highlight=False)
     if not console.is_terminal or console.width > WIDTH:
         console.width = WIDTH
@@ -67,51 +65,51 @@ class Screen:
         self._chapters = 0
 
     def chapter(self, title: str, text: str) -> None:
-        """Begin a chapter, with a sentence on what there is to see."""
+        """Begin a chapter, with a sentence about what it shows."""
         self._chapters += 1
         self.console.print()
         self.console.rule(Text(f"{self._chapters}. {title}", "bold cyan"), align="left", style="cyan")
         self.say(text)
 
     def say(self, text: str) -> None:
-        """A sentence."""
+        """Print a sentence."""
         self.console.print(Text(text))
 
     def show(self, renderable: RenderableType) -> None:
-        """Anything that rich can draw, indented."""
+        """Print anything that rich can render, indented."""
         self.console.print(Padding(renderable, (0, 0, 0, _INDENT), expand=False))
 
     def sql(self, function: Any, max_lines: int = 30) -> None:
-        """A query with its comment, which is folded anew to fit; the end of a long statement is left out."""
+        """Print a query, with its comment wrapped to fit. The end of a long statement is omitted."""
         query = cast("Query", function.query)
         head = query.file.read_text(encoding="utf-8").splitlines()[query.line - 1 :][: 2 if query.record_class else 1]
         comment = [f"-- {line}" for line in wrap(query.doc, WIDTH - 3)]
         statement = query.source.text.splitlines()
         if (more := len(statement) - max_lines) > 1:
-            statement = [*statement[:max_lines], f"-- ... and {more} lines more"]
+            statement = [*statement[:max_lines], f"-- ... and {more} more lines"]
         self.text("\n".join([*head, *comment, *statement]), "postgresql", f"{display_path(query.file)}:{query.line}")
 
     def text(self, text: str, lexer: str, title: str) -> None:
-        """The text of a file, in colours."""
+        """Print the text of a file, with syntax highlighting."""
         self.console.print()
         self.console.rule(Text(title, "bold"), align="left", style="dim", characters="-")
         self.console.print(Syntax(text, lexer, theme=_THEME, background_color="default", word_wrap=True))
         self.console.rule(style="dim", characters="-")
 
     def python(self, function: Callable[..., object]) -> None:
-        """The source of a function, as its file has it."""
+        """Print the source of a function."""
         code = Syntax(inspect.getsource(function).rstrip(), "python", theme=_THEME, background_color="default")
         self.show(Padding(code, (1, 0, 0, 0)))
 
     def run(self, function: Callable[..., _T], /, **arguments: object) -> _T:
-        """Call the function, show the call, how long it took and what it gave, and give that back."""
+        """Call the function, print the call, its duration and its result, and return the result."""
         start = perf_counter()
         result = function(**arguments)
         self._called(_call(function, arguments), result, perf_counter() - start)
         return result
 
     def run_async(self, runner: asyncio.Runner, function: Callable[..., Awaitable[_T]], /, **arguments: object) -> _T:
-        """As `run`, for a coroutine function."""
+        """Like `run`, for a coroutine function."""
 
         async def call() -> _T:
             return await function(**arguments)
@@ -122,7 +120,7 @@ class Screen:
         return result
 
     def query(self, function: Callable[..., _T], /, **parameters: object) -> _T:
-        """As `run`, for a query function, on a connection of its own."""
+        """Like `run`, for a query function, on a new connection."""
         with connection() as conn:
             start = perf_counter()
             result = function(conn, **parameters)
@@ -130,7 +128,7 @@ class Screen:
         return result
 
     def failure(self, call: str, error: Exception) -> None:
-        """A call that failed, and what Python prints of its error at the end of a traceback."""
+        """Print a call that failed, and its error as at the end of a traceback."""
         self._prompt(call)
         message = Text(f"{_type_name(error)}: {error}", "red")
         for note in getattr(error, "__notes__", ()):
@@ -138,7 +136,7 @@ class Screen:
         self.show(message)
 
     def record(self, row: object, *fields: str) -> None:
-        """One row, a line for each of its fields, or of those named."""
+        """Print one row, with a line for each field, or only for `fields`."""
         table = Table("field", "type", "value", box=SIMPLE_HEAD, pad_edge=False)
         values = as_dict(row)
         for name in fields or values:
@@ -146,7 +144,7 @@ class Screen:
         self.show(table)
 
     def rows(self, rows: Sequence[object], *columns: str) -> None:
-        """Rows as a table, with all columns or those named; below a column's name is the type of its values."""
+        """Print rows as a table, with all columns or only `columns`. The header has the types of the values."""
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         dicts = [as_dict(row) for row in rows]
         names = columns or tuple(dicts[0]) if dicts else columns
@@ -173,14 +171,14 @@ class Screen:
 
 
 def as_dict(row: object) -> dict[str, Any]:
-    """The columns of a row and their values, whatever class of rows it is of."""
+    """The columns and values of a row of any row class."""
     if isinstance(row, BaseModel):
         return {name: getattr(row, name) for name in type(row).model_fields}
     if dataclasses.is_dataclass(row):
         return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     if isinstance(row, dict):
         return cast("dict[str, Any]", row)
-    return dict(cast("Any", row)._asdict())  # a named tuple, whose methods begin with _ so as not to hide a field
+    return dict(cast("Any", row)._asdict())  # a named tuple; its methods begin with _ so that no field is hidden
 
 
 def _type_name(value: object) -> str:
@@ -188,14 +186,14 @@ def _type_name(value: object) -> str:
 
 
 def _call(function: Callable[..., object], arguments: Mapping[str, object], *positional: str) -> str:
-    """The call as it is written in Python; what is long is cut short."""
+    """The call as Python source, with long values shortened."""
     given = ", ".join([*positional, *(f"{name}={_short(value)}" for name, value in arguments.items())])
     module = "queries" if hasattr(function, "query") else function.__module__.rpartition(".")[2]
     return f"{function.__name__}({given})" if module in _UNNAMED else f"{module}.{function.__name__}({given})"
 
 
 def _short(value: object) -> str:
-    """A value as it is written in Python; what is long is cut short."""
+    """The value as Python source, shortened if it is long."""
     if isinstance(value, Enum):
         return f"{_type_name(value)}.{value.name}"
     if isinstance(value, UUID):
@@ -212,7 +210,7 @@ def _short(value: object) -> str:
 
 
 def _summary(result: object) -> str:
-    """A result in one line: a row with its columns, a list by its first row."""
+    """A result on one line: a row with its columns, a list with its first row."""
     if isinstance(result, list):
         rows = cast("list[object]", result)
         return f"{len(rows)} rows: {_summary(rows[0])}" + (", ..." if rows[1:] else "") if rows else "no rows"

@@ -1,4 +1,4 @@
-"""The tour: the application at work on the data set, a chapter for each thing that it does."""
+"""The tour: the application at work on the data set, one chapter for each feature."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rowsmith.errors import RowCountError
 _ADA = "ada@example.com"
 _WRONG_PASSWORDS = ("123456", "qwerty", "letmein", "hopper", "cobol")
 _RETENTION_WEEKS = 8
-_LOOK_UPS, _THREADS = 2_000, 8
+_LOOKUPS, _THREADS = 2_000, 8
 _MISTAKES = """\
 -- name: get_admin()^
 SELECT name, email FROM users WHERE role = 'ADMIN';
@@ -35,7 +35,7 @@ SELECT count(*) FROM users WHERE langauge = :language;
 
 
 def take_tour(screen: Screen, database: Database) -> None:
-    """All chapters. `database` is rowsmith's default one, holds the data set, and is closed at the end."""
+    """Show all chapters. `database` is rowsmith's default, contains the data set, and is closed at the end."""
     with asyncio.Runner() as runner:
         try:
             ada = _find_user(screen)
@@ -57,7 +57,7 @@ def take_tour(screen: Screen, database: Database) -> None:
 
 def _find_user(screen: Screen) -> User:
     screen.chapter(
-        "Find a user", "A query is a comment line and plain SQL. A call of it gives a row as a typed object."
+        "Find a user", "A query is a comment line followed by plain SQL. A call returns a row as a typed object."
     )
     screen.sql(queries.get_user_by_email)
     screen.python(calls.find_user)
@@ -70,7 +70,7 @@ def _find_user(screen: Screen) -> User:
 
 def _find_user_async(screen: Screen, runner: asyncio.Runner, expected: User) -> None:
     screen.chapter(
-        "The same, asynchronously", "The same query object on an asynchronous connection, from a pool of its own."
+        "The same, asynchronously", "The same query object on an async connection, which comes from a separate pool."
     )
     screen.python(calls.find_user_async)
     user = screen.run_async(runner, calls.find_user_async, email=_ADA)
@@ -78,8 +78,8 @@ def _find_user_async(screen: Screen, runner: asyncio.Runner, expected: User) -> 
 
 
 def _sign_up(screen: Screen) -> tuple[User, str]:
-    password = "amazing grace"  # noqa: S105 - of a user that lives as long as the demo
-    screen.chapter("Sign up, sign in", "The password's hash goes into the database, and leaves it for sign_in alone.")
+    password = "amazing grace"  # noqa: S105 - of a user who exists only during the demo
+    screen.chapter("Sign up, sign in", "The database stores the hash of the password. Only sign_in reads it.")
     screen.sql(queries.create_user)
     screen.run(services.sign_up, email="Grace@example.com", password=password, name="Grace Hopper")
     grace = screen.run(services.sign_in, email="grace@example.com", password=password)
@@ -89,7 +89,7 @@ def _sign_up(screen: Screen) -> tuple[User, str]:
 
 def _lock_out(screen: Screen, user: User, password: str) -> None:
     screen.chapter(
-        "Lock an account", "Five wrong passwords, then the right one. The rule is in the SQL, counted by the server."
+        "Lock an account", "Five wrong passwords, then the right one. The rule is written in SQL; the server counts."
     )
     screen.sql(queries.record_failed_sign_in)
     screen.python(calls.try_to_sign_in)
@@ -103,7 +103,7 @@ def _lock_out(screen: Screen, user: User, password: str) -> None:
 def _publish(screen: Screen, editor: User) -> None:
     screen.chapter(
         "Publish a project",
-        "The project, a notification for each collaborator, and an analytics event: one transaction, all or nothing.",
+        "The project, a notification for each collaborator, and an analytics event are written in one transaction.",
     )
     with connection() as conn:
         template = queries.list_most_used_templates(conn, category=None, max_rows=1)[0]
@@ -128,18 +128,18 @@ def _publish(screen: Screen, editor: User) -> None:
 
 
 def _roll_back(screen: Screen, user: User) -> None:
-    screen.chapter("Roll back", "An exception undoes the block that it leaves. A block inside a block is a savepoint.")
+    screen.chapter("Roll back", "An exception rolls back the block that it leaves. A nested block is a savepoint.")
     screen.python(calls.change_of_mind)
     seen = screen.run(calls.change_of_mind, user=user)
     screen.rows([{"when": when, "projects": count} for when, count in seen.items()])
 
 
 def _review(screen: Screen, reviewer: User) -> None:
-    screen.chapter("Review a template", "The review and the average that follows from it change together.")
+    screen.chapter("Review a template", "The review and the average rating change together.")
     screen.sql(queries.upsert_review)
     screen.sql(queries.refresh_template_rating)
     with connection() as conn:
-        # One with few reviews, so that another one can be seen in the average.
+        # A template with few reviews, so that a new one changes the average visibly.
         template_id = queries.list_most_used_templates(conn, category=None, max_rows=100)[-1].id
         before = queries.get_template_by_id(conn, template_id=template_id)
     if before is None:
@@ -157,7 +157,7 @@ def _review(screen: Screen, reviewer: User) -> None:
 
 def _run_sessions(screen: Screen, user: User) -> None:
     screen.chapter(
-        "Run AI sessions", "No connection is held while the work is done. A session that fails keeps its log."
+        "Run AI sessions", "No connection is held while a session runs. If a session fails, its log is kept."
     )
     screen.python(calls.run_into_timeout)
     arguments: dict[str, Any] = {"user_id": user.id, "session_type": "generation", "input_data": {"design": "home"}}
@@ -179,17 +179,17 @@ def _run_sessions(screen: Screen, user: User) -> None:
 def _analyse(screen: Screen) -> None:
     now = datetime.now(UTC)
     screen.chapter(
-        "Look at analytics", "Events per day; one day has none, as the collector was down, and is there all the same."
+        "Look at analytics", "Events per day. On one day the collector was down, and the day has a row all the same."
     )
     screen.sql(queries.count_events_per_day)
     first_day, last_day = now.date() - timedelta(days=13), now.date()
     screen.show(charts.day_chart(screen.query(queries.count_events_per_day, first_day=first_day, last_day=last_day)))
-    screen.say("The funnel of the last 90 days: how many users got how far.")
+    screen.say("The funnel of the last 90 days: how many users reached each step.")
     screen.sql(queries.get_funnel, 14)
     names = ["page_view", "signup", "project_created", "project_published"]
     steps = screen.query(queries.get_funnel, event_names=names, since=now - timedelta(days=90), until=now)
     screen.show(charts.funnel(steps))
-    screen.say("Retention: of those who came for the first time in a week, how many were back so many weeks later.")
+    screen.say("Retention: of the users who first came in a given week, how many came back in each later week.")
     screen.sql(queries.list_weekly_retention, 14)
     first_week = now.date() - timedelta(weeks=_RETENTION_WEEKS + 1)
     cells = screen.query(queries.list_weekly_retention, first_day=first_week, weeks=_RETENTION_WEEKS)
@@ -199,7 +199,7 @@ def _analyse(screen: Screen) -> None:
 
 def _search(screen: Screen) -> None:
     screen.chapter(
-        "Search", "PostgreSQL's full-text search over name, tags, keywords and description, the best hits first."
+        "Search", "PostgreSQL's full-text search over name, tags, keywords and description, best hits first."
     )
     screen.sql(queries.search_templates)
     found = screen.query(
@@ -213,15 +213,15 @@ def _search(screen: Screen) -> None:
 
 
 def _make_mistakes(screen: Screen) -> None:
-    screen.chapter("Make mistakes", "A misspelt parameter, a second row where one was promised, a misspelt column.")
+    screen.chapter("Make mistakes", "A misspelled parameter, a query that finds too many rows, a misspelled column.")
     screen.text(_MISTAKES.rstrip(), "postgresql", "mistakes.sql")
-    # The error messages name files as seen from the working folder.
+    # Error messages name files relative to the working folder.
     with TemporaryDirectory() as folder, chdir(folder), connection() as conn:
         Path("mistakes.sql").write_text(_MISTAKES)
         mistakes = load_queries("mistakes.sql")
-        misspelt: dict[str, Any] = {"langauge": "en"}
+        misspelled: dict[str, Any] = {"langauge": "en"}
         try:
-            mistakes.count_by_language(conn, **misspelt)
+            mistakes.count_by_language(conn, **misspelled)
         except TypeError as error:
             screen.failure("mistakes.count_by_language(conn, langauge='en')", error)
         try:
@@ -236,30 +236,30 @@ def _make_mistakes(screen: Screen) -> None:
 
 def _check_health(screen: Screen) -> None:
     screen.chapter(
-        "Ask for its health", "A SELECT 1 with a deadline. What is wrong is a value with a category, not an exception."
+        "Check its health", "A SELECT 1 with a deadline. A problem is a value with a category, not an exception."
     )
     screen.record(screen.run(check_health))
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # a port that is surely free, and that nobody listens on
+        closed.bind(("127.0.0.1", 0))  # a port on which certainly no server listens
         url = f"postgresql://nobody@127.0.0.1:{closed.getsockname()[1]}/nowhere"
         with Database(Settings(database_url=url, _env_file=None)) as nowhere:
             check = nowhere.check_health(timeout=2)
-    screen.say("And of a server that is not there:")
+    screen.say("The same for a server that is not running:")
     screen.record(check)
 
 
 def _use_pool(screen: Screen, database: Database) -> None:
     screen.chapter(
         "Share the pool",
-        f"{_LOOK_UPS:,} look-ups by {_THREADS} threads: each takes a connection and gives it back.",
+        f"{_LOOKUPS:,} lookups by {_THREADS} threads. Each lookup acquires a connection and releases it.",
     )
     screen.python(calls.look_up)
     with connection() as conn:
-        users = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=_LOOK_UPS)
-    ids = list(islice(cycle(user.id for user in users), _LOOK_UPS))
+        users = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=_LOOKUPS)
+    ids = list(islice(cycle(user.id for user in users), _LOOKUPS))
     start = perf_counter()
     count = screen.run(calls.look_up, user_ids=ids, threads=_THREADS)
     speed = count / (perf_counter() - start)
-    screen.say(f"{speed:,.0f} look-ups per second. The figures of both pools, for threads and for tasks:")
+    screen.say(f"{speed:,.0f} lookups per second. The statistics of both pools, for threads and for tasks:")
     statistics = sorted(database.statistics().items())
     screen.rows([{"figure": name, "value": value} for name, value in statistics])

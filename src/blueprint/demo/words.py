@@ -1,4 +1,4 @@
-"""The vocabulary of the data set: names, texts and steps, from which `blueprint.dataset` draws."""
+"""The vocabulary of the data set: names, texts and steps. `blueprint.dataset` draws from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BIOS = (
     "Learning in public.",
 )
 WEEKDAYS = (1.0, 1.06, 1.08, 1.02, 0.88, 0.42, 0.36)
-"""How busy each day of the week is, from Monday."""
+"""The relative activity of each day of the week, from Monday."""
 
 STYLES = _split("""
     Aurora Birch Canvas Cobalt Compass Coral Delta Drift Ember Fjord Granite Harbour Horizon Indigo Juniper Lantern
@@ -56,14 +56,14 @@ CATEGORIES = {
     "HERO": ("A full-width hero with one call to action", ("hero", "banner", "landing", "video")),
     "CONTENT": ("Long-form content with notes in the margin", ("article", "blog", "typography", "text")),
     "FOOTER": ("A footer with links, address and newsletter form", ("footer", "links", "newsletter", "address")),
-    "FORM": ("A form whose mistakes are shown beside the fields", ("form", "validation", "input", "sign-up")),
+    "FORM": ("A form with error messages next to the fields", ("form", "validation", "input", "sign-up")),
     "GALLERY": ("An image gallery with a lightbox", ("gallery", "images", "lightbox", "portfolio")),
     "TESTIMONIAL": ("Testimonials of customers, one at a time", ("testimonial", "quote", "carousel", "customers")),
     "PRICING": ("A pricing table for three plans", ("pricing", "table", "plans", "shop")),
     "CONTACT": ("A contact section with a map and opening hours", ("contact", "map", "hours", "address")),
     "NAVIGATION": ("A navigation menu for many levels", ("navigation", "menu", "dropdown", "mobile")),
 }
-"""What each category of templates is, and the words to find it by."""
+"""The description and the search terms of each category of templates."""
 FEATURES = (
     "in light and dark mode",
     "that works without JavaScript",
@@ -76,7 +76,7 @@ FEATURES = (
 )
 TAGS = _split("minimal bold responsive accessible animated dark corporate playful editorial seasonal")
 COMMENTS = {
-    1: ("Broke on the first real page.", "Not what the picture shows."),
+    1: ("Broke on the first real page.", "Does not look like the picture."),
     2: ("Needs a lot of work on small screens.", "Nice idea, heavy code."),
     3: ("Does the job.", "Good start, but the spacing is off.", "Fine for a draft."),
     4: ("Clean and easy to change.", "Saved us a day.", "Good, apart from the print styles."),
@@ -143,12 +143,12 @@ NOTIFICATION_TYPES = {
     "PAYMENT_FAILED": 3,
 }
 MESSAGES = {
-    "PROJECT_COMPLETED": ("Your project is ready", "The build has finished: have a look at the preview."),
-    "TEMPLATE_APPROVED": ("Template approved", "Everybody can use it from now on."),
-    "COLLABORATION_INVITE": ("You are invited", "You can now work on a project of somebody else."),
+    "PROJECT_COMPLETED": ("Your project is ready", "The build is done. Have a look at the preview."),
+    "TEMPLATE_APPROVED": ("Template approved", "Everyone can use it from now on."),
+    "COLLABORATION_INVITE": ("You are invited", "You can now work on someone else's project."),
     "SYSTEM_UPDATE": ("New this month", "Faster builds, and dark mode for previews."),
-    "SECURITY_ALERT": ("New sign-in", "Somebody signed in from a device that we have not seen before."),
-    "PAYMENT_SUCCESS": ("Payment received", "Thank you: the receipt is attached."),
+    "SECURITY_ALERT": ("New sign-in", "Someone signed in from a new device."),
+    "PAYMENT_SUCCESS": ("Payment received", "Thank you! The receipt is attached."),
     "PAYMENT_FAILED": ("Payment failed", "Please check your card."),
 }
 

@@ -1,4 +1,4 @@
-"""What is known of the queries as JSON, for editors and tools: `rowsmith describe --json`."""
+"""The descriptions of queries as JSON, for editors and tools: `rowsmith describe --json`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rowsmith.compiler.module.types import PythonType, Types, UnsupportedError
 
 
 def as_json(descriptions: Iterable[Description], types: Types, root: Path) -> dict[str, Any]:
-    """`{"queries": [...]}`. A file below the project's root folder is relative to that."""
+    """`{"queries": [...]}`. The path of a file below the project's root folder is relative to it."""
     return {"queries": [_query(description, types, root) for description in descriptions]}
 
 
@@ -31,7 +31,7 @@ def _query(description: Description, types: Types, root: Path) -> dict[str, Any]
 
 
 def _typed(typed: Typed, python_type: Callable[[Typed], PythonType]) -> dict[str, Any]:
-    """`python` is the type besides None; null where there is none that is known, which `check` reports."""
+    """`python` is the type besides None; null if none is known, which `check` reports."""
     try:
         python = python_type(typed).expression
     except UnsupportedError:

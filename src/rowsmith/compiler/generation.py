@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
 from rowsmith.compiler.checks.check import Report
-from rowsmith.compiler.checks.findings import Finding, Rule
 from rowsmith.compiler.module.render import is_generated, render
 from rowsmith.compiler.project import Project, ProjectError, configuration_file
+from rowsmith.findings import Finding, Rule
 
 _PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.MARK, Rule.DUPLICATE_COLUMN, Rule.UNKNOWN_TYPE})
 _GENERATE = "Run: rowsmith generate"
@@ -36,7 +37,6 @@ def module_text(project: Project, report: Report) -> str:
         folders={".".join(folder.namespace): folder.path for folder in project.query_folders},
         root=project.root,
         models=project.models,
-        first_party=_packages_beside(output, project.root),
     )
 
 
@@ -54,22 +54,6 @@ def staleness(output: Path, text: str) -> Finding | None:
         hint = "Move it away, or name another file as output in [tool.rowsmith]"
         return Finding(Rule.STALE_MODULE, output, None, "the file is not one that rowsmith generated", hint)
     there, wanted = present.split("\n"), text.split("\n")
-    same = next(
-        (i for i, (a, b) in enumerate(zip(there, wanted, strict=False)) if a != b), min(len(there), len(wanted))
-    )
-    return Finding(
-        Rule.STALE_MODULE,
-        output,
-        same + 1,
-        "the module is not what the queries and the migrations give",
-        _GENERATE,
-        source=there[same] if same < len(there) else None,
-    )
-
-
-def _packages_beside(output: Path, root: Path) -> frozenset[str]:
-    """The packages and modules that lie where the module's own package does: the project's own, to isort."""
-    source = output.parent
-    while (source / "__init__.py").exists() and source != root:
-        source = source.parent
-    return frozenset(entry.stem for entry in source.iterdir() if entry.is_dir() or entry.suffix == ".py")
+    number = next(number for number, (is_, should_be) in enumerate(zip_longest(there, wanted), 1) if is_ != should_be)
+    message = "the module is not what the queries and the migrations give"
+    return Finding(Rule.STALE_MODULE, output, number, message, _GENERATE, source="".join(there[number - 1 : number]))

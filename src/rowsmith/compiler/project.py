@@ -1,46 +1,35 @@
-"""The configuration of a project: `[tool.rowsmith]` of its pyproject.toml, checked at once, with every fault listed."""
+"""The configuration of a project: `[tool.rowsmith]` of its pyproject.toml. Every fault is listed at once."""
 
 from __future__ import annotations
 
 import difflib
 import keyword
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rowsmith.errors import RowsmithError
-from rowsmith.queries.query import display_path
+from rowsmith.findings import count_of, display_path
+from rowsmith.queries.loader import QueryFolder
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
 _FILE = "pyproject.toml"
-_SQL = "sql"
-_MIGRATIONS = "migrations"
-_KEYS = ("sql", "migrations", "components", "output", "models", "types")
-_NO_CONFIGURATION = (
-    "there is no pyproject.toml here or in a folder above. Run this in a project, whose pyproject.toml may hold "
-    "[tool.rowsmith]"
-)
+_PARTS = ("sql", "migrations")
 
 
 class ProjectError(RowsmithError):
-    """The configuration holds faults. `faults` lists every one, as `what is wrong: what was expected`."""
+    """The configuration is wrong. `faults` lists every fault, as `what is wrong: what was expected`."""
 
-    def __init__(self, file: Path | None, faults: list[str]) -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    def __init__(self, file: Path | None, faults: Sequence[str]) -> None:
         place = "" if file is None else f" in {display_path(file)}, [tool.rowsmith]"
-        super().__init__("\n  ".join([f"rowsmith's configuration: {count}{place}", *faults]))
+        super().__init__("\n  ".join([f"rowsmith's configuration: {count_of(len(faults), 'fault')}{place}", *faults]))
         self.faults = tuple(faults)
-
-
-@dataclass(frozen=True, slots=True)
-class QueryFolder:
-    """A folder of query files, and the namespace that its queries are in: none, or the component's name."""
-
-    path: Path
-    namespace: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +39,21 @@ class Project:
     root: Path
     """The folder of pyproject.toml, to which the paths in it are relative."""
     query_folders: tuple[QueryFolder, ...]
-    """The project's own, then those of the components, by name."""
+    """The project's own, then those of the components, sorted by name."""
     migrations: tuple[Path, ...]
-    """The folders: the project's own, then those of the components, by name."""
+    """The folders: the project's own, then those of the components, sorted by name."""
     output: Path | None
-    """The module to generate; None where the configuration names none."""
+    """The module to generate; None if the configuration names none."""
     models: Models
     types: Mapping[str, str]
-    """User overrides: a type or a `table.column`, and the Python type it is: `str`, `package.module:Name`."""
+    """User overrides: a type or a `table.column`, and its Python type: `str`, `package.module:Name`."""
 
     @classmethod
     def load(cls, start: Path) -> Project:
         """Read the nearest pyproject.toml, from `start` upwards. Raises ProjectError, which lists every fault."""
         file = configuration_file(start)
         if file is None:
-            raise ProjectError(None, [_NO_CONFIGURATION])
+            raise ProjectError(None, [f"there is no {_FILE} here or in a folder above. Run this inside a project"])
         try:
             content = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -82,10 +71,25 @@ def configuration_file(start: Path) -> Path | None:
     return next((path for folder in (start, *start.parents) if (path := folder / _FILE).is_file()), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Component:
-    name: str
-    folder: Path
+_TYPE = 'the name of a Python type, such as "str" or "app.types:ProjectSettings"'
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    """The table as it is written. The description of a key is what a message says was expected."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    sql: _Text | None = Field(None, description='the folder of the query files, such as sql = "sql"')
+    migrations: list[_Text] | None = Field(None, description='a list of folders, such as migrations = ["migrations"]')
+    components: list[_Text] = Field(
+        [], description='a list of patterns of folders, such as components = ["src/app/components/*"]'
+    )
+    output: _Text | None = Field(
+        None, description='the path of a Python module in an existing folder, such as output = "src/app/queries.py"'
+    )
+    models: Models = Field("pydantic", description='"pydantic" or "dataclass"')
+    types: dict[str, _Text] = Field({}, description="a table, [tool.rowsmith.types]")
 
 
 class _Reader:
@@ -94,135 +98,96 @@ class _Reader:
     def __init__(self, root: Path, content: Mapping[str, Any]) -> None:
         self.faults: list[str] = []
         self._root = root
-        # TOML's own [tool] is always a table where [tool.rowsmith] stands; `tool = 1` is somebody else's fault.
-        tool = content.get("tool")
-        given: object = cast("dict[str, object]", tool).get("rowsmith", {}) if isinstance(tool, dict) else {}
-        if not isinstance(given, dict):
+        self._wrong: set[str] = set()
+        tool = content.get("tool")  # `tool = 1` is somebody else's fault
+        self._table = self._read(cast("dict[str, Any]", tool).get("rowsmith", {}) if isinstance(tool, dict) else {})
+
+    def _read(self, given: Any) -> _Table:
+        """The table without the keys that are wrong: the others may have faults as well."""
+        try:
+            return _Table.model_validate(given)
+        except ValidationError as error:
+            errors = error.errors()
+        if errors[0]["loc"] == ():
             self.faults.append(f"rowsmith is {_shown(given)}: expected a table")
-            given = {}
-        self._table = cast("dict[str, object]", given)
+            return _Table.model_construct()
+        self._wrong = {str(each["loc"][0]) for each in errors}
+        self.faults += dict.fromkeys(_fault(each["loc"], each["input"], given) for each in errors)
+        return _Table.model_construct(**{key: given[key] for key in given if key not in self._wrong})
 
     def project(self) -> Project:
-        """The configuration, to be used where no fault was found."""
-        self._check_keys()
+        """The configuration, to be used if there are no faults."""
         components = self._components()
+        sql = None if self._table.sql is None else [self._table.sql]
+        queries = [QueryFolder(each / "sql", (each.name,)) for each in components if (each / "sql").is_dir()]
+        migrations = [each / "migrations" for each in components if (each / "migrations").is_dir()]
+        own_queries = map(QueryFolder, self._folders("sql", sql, optional=bool(queries)))
+        own_migrations = self._folders("migrations", self._table.migrations, optional=bool(migrations))
         return Project(
             root=self._root,
-            query_folders=self._query_folders(components),
-            migrations=self._migrations(components),
+            query_folders=(*own_queries, *queries),
+            migrations=tuple(dict.fromkeys([*own_migrations, *migrations])),
             output=self._output(),
-            models=self._models(),
-            types=self._types(),
+            models=self._table.models,
+            types=self._table.types,
         )
 
-    def _check_keys(self) -> None:
-        for key in self._table:
-            if key not in _KEYS:
-                near = difflib.get_close_matches(key, _KEYS, 1)
-                hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(_KEYS)}"
-                self.faults.append(f"{key} is not a key: {hint}")
-
-    def _components(self) -> list[_Component]:
-        """The folders that the patterns of `components` stand for, by name."""
-        found: dict[Path, _Component] = {}
-        for pattern in self._strings("components", "of patterns of folders", 'components = ["src/app/components/*"]'):
+    def _components(self) -> list[Path]:
+        """The folders that match the patterns of `components`, sorted by name."""
+        found: set[Path] = set()
+        for pattern in self._table.components:
             try:
-                folders = [folder for folder in self._root.glob(pattern) if _is_component(folder)]
+                folders = {each for each in self._root.glob(pattern) if any((each / name).is_dir() for name in _PARTS)}
             except (ValueError, NotImplementedError):  # an absolute path, or `**` within a name
-                self.faults.append(f"components: {pattern!r} is not a pattern of folders relative to pyproject.toml")
+                self.faults.append(f"components: {pattern!r} is not a pattern of folders relative to {_FILE}")
                 continue
             if not folders:
-                self.faults.append(f"components: {pattern!r} finds no folder that holds sql or migrations")
-            found |= {folder: _Component(folder.name, folder) for folder in folders}
-        components = sorted(found.values(), key=lambda each: (each.name, each.folder))
-        self._check_names(components)
+                self.faults.append(f"components: {pattern!r} matches no folder that holds sql or migrations")
+            found |= folders
+        components = sorted(found, key=lambda each: (each.name, each))
+        for folder in components:
+            if not folder.name.isidentifier() or keyword.iskeyword(folder.name):
+                place = folder.relative_to(self._root)
+                self.faults.append(
+                    f"components: {place} is a namespace, but {folder.name!r} is not a valid Python name"
+                )
+        for one, other in pairwise(components):
+            if one.name == other.name:
+                both = f"{one.relative_to(self._root)} and {other.relative_to(self._root)}"
+                self.faults.append(f"components: {both} have the same name")
         return components
 
-    def _check_names(self, components: list[_Component]) -> None:
-        named: dict[str, Path] = {}
-        for component in components:
-            name, folder = component.name, self._relative(component.folder)
-            if not name.isidentifier() or keyword.iskeyword(name):
-                self.faults.append(f"components: {folder} is a namespace, and {name!r} is no Python name")
-            if (earlier := named.setdefault(name, component.folder)) != component.folder:
-                self.faults.append(f"components: {self._relative(earlier)} and {folder} have the same name, {name!r}")
-
-    def _query_folders(self, components: list[_Component]) -> tuple[QueryFolder, ...]:
-        given = self._string("sql", 'the folder of the query files, such as sql = "sql"')
-        theirs = [QueryFolder(each.folder / _SQL, (each.name,)) for each in components if (each.folder / _SQL).is_dir()]
-        own = self._folders("sql", [given or _SQL], optional="sql" not in self._table and bool(theirs))
-        return (*(QueryFolder(path) for path in own), *theirs)
-
-    def _migrations(self, components: list[_Component]) -> tuple[Path, ...]:
-        given = self._strings("migrations", "of folders", 'migrations = ["migrations"]')
-        theirs = [folder for each in components if (folder := each.folder / _MIGRATIONS).is_dir()]
-        wanted = given if "migrations" in self._table else [_MIGRATIONS]
-        own = self._folders("migrations", wanted, optional="migrations" not in self._table and bool(theirs))
-        return tuple(dict.fromkeys([*own, *theirs]))
-
-    def _folders(self, key: str, names: list[str], *, optional: bool) -> list[Path]:
-        """The folders of these names that are there. One that is missing is a fault, unless it is `optional`."""
-        paths = [self._root / name for name in names]
-        for name, path in zip(names, paths, strict=True):
-            if not path.is_dir() and not optional:
-                default = "" if key in self._table else " (the default)"
-                self.faults.append(f"{key}: there is no folder {name!r}{default}: expected one beside pyproject.toml")
-        return [path for path in paths if path.is_dir()]
+    def _folders(self, key: str, names: Sequence[str] | None, *, optional: bool) -> list[Path]:
+        """The folders with these names, or the default one, which may be missing if it is `optional`."""
+        if key in self._wrong:
+            return []
+        default, optional = (" (the default)", optional) if names is None else ("", False)
+        wanted = {name: self._root / name for name in ([key] if names is None else names)}
+        found = {name: path for name, path in wanted.items() if path.is_dir()}
+        if not optional:
+            missing = [name for name in wanted if name not in found]
+            self.faults += [f"{key}: there is no folder {name!r}{default} next to {_FILE}" for name in missing]
+        return [*found.values()]
 
     def _output(self) -> Path | None:
-        expected = 'the path of a Python module in a folder that exists, such as output = "src/app/queries.py"'
-        given = self._string("output", expected)
-        if given is None:
+        if self._table.output is None:
             return None
-        path = self._root / given
+        path = self._root / self._table.output
         if path.suffix != ".py" or not path.stem.isidentifier() or not path.parent.is_dir():
-            self.faults.append(f"output is {given!r}: expected {expected}")
+            self.faults.append(_fault(["output"], self._table.output, {}))
         return path
 
-    def _models(self) -> Models:
-        given = self._table.get("models", "pydantic")
-        if given not in ("pydantic", "dataclass"):
-            self.faults.append(f'models is {_shown(given)}: expected "pydantic" or "dataclass"')
-        return "dataclass" if given == "dataclass" else "pydantic"
 
-    def _types(self) -> dict[str, str]:
-        expected = 'the name of a Python type, such as "str" or "app.types:ProjectSettings"'
-        given = self._table.get("types", cast("dict[str, object]", {}))
-        if not isinstance(given, dict):
-            self.faults.append(f"types is {_shown(given)}: expected a table, [tool.rowsmith.types]")
-            return {}
-        types: dict[str, str] = {}
-        for name, value in cast("dict[str, object]", given).items():
-            if isinstance(value, str) and value:  # whether there is such a type is for the compiler to say
-                types[name] = value
-            else:
-                self.faults.append(f"types: {name} is {_shown(value)}: expected {expected}")
-        return types
-
-    def _string(self, key: str, expected: str) -> str | None:
-        value = self._table.get(key)
-        if value is None:
-            return None
-        if isinstance(value, str) and value:
-            return value
-        self.faults.append(f"{key} is {_shown(value)}: expected {expected}")
-        return None
-
-    def _strings(self, key: str, what: str, example: str) -> list[str]:
-        value = self._table.get(key, [])
-        items: list[object] = list(cast("list[object]", value)) if isinstance(value, list) else [None]
-        strings = [item for item in items if isinstance(item, str) and item]
-        if len(strings) == len(items):
-            return strings
-        self.faults.append(f"{key} is {_shown(self._table[key])}: expected a list {what}, such as {example}")
-        return []
-
-    def _relative(self, path: Path) -> Path:
-        return path.relative_to(self._root) if path.is_relative_to(self._root) else path
-
-
-def _is_component(folder: Path) -> bool:
-    return (folder / _SQL).is_dir() or (folder / _MIGRATIONS).is_dir()
+def _fault(location: Sequence[int | str], value: Any, given: Mapping[str, Any]) -> str:
+    key, *inner = map(str, location)
+    field = _Table.model_fields.get(key)
+    if field is None:
+        near = difflib.get_close_matches(key, _Table.model_fields, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(_Table.model_fields)}"
+        return f"{key} is not a key: {hint}"
+    if inner and key == "types":
+        return f"types: {inner[0]} is {_shown(value)}: expected {_TYPE}"
+    return f"{key} is {_shown(given.get(key, value))}: expected {field.description}"
 
 
 def _shown(value: object) -> str:

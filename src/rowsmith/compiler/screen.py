@@ -1,27 +1,26 @@
-"""What the commands print: findings, descriptions, errors, and on a terminal what takes longer than a second."""
+"""What the commands print: findings, descriptions, errors, and on a terminal the progress."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from threading import Timer
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.checks.findings import Finding, Severity, render
+from rowsmith.compiler.checks.findings import render
 from rowsmith.errors import RowsmithError
+from rowsmith.findings import Finding, Severity
 
-_SHOWN_AFTER_SECONDS = 1.0
 _WIDTH_OF_A_FILE = 160
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
 class Screen:
-    """Standard output for the results, standard error for all else."""
+    """Standard output for results, standard error for everything else."""
 
     def __init__(self) -> None:
         self._out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -30,32 +29,20 @@ class Screen:
         self._err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
         self._status = self._err.status("")
 
-    @contextmanager
-    def busy(self) -> Generator[None]:
-        """Show what `note` says last, where it takes longer than a second and a person is watching."""
-        if not self._err.is_terminal:
-            yield
-            return
-        timer = Timer(_SHOWN_AFTER_SECONDS, self._status.start)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()  # it may be about to start what is stopped here
-            self._status.stop()
+    def busy(self) -> AbstractContextManager[object]:
+        """Show the latest `note` during the block, if standard error is a terminal."""
+        return self._status
 
     def note(self, text: str) -> None:
-        """What is being done."""
+        """Say what is being done."""
         self._status.update(Text(text))
 
     def line(self, text: str = "", style: str = "") -> None:
-        """A line of the result."""
+        """Print a line of the result."""
         self._out.print(Text(text, style))
 
     def findings(self, findings: Iterable[Finding], *, aside: bool = False) -> None:
-        """Each finding, and an empty line behind it; `aside`: on standard error."""
+        """Print each finding and an empty line; `aside`: to standard error."""
         console = self._err if aside else self._out
         for finding in findings:
             first, newline, rest = render(finding).partition("\n")
@@ -64,12 +51,12 @@ class Screen:
             console.print(text.append(newline + rest, "not bold"), end="\n\n")
 
     def error(self, error: BaseException) -> None:
-        """Why it could not run: our own errors by their message, others with all there is."""
+        """Print why the command could not run: for our own errors the message, for others the traceback."""
         text = str(error) if isinstance(error, RowsmithError) else "".join(traceback.format_exception(error))
         self._err.print(Text(text.rstrip(), "red"))
 
     def descriptions(self, descriptions: Iterable[Description]) -> None:
-        """A table of the queries."""
+        """Print a table of the queries."""
         table = Table("query", "kind", "parameters", "columns", show_lines=True)
         for each in descriptions:
             name = Text(each.query.qualified_name, "bold").append(f"\n{each.query.location}", "dim not bold")

@@ -1,21 +1,32 @@
-"""Watching files: by asking for their times and sizes, which needs no package and works on every file system."""
+"""Watching files, by polling their times and sizes: this needs no package and works on every file system."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _SUFFIXES = (".sql", ".py", ".toml")
 
-State = Mapping[Path, tuple[int, int]]
-"""The time and the size of each file."""
+
+def watch(places: Callable[[], Iterable[Path]], run: Callable[[], None]) -> NoReturn:
+    """Run at once, and again whenever a file changes, until `run` raises or Ctrl-C is pressed.
+
+    The state is taken before each run, so that a change during a run causes another one.
+    """
+    last: dict[Path, tuple[int, int]] | None = None
+    while True:
+        now = state(places())
+        if now != last:
+            last = now
+            run()
+        time.sleep(_POLL_SECONDS)
 
 
-def state(places: Iterable[Path]) -> State:
-    """The state of files, and of the SQL and Python files in folders. What is not there is not in it."""
+def state(places: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """The time and the size of each file, and of the SQL and Python files in each folder."""
     found: dict[Path, tuple[int, int]] = {}
     for place in places:
         for file in place.rglob("*") if place.is_dir() else [place]:
@@ -24,21 +35,5 @@ def state(places: Iterable[Path]) -> State:
                     known = file.stat()
                     found[file] = known.st_mtime_ns, known.st_size
             except OSError:
-                continue  # removed while we looked
+                continue  # removed in the meantime
     return found
-
-
-def watch(
-    places: Callable[[], Iterable[Path]], run: Callable[[], None], sleep: Callable[[float], None] = time.sleep
-) -> NoReturn:
-    """Run at once, and again whenever a file changes; without end, until `run` or `sleep` raises.
-
-    The state is taken before each run: what changes during it is seen after it.
-    """
-    last: State | None = None
-    while True:
-        now = state(places())
-        if now != last:
-            last = now
-            run()
-        sleep(POLL_SECONDS)

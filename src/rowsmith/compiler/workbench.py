@@ -1,48 +1,45 @@
-"""The workbench: a scratch database that is made, migrated, asked about queries, and dropped.
+"""The workbench: a scratch database that is created, migrated, asked about queries, and dropped.
 
-It stands on the server of a URL, whose role may CREATE DATABASE, or on an embedded server that lives as long as the
-workbench. Nothing that is asked changes the database, so it serves until the migrations change (`--watch`).
+It is on the server of a URL, whose role may CREATE DATABASE, or on an embedded server that lives as long as the
+workbench. Asking changes nothing in the database, so it is kept until the migrations change (`--watch`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
+from pydantic import SecretStr
 
 from rowsmith import migrations
 from rowsmith.compiler.checks.check import Examiner
+from rowsmith.compiler.watch import state
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
-from rowsmith.queries.query import display_path
+from rowsmith.findings import display_path
 from rowsmith.server.scratch import create_database, drop_database, libpq_url, replace_database
 from rowsmith.settings import Settings
 
-Progress = Callable[[str], None]
-"""Told what is being done, before it is: `starting PostgreSQL`."""
-
-
-def _silent(_: str) -> None: ...
-
 
 class Workbench:
-    """Scratch databases on one server. A context manager: at its end the database is dropped, the server stopped."""
+    """Scratch databases on one server. A context manager: it ends by dropping the database and stopping the server.
 
-    def __init__(self, database_url: str | None = None, progress: Progress = _silent) -> None:
-        self._given_url = database_url
+    `progress` is told what is being done, before it is: `starting PostgreSQL`.
+    """
+
+    def __init__(self, database_url: str | None = None, progress: Callable[[str], None] = lambda _: None) -> None:
+        self._server_url = self._given_url = database_url
         self._progress = progress
-        self._stack = ExitStack()
+        self._server = ExitStack()
         self._database = ExitStack()
-        self._server_url: str | None = None
         self._examiner: Examiner | None = None
-        self._fingerprint: str | None = None
+        self._migrated: Mapping[Path, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -53,119 +50,88 @@ class Workbench:
         self.clear()
 
     def examiner(self, folders: Sequence[Path]) -> Examiner:
-        """Asks a database that has every migration of the folders: the one from before where none has changed.
+        """Asks a database with every migration of the folders: the same one as before if none has changed.
 
-        Raises ServerError where no database can be had, and MigrationError, with the file and what the server said,
-        where a migration cannot be applied.
+        Raises ServerError if there is no database to be had, and MigrationError, with the file and what the server
+        said, if a migration cannot be applied.
         """
-        fingerprint = _fingerprint(folders)
-        if self._examiner is None or self._examiner.lost or fingerprint != self._fingerprint:
+        found = state(folders)
+        if self._examiner is None or self._examiner.lost or found != self._migrated:
             self._drop()
-            self._examiner = Examiner(self._make(folders))
-            self._fingerprint = fingerprint
+            self._examiner = Examiner(self._create(folders))
+            self._migrated = found
         return self._examiner
 
     def clear(self) -> None:
-        """Let go of the database and of the server, to begin anew: after a fault of theirs."""
+        """Drop the database and stop the server, so that the next examiner gets new ones."""
         try:
             self._drop()
         finally:
-            self._server_url = None
-            self._stack.close()
+            self._server_url = self._given_url
+            self._server.close()
 
-    def _make(self, folders: Sequence[Path]) -> psycopg.Connection[TupleRow]:
-        server_url = self._server()
-        url = self._create(server_url)
-        self._database.callback(drop_database, url, server_url)
+    def _drop(self) -> None:
+        self._examiner = None
+        self._database.close()
+
+    def _create(self, folders: Sequence[Path]) -> psycopg.Connection[TupleRow]:
+        if self._server_url is None:
+            self._progress("starting PostgreSQL")
+            self._server_url = self._server.enter_context(_embedded_server())
+        self._progress("creating a scratch database")
+        url = _scratch_database(self._server_url)
+        self._database.callback(drop_database, url, self._server_url)
         if folders:
             self._migrate(url, folders)
         self._progress("connecting")
         return self._database.enter_context(psycopg.connect(libpq_url(url), autocommit=True))
 
-    def _drop(self) -> None:
-        self._examiner = self._fingerprint = None
-        self._database.close()
-
-    def _server(self) -> str:
-        if self._server_url is None:
-            if self._given_url is None:
-                self._progress("starting PostgreSQL")
-                self._server_url = self._stack.enter_context(_embedded_server())
-            else:
-                self._server_url = self._given_url
-        return self._server_url
-
-    def _create(self, server_url: str) -> str:
-        self._progress("creating a scratch database")
-        name = f"rowsmith_scratch_{secrets.token_hex(6)}"
-        try:
-            replace_database(server_url, name)  # a URL that is none is known before there is anything to drop
-            return create_database(server_url, name)
-        except ValueError as error:
-            raise ServerError(f"The URL of the server to make a scratch database on: {error}") from None
-        except psycopg.errors.InsufficientPrivilege as error:
-            role = conninfo_to_dict(libpq_url(server_url)).get("user", "...")
-            raise ServerError(
-                f"No scratch database: {_said(error)}. Run as a superuser: ALTER ROLE {role} CREATEDB, or leave "
-                "--database-url out to use the embedded server."
-            ) from None
-        except psycopg.Error as error:
-            raise ServerError(f"No scratch database: {_said(error)}") from None
-
     def _migrate(self, url: str, folders: Sequence[Path]) -> None:
-        applied: list[str] = []
+        place = "the migrations"
 
         def follow(number: int, count: int, migration: str) -> None:
-            applied.append(migration)
+            nonlocal place
+            files = [folder / f"{migration}{suffix}" for folder in folders for suffix in (".sql", ".py")]
+            place = next((display_path(file) for file in files if file.is_file()), migration)
             self._progress(f"migration {number} of {count}, {migration}")
 
+        # Made so, settings read nothing of the environment: not a wrong variable, not another database's URL.
+        settings = Settings.model_construct(database_url=SecretStr(url))
         try:
-            migrations.apply(_settings(url), folders, follow)
+            migrations.apply(settings, folders, follow)
         except RowsmithError:
             raise
         except psycopg.Error as error:
-            raise MigrationError(_refusal(error, folders, applied)) from None
-        except Exception as error:  # a migration in Python raises what it likes, and yoyo has no root of its errors
-            place = _file(folders, applied[-1]) if applied else "the migrations"
+            hint = f"\nhint: {error.diag.message_hint}" if error.diag.message_hint else ""
+            raise MigrationError(f"{place}: PostgreSQL refuses the migration: {_said(error)}{hint}") from None
+        except Exception as error:  # a migration in Python raises what it likes, and yoyo's errors have no common root
             raise MigrationError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def _embedded_server() -> Generator[str]:
-    from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - as above
-    from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - only who has no server needs it
+    from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - not needed with a server's URL
+    from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - as above
 
     with temporary_server(find_binaries()) as server:
         yield server.url()
 
 
-def _settings(url: str) -> Settings:
-    """Settings that nothing of the environment can reach: not a wrong variable, not another database's URL."""
-    fields = {name: field.default for name, field in Settings.model_fields.items() if not field.is_required()}
-    return Settings(**{**fields, "database_url": url, "_env_file": None})
-
-
-def _fingerprint(folders: Sequence[Path]) -> str:
-    """Changes when a file in the folders does."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for file in sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix in (".sql", ".py")):
-            digest.update(f"{file}\0{len(content := file.read_bytes())}\0".encode())
-            digest.update(content)
-    return digest.hexdigest()
-
-
-def _refusal(error: psycopg.Error, folders: Sequence[Path], applied: Sequence[str]) -> str:
-    place = _file(folders, applied[-1]) if applied else "the migrations"
-    hint = error.diag.message_hint
-    return f"{place}: PostgreSQL refuses the migration: {_said(error)}" + (f"\nhint: {hint}" if hint else "")
-
-
-def _file(folders: Sequence[Path], migration: str) -> str:
-    files = [folder / f"{migration}{suffix}" for folder in folders for suffix in (".sql", ".py")]
-    return next((display_path(file) for file in files if file.is_file()), migration)
+def _scratch_database(server_url: str) -> str:
+    name = f"rowsmith_scratch_{secrets.token_hex(6)}"
+    try:
+        replace_database(server_url, name)  # finds a wrong URL before there is anything to drop
+        return create_database(server_url, name)
+    except ValueError as error:
+        raise ServerError(f"Cannot create a scratch database: {error}") from None
+    except psycopg.Error as error:
+        hint = ""
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            role = conninfo_to_dict(libpq_url(server_url)).get("user", "...")
+            hint = f". As a superuser, run ALTER ROLE {role} CREATEDB, or leave out --database-url"
+        raise ServerError(f"Cannot create a scratch database: {_said(error)}{hint}") from None
 
 
 def _said(error: psycopg.Error) -> str:
-    """What the server said, or libpq where there was none."""
+    """What the server said, or libpq if there was none."""
     return error.diag.message_primary or str(error).strip()

@@ -1,6 +1,6 @@
-"""When to try again, and when not to: the schedule of retries and the circuit breaker.
+"""When to try again and when not to: the schedule of retries and the circuit breaker.
 
-Without I/O: the clock and the randomness are passed in.
+There is no I/O here: the clock and the source of randomness are passed in.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from threading import Lock
 
 
 def backoff(retries: int, random: Callable[[], float], *, first: float = 0.2, most: float = 2.0) -> Iterator[float]:
-    """The pauses, in seconds, before each of so many retries: exponential, capped, with full jitter.
+    """The pauses, in seconds, before each retry: exponential, capped, with full jitter.
 
-    `random` gives a number from 0 to 1. Full jitter spreads the retries of many processes that failed at one moment
-    evenly (M. Brooker, "Exponential Backoff And Jitter", 2015).
+    `random` returns a number from 0 to 1. Full jitter spreads the retries of many processes that failed at the same
+    moment (M. Brooker, "Exponential Backoff And Jitter", 2015).
     """
     for attempt in range(retries):
         yield min(most, first * 2**attempt) * random()
 
 
 class CircuitState(StrEnum):
-    """What a circuit breaker lets through."""
+    """What a circuit breaker allows."""
 
     CLOSED = "closed"
     """everything"""
     OPEN = "open"
-    """nothing, until its time is over"""
+    """nothing, until `reset` seconds are over"""
     HALF_OPEN = "half-open"
-    """one probe, by which it closes or opens again"""
+    """one attempt, after which it closes or opens again"""
 
 
 class CircuitBreaker:
-    """Counts failures in a row, and after so many says for a while that another attempt is no use. Thread-safe.
+    """Counts failures in a row, and after `failures` of them refuses attempts for a while. Thread-safe.
 
-    `clock` gives seconds; `reset` is how long the circuit stays open, in seconds.
+    `clock` returns seconds; `reset` is how long the circuit stays open, in seconds.
     """
 
     def __init__(self, failures: int, reset: float, clock: Callable[[], float]) -> None:
@@ -43,22 +43,22 @@ class CircuitBreaker:
         self._clock = clock
         self._lock = Lock()
         self.failures = 0
-        """In a row, up to now."""
+        """The number of failures in a row."""
         self._opened_at: float | None = None
         self._probe_at: float | None = None
 
     @property
     def state(self) -> CircuitState:
-        """As it is now."""
+        """The current state."""
         if self._opened_at is None:
             return CircuitState.CLOSED
         return CircuitState.OPEN if self._clock() < self._opened_at + self._reset else CircuitState.HALF_OPEN
 
     def admit(self) -> float:
-        """0 if an attempt may be made, else the seconds until the next one may.
+        """0 if an attempt may be made, or else the seconds until the next one may.
 
-        In the half-open state the first to ask is the probe. The others wait for its outcome, or, where none comes, for
-        as long as the circuit would have been open.
+        In the half-open state the first caller may make the attempt. The others wait for its outcome or, if there is
+        none, for another `reset` seconds.
         """
         with self._lock:
             if self._opened_at is None:

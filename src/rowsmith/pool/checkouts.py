@@ -1,11 +1,11 @@
-"""The connections that are out of a pool: who has them, since when, and from where in the program."""
+"""The connections in use: who acquired them, when, and where in the program."""
 
 from __future__ import annotations
 
 import logging
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,32 +20,29 @@ from rowsmith.wire.concurrency import Owner, current_owner
 
 logger = logging.getLogger("rowsmith.pool")
 
-_HERE = str(Path(__file__).parent.parent)
+_PACKAGE = str(Path(__file__).parent.parent)
 _FRAMES = 5
-
-
-_Stack = Sequence[tuple[CodeType, int]]
-"""Pieces of code, and the place in each: the number of a byte, of which the line is found when it is asked for."""
 
 
 @dataclass(slots=True)
 class _Checkout:
     owner: Owner
     since: float
-    stack: _Stack
+    """Seconds of the monotonic clock."""
+    stack: list[tuple[CodeType, int]]
+    """Code, and an offset in its bytes: the line is looked up when it is needed."""
     reported: bool = False
 
-    def place(self) -> str:
-        """The stack, as a traceback has it."""
+    def traceback(self) -> str:
         return "\n".join(
-            f'  File "{code.co_filename}", line {_line(code, place)}, in {code.co_name}' for code, place in self.stack
+            f'  File "{code.co_filename}", line {_line(code, offset)}, in {code.co_name}' for code, offset in self.stack
         )
 
 
 class Checkouts:
     """Counts connections out and in. Each step is one of a dictionary, which is safe under threads.
 
-    `threshold` is the time, in seconds, after which one that is out is logged, with the stack that took it; 0: never.
+    A connection in use for longer than `threshold` seconds is logged, with the stack that acquired it (0: never).
     """
 
     def __init__(self, threshold: float) -> None:
@@ -53,7 +50,7 @@ class Checkouts:
         self._checkouts: dict[BaseConnection[Any], _Checkout] = {}
         self._waiting: set[Owner] = set()
         self._due = 0.0 if threshold else math.inf
-        """When the oldest that was not reported will be out for too long, at the earliest."""
+        """When the oldest one that was not reported reaches the threshold, at the earliest."""
 
     def __len__(self) -> int:
         return len(self._checkouts)
@@ -61,10 +58,10 @@ class Checkouts:
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._checkouts))
 
-    def ask(self, most: int) -> Owner:
-        """Note who waits for one more connection, of `most` in all, until `asked`.
+    def wait(self, most: int) -> Owner:
+        """Note that the caller waits for a connection, one of `most`, until `stop_waiting`.
 
-        Raises PoolTimeoutError, at once, where all are out and with owners who wait for one more themselves.
+        Raises PoolTimeoutError, at once, if all are in use by callers that wait for another one themselves.
         """
         if (now := monotonic()) >= self._due:
             self._report(now)
@@ -74,31 +71,31 @@ class Checkouts:
         if owner in owners and len(owners) >= most and all(each in self._waiting for each in owners):
             self._waiting.discard(owner)
             raise PoolTimeoutError(
-                f"deadlock: all {most} connections are in use, by those who wait for another one, this one among "
-                "them. A block takes a second connection inside its first: use the first, or raise "
+                f"deadlock: all {most} connections are in use by callers that wait for another one, this caller among "
+                "them. A block acquires a second connection inside its first: use the first, or raise "
                 "DB_MAX_CONNECTIONS",
                 Category.POOL_EXHAUSTED,
             )
         return owner
 
-    def asked(self, owner: Owner) -> None:
-        """It waits no more."""
+    def stop_waiting(self, owner: Owner) -> None:
+        """Note that the caller does not wait any more."""
         self._waiting.discard(owner)
 
     def add(self, conn: BaseConnection[Any], now: float) -> None:
-        """A connection goes out."""
+        """Note that a connection was acquired."""
         if now >= self._due:
             self._report(now)
         self._checkouts[conn] = _Checkout(current_owner(), now, _stack())
 
     def end(self, conn: BaseConnection[Any], now: float) -> None:
-        """A connection comes back."""
+        """Note that a connection was released."""
         if now >= self._due:
             self._report(now)
         self._checkouts.pop(conn, None)
 
     def _report(self, now: float) -> None:
-        """Log what has been out for too long; the oldest come first."""
+        """Log the connections that have reached the threshold. The oldest ones come first."""
         self._due = now + self._threshold
         for conn, checkout in list(self._checkouts.items()):
             if now - checkout.since < self._threshold:
@@ -107,15 +104,15 @@ class Checkouts:
             if not checkout.reported:
                 checkout.reported = True
                 logger.warning(
-                    "a connection (server process %d) has been in use for %.1f s. It was taken here:\n%s",
+                    "a connection (server process %d) has been in use for %.1f s. It was acquired here:\n%s",
                     conn.pgconn.backend_pid if not conn.closed else 0,
                     now - checkout.since,
-                    checkout.place(),
+                    checkout.traceback(),
                 )
 
 
-def _stack() -> _Stack:
-    """Where the program took a connection: its innermost frames outside this package, without holding on to them."""
+def _stack() -> list[tuple[CodeType, int]]:
+    """The innermost frames outside this package, without holding on to them."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
     found: list[tuple[CodeType, int]] = []
     while frame is not None and len(found) < _FRAMES:
@@ -128,8 +125,8 @@ def _stack() -> _Stack:
 
 @cache
 def _is_ours(file: str) -> bool:
-    return file.startswith(_HERE)
+    return file.startswith(_PACKAGE)
 
 
-def _line(code: CodeType, place: int) -> int:
-    return next((line for start, end, line in code.co_lines() if start <= place < end and line), code.co_firstlineno)
+def _line(code: CodeType, offset: int) -> int:
+    return next((line for start, end, line in code.co_lines() if start <= offset < end and line), code.co_firstlineno)

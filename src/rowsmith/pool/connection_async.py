@@ -1,4 +1,4 @@
-"""The connections of a pool: psycopg's own, which report what happens to them and know a deadline."""
+"""The connections of a pool: psycopg's own, which also report events, observe deadlines and can be cleaned."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow, tuple_row
 
 from rowsmith.errors import is_transient
 from rowsmith.pool.events import ConnectionEvents
-from rowsmith.queries.session import Session, session_of
+from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.connection import AsyncWire, recover_async
+from rowsmith.wire.connection_async import recover_async
 from rowsmith.wire.deadlines import CURRENT, exceeded, until
-from rowsmith.wire.protocol import begin, command_tag
+from rowsmith.wire.protocol import begin
+from rowsmith.wire.transaction import Transaction
 
 _T = TypeVar("_T")
 _PATIENCE_SECONDS = 4.0
 _PAUSE_SECONDS = 0.5
 _CLEAN_SECONDS = 2.0
-# What DISCARD ALL does (manual, "DISCARD"), without the statements that are prepared, and as one command.
+# The effect of DISCARD ALL (manual, "DISCARD") except for prepared statements, as one command.
 _RESET = (
     b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
     b"DISCARD SEQUENCES; DISCARD TEMP"
@@ -32,25 +34,23 @@ _RESET = (
 
 
 class AsyncPooledConnection(AsyncConnection[TupleRow]):
-    """A psycopg connection of a rowsmith pool. It is in autocommit mode: transaction blocks say BEGIN themselves."""
+    """A psycopg connection of a pool. It is in autocommit mode: transaction blocks send BEGIN themselves."""
 
     events: ConnectionEvents
     generation: int
-    """The pool's generation that it is of."""
+    """The pool's generation when it was made."""
     opened_at: float
     used_at: float
-    """When an answer last came over it, as far as the pool knows; both on the monotonic clock, in seconds."""
+    """When the server last answered, as far as the pool knows. Both are seconds of the monotonic clock."""
     made_with: tuple[Any, Any, int | None]
-    """The cursors that it makes and the prepare_threshold, as they are put back by `clean`."""
-    in_block: bool = False
-    """Whether a transaction block is open here."""
+    """The cursor classes and the prepare_threshold that `clean` restores."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Connect, and tell `events` (one of the keyword arguments) how that went.
+        """Connect, and report the outcome to `events` (one of the keyword arguments).
 
-        A `patient` attempt (another one) goes on, twice a second or so, while the server cannot be reached and somebody
-        wants it: psycopg_pool's own pauses double, and would go on when the server is back.
+        A `patient` attempt (another one) tries again, about twice a second, while the server cannot be reached and
+        somebody needs a connection. psycopg_pool's own pauses double, and would go on after the server is back.
         """
         events: ConnectionEvents = kwargs.pop("events")
         patient: bool = kwargs.pop("patient", False)
@@ -76,43 +76,71 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
     async def _resolved(cls, conninfo: str, **kwargs: Any) -> Self:
         try:
             return await super().connect(conninfo, **kwargs)
-        except UnicodeError as error:  # an empty label, or one of more than 63 characters (RFC 1035)
-            raise psycopg.OperationalError(f"failed to resolve host: no host can have such a name ({error})") from error
+        except UnicodeError as error:  # a label is empty or longer than 63 characters (RFC 1035)
+            raise psycopg.OperationalError(f"failed to resolve host: not a valid host name ({error})") from error
 
     async def close(self) -> None:
-        """Close the connection; does nothing where it is closed already."""
+        """Close the connection, unless it is closed."""
         if not self.closed:
             self.events.closed(self.pgconn)
         await super().close()
 
     async def commit(self) -> None:
-        """Commit, as psycopg does. Raises ProgrammingError in a transaction block, whose end commits."""
+        """Commit, like psycopg. Raises ProgrammingError inside a transaction block, which commits when it ends."""
         self._check_outside_block("commit")
         await super().commit()
 
     async def rollback(self) -> None:
-        """Roll back, as psycopg does. Raises ProgrammingError in a transaction block: raise an exception there."""
+        """Roll back, like psycopg. Raises ProgrammingError inside a transaction block: raise an exception there."""
         self._check_outside_block("rollback")
         await super().rollback()
 
-    async def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
-        """Wait for a step of the protocol, as psycopg does, and no longer than the deadline.
+    async def command(self, text: bytes, *values: bytes) -> PGresult:
+        """Run a command of the library's own, and return its result. Raises psycopg.Error.
 
-        A transaction block that has not begun on the server begins first: whatever waits is a part of it.
+        It leaves nothing in the session, and does not begin a transaction block that is still to begin.
         """
-        session = session_of(self)
-        if session.begin is not None:
-            how, session.begin = session.begin, None
-            try:
-                await self._wait_until_deadline(begin(self.pgconn, how), interval, timeout)
-            except BaseException as error:
-                await recover_async(self, error)
-                if self.pgconn.transaction_status == TransactionStatus.IDLE:
-                    session.begin = how  # it has not begun: what comes next must not run on its own
-                raise
-        return await self._wait_until_deadline(gen, interval, timeout)
+        async with self.lock:
+            return await session_of(self).wire.command(self, text, *values)
 
-    async def _wait_until_deadline(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
+    async def synchronize(self) -> None:
+        """In a pipeline, wait for the answers to what was sent. Only then the state of the transaction is known.
+
+        Raises what a statement failed with.
+        """
+        if self.pgconn.pipeline_status != PipelineStatus.OFF:
+            async with self.pipeline():  # psycopg synchronizes a pipeline when a nested one is entered
+                pass
+
+    async def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
+        """Wait for a step of the protocol, like psycopg, but no longer than the deadline.
+
+        BEGIN is sent first if it is still due: anything that waits belongs to the transaction block.
+        """
+        transaction = session_of(self).transaction
+        if transaction is not None and not transaction.begun:
+            await self._begin(transaction, interval, timeout)
+        return await self._wait_in_time(gen, interval, timeout)
+
+    async def begin(self) -> None:
+        """Send BEGIN if it is still due in the transaction block. Raises psycopg.Error."""
+        transaction = session_of(self).transaction
+        if transaction is not None and not transaction.begun:
+            async with self.lock:
+                await self._begin(transaction, 0.1, None)
+
+    async def _begin(self, transaction: Transaction, interval: float, timeout: float | None) -> None:
+        if (how := transaction.start()) is None:
+            return
+        try:
+            await self._wait_in_time(begin(self.pgconn, how), interval, timeout)
+        except BaseException as error:
+            await recover_async(self, error)
+            raise
+        finally:
+            transaction.settle(self.pgconn)
+
+    async def _wait_in_time(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
         end = CURRENT.get()
         if timeout is not None or end is None:
             return await super().wait(gen, interval, timeout)
@@ -125,11 +153,21 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             await recover_async(self, late)
             raise late from error
 
-    async def clean(self, *, server: bool) -> None:
-        """Bring the session back to how it began, for the next who gets the connection. Outside a transaction.
+    async def forget_prepared(self) -> None:
+        """After a rollback, deallocate what psycopg has prepared, as psycopg does itself after its own ROLLBACK.
 
-        On the server that takes a round trip, which is made where something ran that may have left traces, and only
-        if `server` says that there is a session of one's own. Raises psycopg.Error, and TimeoutError after two seconds.
+        A statement may refer to a table or type that was rolled back, and that may be created again.
+        """
+        if self._prepared.clear():
+            async with self.lock:
+                await self.wait(self._prepared.maintain_gen(self))
+
+    async def clean(self, *, server: bool) -> None:
+        """Restore the state that the connection began with. Outside a transaction.
+
+        The round trip to the server is made if something ran that may have left state in the session, and only if
+        `server` says that the session belongs to this connection. Raises psycopg.Error, and TimeoutError after two
+        seconds.
         """
         self.row_factory = tuple_row
         self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
@@ -144,23 +182,17 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         session = session_of(self)
         if server and (session.dirty or session.streams):
             with until(monotonic() + _CLEAN_SECONDS):
-                await self._reset_session(session)
-
-    async def _reset_session(self, session: Session[AsyncWire]) -> None:
-        deallocate = [b"DEALLOCATE " + name for name in session.streams]
-        async with self.lock:
-            result = await session.wire.command(self, b"; ".join([_RESET, *deallocate]))
-        command_tag(self.pgconn, result)
-        session.dirty, session.streams = False, set()
+                await self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
+            session.dirty, session.streams = False, set()
 
     def _start_query(self) -> PQGen[None]:
-        # Where every cursor of psycopg begins a statement: what it does to the session is not known here.
-        session_of(self).dirty = True
+        # Every cursor of psycopg begins a statement here.
+        session_of(self).note_cursor()
         return super()._start_query()
 
     def _check_outside_block(self, what: str) -> None:
-        if self.in_block:
+        if session_of(self).transaction is not None:
             raise psycopg.ProgrammingError(
-                f"{what}() inside a transaction block: the end of the block commits, an exception rolls back. To undo "
-                "a part, nest a `with transaction():`"
+                f"{what}() inside a transaction block: the block commits when it ends, and rolls back on an exception. "
+                "To undo a part of it, nest a `with transaction():`"
             )

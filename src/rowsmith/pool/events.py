@@ -1,4 +1,4 @@
-"""The events of a pool's connections: logged, and the last failure kept, since the pool itself hides it."""
+"""The events of a pool's connections: logged, and the last failure kept, which psycopg_pool hides."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ logger = logging.getLogger("rowsmith.connections")
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailure:
-    """An attempt to connect that failed."""
+    """A failed attempt to connect."""
 
     category: Category
     message: str
-    """What libpq or the server said, on one line; no password is in it."""
+    """What libpq or the server said, on one line, without a password."""
 
 
 class ConnectionEvents:
-    """What a pool's connections tell. Safe under threads: each event is one assignment and one log record."""
+    """What happens to a pool's connections. Safe under threads: each event is one assignment and one log record."""
 
     def __init__(self, name: str, breaker: CircuitBreaker) -> None:
         self._name = name
         self.breaker = breaker
         self.generation = 0
-        """Counts how often the pool was drained: a connection of an earlier generation is of no use."""
+        """How often the pool was drained. A connection of an earlier generation is not used any more."""
         self.ended = False
-        """Whether the pool is closed, and no connection is wanted any more."""
+        """Whether the pool is closed, so that no connection is needed any more."""
         self.wanted: Callable[[], bool] = lambda: False
-        """Whether somebody is waiting for a connection."""
+        """Whether a caller is waiting for a connection."""
         self.last_failure: ConnectFailure | None = None
-        """The latest failure, None once a connection was made after it."""
+        """The latest failure, None after a connection was made."""
         self.connections: WeakSet[PGconn] = WeakSet()
         """Every connection that was made and is still referred to, open or closed."""
 
@@ -51,7 +51,7 @@ class ConnectionEvents:
         logger.info("%s: connection opened, server process %d, %.1f ms", self._name, pgconn.backend_pid, milliseconds)
 
     def failed(self, error: psycopg.Error) -> None:
-        """A connection could not be made."""
+        """An attempt to connect failed."""
         if is_transient(error):
             self.breaker.failed()
         failure = self.last_failure = ConnectFailure(category(error), " ".join(str(error).split()))
@@ -68,22 +68,22 @@ class ConnectionEvents:
 
 
 def explain(error: psycopg.Error, where: str) -> None:
-    """Add a note to an error met while connecting: to what, why as far as known, and what to do."""
+    """Add a note to an error met while connecting: to what, why as far as it is known, and what to do."""
     reason = category(error)
     error.add_note(f"cannot connect to {where} ({reason}). {HINTS.get(reason, '')}".rstrip())
 
 
 def is_moved(error: psycopg.Error, pgconn: PGconn) -> bool:
-    """Whether an error says that all connections are to a server that stops, or is none to write to any more."""
+    """Whether an error says that the server is stopping or has become read-only, which concerns all connections."""
     if isinstance(error, (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown)):
         return True
     return isinstance(error, psycopg.errors.ReadOnlySqlTransaction) and read_only_parameter(pgconn) is not None
 
 
 def read_only_parameter(pgconn: PGconn) -> str | None:
-    """What makes a server one that cannot be written to, None where nothing does.
+    """The parameter that makes the server read-only, None if it is not.
 
-    It reports both unasked, at the start of a session and when they change (protocol, ParameterStatus).
+    The server reports both when a session starts and when they change (protocol, ParameterStatus).
     """
     for parameter in ("in_hot_standby", "default_transaction_read_only"):
         if pgconn.status == ConnStatus.OK and pgconn.parameter_status(parameter.encode()) == b"on":

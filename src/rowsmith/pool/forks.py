@@ -1,6 +1,6 @@
-"""Forks: a child of this process begins with pools of its own.
+"""Forks: a child of this process starts with its own pools.
 
-Its parent's connections are the parent's: libpq objects of another process are not closed by psycopg when they go away.
+The connections belong to the parent. psycopg does not close a libpq connection that was made in another process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _KEPT: list[object] = []
 
 
 def in_child(method: Callable[[], object]) -> None:
-    """Have a method called in every child that this process forks, if its object is still there."""
+    """Have a method called in every child that this process forks, if its object still exists."""
     reference = WeakMethod(method)
 
     def run() -> None:
@@ -24,5 +24,5 @@ def in_child(method: Callable[[], object]) -> None:
 
 
 def keep(*things: object) -> None:
-    """Hold on to what a child must not take down, since it is the parent's."""
+    """Keep references to what a child must not destroy, because it belongs to the parent."""
     _KEPT.extend(things)

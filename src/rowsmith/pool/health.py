@@ -1,4 +1,4 @@
-"""The answer of a health probe, and how an error becomes one."""
+"""The outcome of a health probe, and how an error becomes one."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rowsmith.pool.breaker import CircuitState
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """What one probe, a `SELECT 1`, found."""
+    """The outcome of one probe, a `SELECT 1`."""
 
     healthy: bool
     latency_ms: float
-    """From the call to the answer, the wait for a connection included."""
+    """From the call to the answer, including the wait for a connection."""
     checked_at: datetime
-    """When the probe began, in UTC."""
+    """When the probe started, in UTC."""
     category: Category | None = None
-    """Why it is not healthy; None where it is."""
+    """Why the database is not healthy; None if it is."""
     error: str | None = None
-    """What psycopg or the server said, one line; no password is in it."""
+    """What psycopg or the server said, on one line, without a password."""
     hint: str | None = None
-    """What a person can do about it."""
+    """What to do about it."""
     circuit: CircuitState = CircuitState.CLOSED
-    """The circuit breaker's state after the probe. A probe asks the database whatever that is."""
+    """The circuit breaker's state after the probe. A probe is made in every state."""
 
     def as_dict(self) -> dict[str, object]:
-        """The fields as JSON takes them, the time in ISO 8601."""
+        """The fields as JSON values, the time in ISO 8601."""
         return {
             "healthy": self.healthy,
             "latency_ms": round(self.latency_ms, 2),
@@ -46,12 +46,12 @@ def passed(checked_at: datetime, latency_ms: float) -> HealthCheck:
 
 
 def failed(checked_at: datetime, latency_ms: float, error: BaseException) -> HealthCheck:
-    """The database did not answer, or not in time, or cannot do what it is there for."""
+    """The database did not answer in time, or cannot do its work."""
     reason = category(error)
     text = " ".join(str(error).split()) or f"no answer ({type(error).__name__})"
     return HealthCheck(False, latency_ms, checked_at, reason, text, HINTS.get(reason))
 
 
 def utc_now() -> datetime:
-    """The time, with its zone."""
+    """The current time, in UTC."""
     return datetime.now(UTC)

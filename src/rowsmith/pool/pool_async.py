@@ -1,4 +1,4 @@
-"""A pool: psycopg_pool's, opened at the first use, with the reason when it has no connection to give."""
+"""A pool: psycopg_pool's, opened lazily, that says why it has no connection and hands out only those that answer."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from copy import copy
-from time import monotonic, perf_counter
-from types import TracebackType
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import psycopg_pool
 from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
 from rowsmith.errors import Category, CircuitOpenError, PoolTimeoutError, is_transient
 from rowsmith.pool.breaker import CircuitBreaker, CircuitState, backoff
 from rowsmith.pool.checkouts import Checkouts
 from rowsmith.pool.connection_async import AsyncPooledConnection
-from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger, read_only_parameter
-from rowsmith.pool.health import HealthCheck, failed, passed, utc_now
-from rowsmith.queries.session import session_of
-from rowsmith.settings import Settings
+from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_async,
     lock_async,
@@ -32,14 +28,17 @@ from rowsmith.wire.concurrency import (
     within_async,
 )
 from rowsmith.wire.deadlines import remaining, until
-from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
+from rowsmith.wire.protocol import TRANSACTION_ID
 
-# psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep on while the server is back.
+if TYPE_CHECKING:  # slow to import, see rowsmith.database
+    from rowsmith.settings import Settings
+
+# psycopg_pool's own default is 300 s of doubling pauses: after an outage it would sleep while the server is back.
 _RECONNECT_SECONDS = 4
 _FRESH_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.01
-CLOSED = "this Database was closed; make a new one to go on"
+CLOSED = "this Database is closed. Create another one to continue"
 
 
 class AsyncPool:
@@ -49,6 +48,10 @@ class AsyncPool:
         self.settings = settings
         self.events = ConnectionEvents(name, breaker)
         self.events.wanted = lambda: bool(self._pool._waiting)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self.checkouts = Checkouts(settings.leak_threshold / 1000)
+        self.opened = self.closed = False
+        self.can_ask_ids = True
+        """Whether transactions may ask for their ids, by which the outcome of a lost COMMIT is looked up."""
         self._conninfo = settings.conninfo()
         self._kwargs = {
             "autocommit": True,
@@ -69,34 +72,34 @@ class AsyncPool:
             name=name,
             open=False,
         )
-        self.tells_ids = True
-        """Whether transactions can learn their ids, by which the outcome of a COMMIT is found out."""
+        self._timeout = settings.pool_timeout / 1000
+        self._max_age = settings.max_lifetime / 1000
         self._opening = lock_async()
-        self._opened = self._closed = False
         self._attempt = 0
         self._failure: psycopg.Error | None = None
         self._forget_end: Callable[[], None] | None = None
-        self._checkouts = Checkouts(settings.leak_threshold / 1000)
         self._refusal = CLOSED
         self._abandoned = False
         self._suspect_at = -1.0
 
-    async def open(self) -> None:
-        """Open the pool, once, however many ask for it at the same time.
+    # --- opening ---
 
-        A connection is made first and given up again, so that a wrong password or a server that is down is that
-        error, at once, and not a timeout of the pool. Passing faults are tried again `connect_retries` times.
+    async def open(self) -> None:
+        """Open the pool, once, however many callers ask for it at the same time.
+
+        A first connection is made and closed again, so that a wrong password or a server that is down raises that
+        error, at once, instead of a timeout of the pool. Transient faults are retried `connect_retries` times.
 
         Raises psycopg.OperationalError, with a note that says what to do.
         """
-        if self._opened:
+        if self.opened:
             return
         attempt = self._attempt
         async with self._opening:
-            if self._opened:
+            if self.opened:
                 return
             if attempt != self._attempt and self._failure is not None:
-                raise _copied(self._failure)  # of the attempt that was waited for
+                raise _copied(self._failure)  # that of the attempt that this one waited for
             self._attempt += 1
             self._failure = None
             try:
@@ -105,46 +108,69 @@ class AsyncPool:
                 self._failure = _copied(error)
                 raise
             self._forget_end = at_end_async(self._end)
-            with until(None):  # the pool's workers begin here, and a deadline is not theirs
+            with until(None):  # the pool's workers start here, and the deadline is not for them
                 await self._pool.open()
-            self._opened = True
-            if self._closed:  # meanwhile
+            self.opened = True
+            if self.closed:  # meanwhile
                 await self.close()
                 raise psycopg_pool.PoolClosed(CLOSED)
 
+    async def _first_connection(self) -> AsyncPooledConnection:
+        pauses = backoff(self.settings.connect_retries, random.random)
+        while True:
+            try:
+                return await self._connect_in_time()
+            except psycopg.Error as error:
+                pause = next(pauses, None)
+                if pause is None or not is_transient(error):
+                    explain(error, self._where())
+                    raise
+                await sleep_async(pause)
+
     async def _try_out(self, conn: AsyncPooledConnection) -> None:
-        """See whether the server tells ids, where an error does no harm, and close the connection."""
+        """See whether the server tells transaction ids, while an error does no harm, and close the connection."""
         try:
-            await _ask(conn, TRANSACTION_ID)
+            await conn.command(TRANSACTION_ID)
         except psycopg.Error as error:
             if conn.closed:
                 raise
-            self.tells_ids = False
-            logger.warning("%s does not tell what became of a lost COMMIT: %s", self._where(), error)
+            self.can_ask_ids = False
+            logger.warning("%s cannot tell the outcome of a lost COMMIT: %s", self._where(), error)
         finally:
             await conn.close()
 
-    async def acquire(self, timeout: float | None = None) -> AsyncPooledConnection:
-        """A connection out of the pool that answers, waited for `timeout` seconds at most (None: `pool_timeout`).
+    # --- acquiring ---
 
-        It has to go back with `release`. Raises PoolTimeoutError, CircuitOpenError, DeadlineExceededError, PoolClosed,
-        and what `open` raises.
+    async def acquire(self, timeout: float | None = None) -> AsyncPooledConnection:
+        """Take a connection that answers out of the pool, waiting up to `timeout` seconds (None: `pool_timeout`).
+
+        It has to be returned with `release`. Raises PoolTimeoutError, CircuitOpenError, DeadlineExceededError,
+        PoolClosed, and what `open` raises.
         """
-        if self._closed:
+        if self.closed:
             raise psycopg_pool.PoolClosed(self._refusal)
         start, left = monotonic(), remaining()
         if self.events.breaker.failures:
             await self._admit()
-        if not self._opened:
+        if not self.opened:
             await self.open()
-        limit = self.settings.pool_timeout / 1000 if timeout is None else timeout
+        limit = self._timeout if timeout is None else timeout
         end = start + (limit if left is None else min(limit, left))
-        conn = await self._usable_connection(start, end)
-        self._checkouts.add(conn, monotonic())
-        return conn
+        while True:
+            conn = await self.ready_connection() or await self._waited_for(start, end)
+            usable = False
+            try:
+                usable = await self._is_usable(conn, end)
+            finally:
+                if not usable:
+                    await conn.close()
+                    await putconn_async(self._pool, conn)
+            if usable:
+                self.checkouts.add(conn, monotonic())
+                return conn
 
     async def _admit(self) -> None:
-        """Fail at once while the circuit is open. The one that may try when its time is over tries by itself."""
+        """Fail at once while the circuit is open. After that, one caller tries to connect before all others."""
         breaker = self.events.breaker
         if breaker.state is CircuitState.CLOSED:
             return
@@ -160,33 +186,49 @@ class AsyncPool:
         async with self.direct_connection():
             pass
 
-    async def _usable_connection(self, start: float, end: float) -> AsyncPooledConnection:
-        while True:
-            conn = await self._ready_connection() or await self._waited_for(start, end)
-            usable = False
-            try:
-                usable = await self._usable(conn, end)
-            finally:
-                if not usable:
-                    await conn.close()
-                    await putconn_async(self._pool, conn)
-            if usable:
-                return conn
+    async def ready_connection(self) -> AsyncPooledConnection | None:
+        """A connection that is idle in the pool, None if there is none."""
+        # Only psycopg_pool's own queue tells, and looking at it costs nothing.
+        if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            return None
+        try:
+            return await self._pool.getconn(_AT_ONCE_SECONDS)
+        except psycopg_pool.PoolTimeout:  # another caller was faster
+            return None
 
-    async def _usable(self, conn: AsyncPooledConnection, end: float) -> bool:
-        """Whether a connection is young enough and answers. One that has just been used is not asked.
+    async def _waited_for(self, start: float, end: float) -> AsyncPooledConnection:
+        owner = self.checkouts.wait(self.settings.max_connections)
+        try:
+            return await self.next_connection(start, end)
+        finally:
+            self.checkouts.stop_waiting(owner)
 
-        The first that does not answer takes those with it that are as old: the pool is drained, once.
+    async def next_connection(self, start: float, end: float) -> AsyncPooledConnection:
+        """The next connection that is released, or made. Raises PoolTimeoutError and DeadlineExceededError.
+
+        `start` and `end` of the wait are seconds of the monotonic clock.
+        """
+        timeout = end - monotonic()
+        # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
+        try:
+            return await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
+        except psycopg_pool.PoolTimeout as error:
+            remaining()
+            raise self._timed_out(monotonic() - start) from error
+
+    async def _is_usable(self, conn: AsyncPooledConnection, end: float) -> bool:
+        """Whether a connection is young enough and answers. One that was used a moment ago is not asked.
+
+        The first that does not answer drains the pool, once: the others are as old.
         """
         now = monotonic()
-        age = now - conn.opened_at
-        if conn.generation != self.events.generation or age > self.settings.max_lifetime / 1000:
+        if conn.generation != self.events.generation or now - conn.opened_at > self._max_age:
             return False
         if now - conn.used_at < _FRESH_SECONDS and conn.used_at > self._suspect_at:
             return not conn.closed
         try:
             with until(min(end, now + _CHECK_SECONDS)):
-                await _ask(conn)
+                await conn.command(b"SELECT 1")
         except (psycopg.Error, TimeoutError) as error:
             self.events.unanswered(error)
             await self._drain(conn.generation)
@@ -195,50 +237,24 @@ class AsyncPool:
         return True
 
     async def _drain(self, generation: int) -> None:
-        """Replace every connection of a generation; those that are out, when they come back."""
+        """Replace every connection of a generation; those in use, when they are released."""
         if generation == self.events.generation:
             self.events.generation += 1
             await self._pool.drain()
 
-    async def _ready_connection(self) -> AsyncPooledConnection | None:
-        """A connection that need not be waited for; None where there is none.
-
-        Only psycopg_pool's queue of ready ones tells, and asking that costs nothing.
-        """
-        if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            return None
-        try:
-            return await self._pool.getconn(_AT_ONCE_SECONDS)
-        except psycopg_pool.PoolTimeout:  # another was faster
-            return None
-
-    async def _waited_for(self, start: float, end: float) -> AsyncPooledConnection:
-        owner = self._checkouts.ask(self.settings.max_connections)
-        try:
-            return await self._getconn(start, end)
-        finally:
-            self._checkouts.asked(owner)
-
-    async def _getconn(self, start: float, end: float) -> AsyncPooledConnection:
-        timeout = end - monotonic()
-        # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
-        try:
-            return await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
-        except psycopg_pool.PoolTimeout as error:
-            remaining()
-            raise self._timeout(monotonic() - start) from error
+    # --- releasing ---
 
     async def release(self, conn: AsyncPooledConnection, error: BaseException | None = None) -> None:
-        """Put a connection back, clean. One that is still in a transaction is rolled back, a broken one replaced.
+        """Return a connection, clean. One that is still in a transaction is rolled back, a broken one replaced.
 
         `error` is what ended its use: it may say that the other connections are of no use either.
         """
         now = monotonic()
-        self._checkouts.end(conn, now)
+        self.checkouts.end(conn, now)
         if self._abandoned:
             return
         try:
-            if self._closed or conn.closed or conn.generation != self.events.generation:
+            if self.closed or conn.closed or conn.generation != self.events.generation:
                 self._suspect_at = now if conn.broken else self._suspect_at
                 await conn.close()
             else:
@@ -252,121 +268,24 @@ class AsyncPool:
     async def _tidy(self, conn: AsyncPooledConnection) -> None:
         try:
             if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-                logger.warning("a connection came back in a transaction, which is rolled back")
+                logger.warning("a connection was released inside a transaction, which is rolled back")
                 await conn.rollback()
             if conn.pgconn.transaction_status == TransactionStatus.IDLE:
                 await conn.clean(server=not self.settings.pgbouncer)
         except (psycopg.Error, TimeoutError) as error:
-            logger.warning("a connection could not be put back as it was, and is closed: %s", error)
+            logger.warning("a connection could not be cleaned, and is closed: %s", error)
             await conn.close()
+
+    # --- connections beside the pool ---
 
     @asynccontextmanager
     async def direct_connection(self) -> AsyncGenerator[AsyncPooledConnection]:
-        """A new connection beside the pool, for the length of a block. Raises psycopg.Error and TimeoutError."""
+        """A new connection beside the pool, for a block. Raises psycopg.Error and TimeoutError."""
         conn = await self._connect_in_time()
         try:
             yield conn
         finally:
             await conn.close()
-
-    def abandon(self) -> None:
-        """In a forked child: the connections are the parent's, and are left alone whatever becomes of this pool."""
-        self._abandoned = True
-        if self._forget_end is not None:
-            self._forget_end()
-
-    def refuse(self, reason: str) -> None:
-        """Give out no connections any more; `reason` is the message of the PoolClosed that is raised."""
-        self._closed, self._refusal = True, reason
-
-    def cancel(self) -> None:
-        """Cancel what is running on connections that are out."""
-        for conn in self._checkouts:
-            with suppress(psycopg.Error):
-                conn.cancel()
-
-    async def close(self, timeout: float = 5.0) -> None:
-        """Close the pool for good. Connections that are out are closed when they come back."""
-        self._closed = self.events.ended = True
-        if self._forget_end is not None:
-            self._forget_end()
-        await self._pool.close(timeout)
-
-    async def _end(self) -> None:
-        """Close the pool because the event loop, or the interpreter, is ending: nothing waits for it any more."""
-        try:
-            await self.close()
-        finally:
-            in_use = {conn.pgconn for conn in self._checkouts}
-            for pgconn in set(self.events.connections) - in_use:
-                pgconn.finish()
-
-    def statistics(self) -> dict[str, int]:
-        """psycopg_pool's figures (see its manual), and `connections_in_use`."""
-        return {**self._pool.get_stats(), "connections_in_use": len(self._checkouts)}
-
-    async def check_health(self, timeout: float) -> HealthCheck:
-        """Probe the database with a SELECT 1, in `timeout` seconds at most. Never raises an Exception."""
-        checked_at, start = utc_now(), perf_counter()
-        try:
-            await self._probe(monotonic() + timeout)
-        except Exception as error:  # noqa: BLE001 - the answer of a probe is a value
-            return failed(checked_at, (perf_counter() - start) * 1000, error)
-        return passed(checked_at, (perf_counter() - start) * 1000)
-
-    async def _probe(self, deadline: float) -> None:
-        """Over an idle connection of the pool; over a new one where the pool has none, or a dead one."""
-        if self._closed:
-            raise psycopg_pool.PoolClosed(CLOSED)
-        statistics = self.statistics()
-        full = statistics["connections_in_use"] >= self.settings.max_connections
-        if self._opened and (full or statistics.get("pool_available", 0) > 0):
-            conn = await self._ready_connection() or await self._getconn(monotonic(), deadline)
-            self._checkouts.add(conn, monotonic())
-            try:
-                await self._check_writable(conn, deadline)
-            except psycopg.OperationalError:
-                if not conn.broken or deadline <= monotonic():
-                    raise
-            else:
-                return
-            finally:
-                await self.release(conn)
-        with until(deadline):
-            await self._probe_directly(deadline)
-
-    async def _probe_directly(self, deadline: float) -> None:
-        async with self.direct_connection() as conn:
-            await self._check_writable(conn, deadline)
-
-    async def _check_writable(self, conn: AsyncPooledConnection, deadline: float) -> None:
-        """Raises psycopg.Error where the server gives no answer in time, or cannot be written to and should be."""
-        with until(deadline):
-            read_only = await self._why_read_only(conn)
-        wanted = conn.info.get_parameters().get("target_session_attrs")
-        if read_only and wanted not in ("read-only", "standby", "prefer-standby"):
-            raise psycopg.errors.ReadOnlySqlTransaction(f"the server cannot be written to: {read_only} is on")
-
-    async def _why_read_only(self, conn: AsyncPooledConnection) -> str | None:
-        """The parameter that makes the server read-only, None where none does."""
-        if not self.settings.pgbouncer:
-            await _ask(conn)
-            return read_only_parameter(conn.pgconn)
-        # A pooler repeats to its clients what it heard of a server when they came: the one at work has to be asked.
-        answer = await _ask(conn, b"SHOW transaction_read_only")
-        return "transaction_read_only" if answer.get_value(0, 0) == b"on" else None
-
-    async def _first_connection(self) -> AsyncPooledConnection:
-        pauses = backoff(self.settings.connect_retries, random.random)
-        while True:
-            try:
-                return await self._connect_in_time()
-            except psycopg.Error as error:
-                pause = next(pauses, None)
-                if pause is None or not is_transient(error):
-                    explain(error, self._where())
-                    raise
-                await sleep_async(pause)
 
     async def _connect_in_time(self) -> AsyncPooledConnection:
         left = remaining()
@@ -375,59 +294,89 @@ class AsyncPool:
         try:
             return await within_async(left, self._connect, _close)
         except TimeoutError:
-            remaining()  # which raises DeadlineExceededError
+            remaining()  # raises DeadlineExceededError
             raise
 
     async def _connect(self) -> AsyncPooledConnection:
         return await AsyncPooledConnection.connect(self._conninfo, **self._kwargs)
 
-    def _where(self) -> str:
-        place = self.settings.describe()
-        return f"database {place['database']} at {place['host'] or 'the default host'}, port {place['port'] or 5432}"
+    # --- the end ---
 
-    def _timeout(self, waited: float) -> PoolTimeoutError:
-        message = f"no connection to {self._where()} came free in {waited:.1f} s: "
+    def abandon(self) -> None:
+        """In a forked child: the connections are the parent's, and are left alone whatever becomes of this pool."""
+        self._abandoned = True
+        if self._forget_end is not None:
+            self._forget_end()
+
+    def refuse(self, reason: str) -> None:
+        """Hand out no more connections; `reason` is the message of the PoolClosed that callers get."""
+        self.closed, self._refusal = True, reason
+
+    def cancel(self) -> None:
+        """Cancel what is running on the connections in use."""
+        for conn in self.checkouts:
+            with suppress(psycopg.Error):
+                conn.cancel()
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Close the pool for good. Connections in use are closed when they are released."""
+        self.closed = self.events.ended = True
+        if self._forget_end is not None:
+            self._forget_end()
+        await self._pool.close(timeout)
+
+    async def _end(self) -> None:
+        """Close the pool because the event loop, or the interpreter, is ending, and nobody waits for it any more."""
+        try:
+            await self.close()
+        finally:
+            in_use = {conn.pgconn for conn in self.checkouts}
+            for pgconn in set(self.events.connections) - in_use:
+                pgconn.finish()
+
+    # --- what it says ---
+
+    def statistics(self) -> dict[str, int]:
+        """psycopg_pool's figures (see its documentation), and `connections_in_use`."""
+        return {**self._pool.get_stats(), "connections_in_use": len(self.checkouts)}
+
+    def _where(self) -> str:
+        url = self.settings.describe()
+        return f"database {url['database']} at {url['host'] or 'the default host'}, port {url['port'] or 5432}"
+
+    def _timed_out(self, waited: float) -> PoolTimeoutError:
+        message = f"could not acquire a connection to {self._where()} within {waited:.1f} s: "
         if failure := self.events.last_failure:
-            message += f"none can be made ({failure.category}): {failure.message}"
+            message += f"connecting fails ({failure.category}): {failure.message}"
             return PoolTimeoutError(message, failure.category)
         message += (
-            f"{len(self._checkouts)} of {self.settings.max_connections} are in use. Hold them for less time, or raise "
-            "DB_MAX_CONNECTIONS. A block that takes a second connection inside its first can wait for itself"
+            f"{len(self.checkouts)} of {self.settings.max_connections} are in use. Hold connections for less time, or "
+            "raise DB_MAX_CONNECTIONS. A block that acquires a second connection inside its first can wait for itself"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
 
 
 class AsyncLease:
-    """A connection of a pool, for the length of a block, in autocommit mode."""
+    """A connection of a pool, for a block, in autocommit mode."""
 
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
-        self._conn: AsyncPooledConnection
+        self._conn: Any = None
 
     async def __aenter__(self) -> AsyncPooledConnection:
-        self._conn = await self._pool.acquire()
-        return self._conn
+        conn = self._conn = await self._pool.acquire()
+        return conn
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._pool.release(self._conn, exc)
 
 
 def _copied(error: psycopg.Error) -> psycopg.Error:
-    """The same error for another caller, who may add notes of its own."""
+    """The same error for another caller, who may add notes to it."""
     other = copy(error)
     if hasattr(error, "__notes__"):
         other.__notes__ = list(error.__notes__)
     return other
-
-
-async def _ask(conn: AsyncPooledConnection, question: bytes = b"SELECT 1") -> PGresult:
-    """The server's answer. Raises psycopg.Error."""
-    async with conn.lock:
-        answer = await session_of(conn).wire.command(conn, question)
-        command_tag(conn.pgconn, answer)
-    return answer
 
 
 async def _close(conn: AsyncPooledConnection) -> None:

@@ -7,15 +7,15 @@ looked at again. Only the columns that a codec reads are dirty. As in the standa
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import cache
+from inspect import get_annotations
 from types import CodeType
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from rowsmith.values.codecs import Reader
 
-Read = Callable[[Any], Any]
 Values = Sequence[Any]
 
 
@@ -28,52 +28,52 @@ class Constructor(NamedTuple):
     """Many rows."""
 
 
-def of_class(make: Callable[..., Any], names: Sequence[str], reads: Mapping[int, Read]) -> Constructor:
+def of_class(make: Callable[..., Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
     """By a call of `make` with the columns by name."""
     pairs = ", ".join(f"{name!r}: c{index}" for index, name in enumerate(names))
-    return _compiled(_Source(_columns(len(names)), f"row = make(**{{{pairs}}})"), reads, make=make)
+    return _compiled(_columns(len(names)), f"row = make(**{{{pairs}}})", reads, make=make)
 
 
 def of_tuple(make: type[tuple[Any, ...]], width: int) -> Constructor:
     """As named tuples."""
     columns = _columns(width)
-    return _compiled(_Source(columns, f"row = make._make(({', '.join(columns)},))"), {}, make=make)
+    return _compiled(columns, f"row = make._make(({', '.join(columns)},))", {}, make=make)
 
 
-def of_value(read: Read | None) -> Constructor:
+def of_value(read: Reader | None) -> Constructor:
     """The value of the first column alone, and of the only one."""
-    return _compiled(_Source(_columns(1), "row = c0"), {} if read is None else {0: read})
+    return _compiled(_columns(1), "row = c0", {} if read is None else {0: read})
 
 
-def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Read]) -> Constructor:
+def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
     """An exact class, without its own constructor. Columns that the class does not have are left out.
 
     Raises TypeError for a field of it that is no column.
     """
-    fields = _fields(make)
+    fields = get_annotations(make)
     if missing := [name for name in fields if name not in names]:
-        raise TypeError(f"{make.__name__} has {', '.join(missing)}, which the result has not")
+        raise TypeError(f"the result has no column {', '.join(missing)}, a field of {make.__name__}")
     places = {name: names.index(name) for name in fields}
-    if issubclass(make, BaseModel):
+    if not is_dataclass(make):
         return _of_model(make, places, reads, len(names))
     if make.__bases__ == (object,) and set(vars(make).get("__slots__", ())) == set(fields):
         return _of_slots(make, places, reads, len(names))
     return of_class(make, names, reads)
 
 
-def _of_model(make: type[BaseModel], places: Mapping[str, int], reads: Mapping[int, Read], width: int) -> Constructor:
+def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
     """A pydantic model by its four slots: what validation would leave in them, for values that need none."""
     values = ", ".join(f"{name!r}: c{place}" for name, place in places.items())
+
+    from pydantic import BaseModel  # noqa: PLC0415 - a module of dataclasses needs no pydantic
+
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     setters = {f"set{index}": vars(BaseModel)[slot].__set__ for index, slot in enumerate(slots)}
-    source = _Source(
-        _columns(width),
-        f"row = new(make); set0(row, {{{values}}}); set1(row, fields.copy()); set2(row, None); set3(row, None)",
-    )
-    return _compiled(source, reads, make=make, new=object.__new__, fields=set(places), **setters)
+    made = f"row = new(make); set0(row, {{{values}}}); set1(row, fields.copy()); set2(row, None); set3(row, None)"
+    return _compiled(_columns(width), made, reads, make=make, new=object.__new__, fields=set(places), **setters)
 
 
-def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Read], width: int) -> Constructor:
+def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
     """A slotted dataclass.
 
     One that is frozen sets its fields one by one through a function of `object`, which takes most of the time that a
@@ -84,51 +84,40 @@ def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
     columns = _columns(width)
     for name, place in places.items():
         columns[place] = f"row.{name}"
-    return _compiled(_Source(columns, "row.__class__ = make", "row = mould()"), reads, make=make, mould=mould)
-
-
-def _fields(make: type[Any]) -> tuple[str, ...]:
-    if issubclass(make, BaseModel):
-        return tuple(make.model_fields)
-    return tuple(field.name for field in dataclasses.fields(make))
-
-
-class _Source(NamedTuple):
-    """The source of a constructor: where the values of the columns go, and what is done after and before that."""
-
-    columns: Sequence[str]
-    after: str
-    before: str = "pass"
+    return _compiled(columns, "row.__class__ = make", reads, before="row = mould()", make=make, mould=mould)
 
 
 def _columns(width: int) -> list[str]:
     return [f"c{index}" for index in range(width)]
 
 
-def _compiled(source: _Source, reads: Mapping[int, Read], **names: Any) -> Constructor:
-    space = {**names, **{f"read{index}": read for index, read in reads.items()}}
-    exec(_code(_text(source, reads)), space)  # noqa: S102 - of names of fields and numbers of columns alone
+def _compiled(
+    columns: Sequence[str], after: str, reads: Mapping[int, Reader], *, before: str = "pass", **names: Any
+) -> Constructor:
+    """Compile the functions: `before`, put the values in the columns' places, read those that need it, `after`."""
+    steps = [before, f"{', '.join(columns)}, = values"]
+    for index, reader in reads.items():
+        column = columns[index]
+        condition = f"{column}.__class__ is str" if reader.only_text else f"{column} is not None"
+        steps.append(f"if {condition}: {column} = read{index}({column})")
+    space = {**names, **{f"read{index}": reader.read for index, reader in reads.items()}}
+    exec(_code((*steps, after)), space)  # noqa: S102 - of names of fields and numbers of columns alone
     return Constructor(space["row"], space["rows"])
 
 
-def _text(source: _Source, reads: Iterable[int]) -> str:
-    places = ((index, source.columns[index]) for index in reads)
-    steps = [f"if {place} is not None: {place} = read{index}({place})" for index, place in places]
-    made = [source.before, f"{', '.join(source.columns)}, = values", *steps, source.after]
-    return "\n".join([
+@cache
+def _code(steps: tuple[str, ...]) -> CodeType:
+    text = "\n".join([
         "def row(values):",
-        *(f"    {step}" for step in made),
+        *(f"    {step}" for step in steps),
         "    return row",
         "def rows(tuples):",
         "    result = []",
         "    add = result.append",
         "    for values in tuples:",
-        *(f"        {step}" for step in made),
+        *(f"        {step}" for step in steps),
         "        add(row)",
         "    return result",
     ])  # fmt: skip
 
-
-@cache
-def _code(text: str) -> CodeType:
     return compile(text, "<a row constructor of rowsmith>", "exec")

@@ -1,4 +1,4 @@
-"""The execution of a query on a connection: as a prepared statement where that can be, else by psycopg's cursor."""
+"""The execution of a query on a connection: as a prepared statement if possible, or else by psycopg's cursor."""
 
 from __future__ import annotations
 
@@ -10,198 +10,209 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
-from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.wire.connection import AsyncWire, recover_async, recover_free_async
-from rowsmith.wire.protocol import (
-    Begin,
-    command,
-    error_of,
-    is_outdated,
-    is_plain,
-    prepare,
-    try_to_prepare,
-)
+from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
+from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
-_IDLE = TransactionStatus.IDLE
 _INTERRUPTIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
-"""What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
-indeterminate or ambiguous, no such function or operator, a mismatch."""
+"""What PostgreSQL says if the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"): an
+indeterminate or ambiguous type, no such function or operator, a mismatch."""
 
 
 async def execute_async(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
 ) -> Any:
-    """Run the query; what it gives is said by its kind.
+    """Run a query and return what its mark promises.
 
-    `values` stand in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in
-    one pipeline. Raises what psycopg raises, with a note that names the query and its place; RowCountError or
-    ResultShapeError where the result does not fit the mark.
+    `values` are in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in one
+    pipeline. Raises what psycopg raises, with a note that names the query, its file and line; RowCountError or
+    ResultShapeError if the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
         async with conn.lock:
-            statement, loaded = await _prepared(bound, conn, session, values)
+            statement, transaction = session.ready(bound, conn), session.transaction
+            data = None if statement is None else statement.dump(values)
+            if statement is None or data is None:
+                statement, loaded = await _Preparation(bound, conn, session, values).run()
+            else:
+                began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = await session.wire.execute(conn, statement, data)
+                else:
+                    result = await session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
+                status = result.status
+                if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
+                    left_traces = status == _COMMAND_OK or bound.dirties
+                    if left_traces or (transaction is not None and transaction.is_news(bound)):
+                        session.note(bound, result, conn)
+                    loaded = statement.load(result)
+                else:
+                    preparation = _Preparation(bound, conn, session, values, began=began)
+                    statement, loaded = await preparation.run_again(statement, error_of(session.pgconn, result))
         if statement is None:
-            given = await _by_cursor(bound, conn, session, values)
+            returned = await _by_cursor(bound, conn, session, values)
         else:
-            given = None if loaded is None else statement.make(loaded)
+            returned = None if loaded is None else statement.make(loaded)
     except Exception as error:
         report(bound.query, error)
         raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
-    return given
+    return returned
 
 
-async def _prepared(
-    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
-) -> tuple[Statement | None, Any]:
-    """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
-    again, unbegun = False, session.begin
-    try:
-        while (statement := session.ready(bound, conn) or await _prepare(bound, conn, session)) is not None and (
-            data := statement.dump(values)
-        ) is not None:
-            begin, trace = session.begin, session.trace
-            if begin is None and (trace is None or not bound.writes or not trace.wanted):
-                result = await session.wire.execute(conn, statement, data)
-            else:
-                result = await _in_transaction(bound, conn, session, statement, data)
-            status = result.status
-            if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                if status == _COMMAND_OK or bound.dirties or (trace is not None and bound not in trace.selects):
+class _Preparation:
+    """An execution that prepares its statement first, or again after it has failed."""
+
+    def __init__(
+        self,
+        bound: BoundQuery,
+        conn: AsyncConnection[Any],
+        session: Session[AsyncWire],
+        values: Sequence[Any],
+        *,
+        began: bool = False,
+    ) -> None:
+        self._bound, self._conn, self._session, self._values = bound, conn, session, values
+        self._began = began
+        """Whether BEGIN was sent together with the statement."""
+        self._again = False
+
+    async def run(self) -> tuple[Statement | None, Any]:
+        """Returns the prepared statement and what it has loaded; no statement if only a cursor can run the query now.
+
+        Then nothing has run.
+        """
+        session, bound, conn = self._session, self._bound, self._conn
+        try:
+            while True:
+                statement = session.ready(bound, conn) or await self._prepare()
+                if statement is None or (data := statement.dump(self._values)) is None:
+                    return None, None
+                transaction = session.transaction
+                self._began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = await session.wire.execute(conn, statement, data)
+                else:
+                    result = await session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
+                if result.status in (_TUPLES_OK, _COMMAND_OK):
                     session.note(bound, result, conn)
-                return statement, statement.load(result)
-            error = error_of(session.pgconn, result)
-            await _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
-            again = True
-    except BaseException as raised:
-        if isinstance(raised, _INTERRUPTIONS):
-            await recover_async(conn, raised)  # where it came in the midst of psycopg's own code
-        if session.pgconn.transaction_status == _IDLE:
-            session.begin = unbegun  # what follows in the block must not run outside its transaction
-        raise
-    return None, None
+                    return statement, statement.load(result)
+                await self._renew(statement, error_of(session.pgconn, result))
+        except _INTERRUPTIONS as interruption:
+            await recover_async(conn, interruption)  # if it came in the middle of psycopg's own code
+            raise
 
+    async def run_again(self, statement: Statement, error: psycopg.Error) -> tuple[Statement | None, Any]:
+        """Like `run`, after the statement has failed. Raises the error if it would fail again."""
+        await self._renew(statement, error)
+        return await self.run()
 
-async def _in_transaction(
-    bound: BoundQuery,
-    conn: AsyncConnection[Any],
-    session: Session[AsyncWire],
-    statement: Statement,
-    data: Sequence[Buffer | None],
-) -> PGresult:
-    """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
-    begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and trace.wanted
-    result, asked = await session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
-    if trace is not None and asked is not None:
-        trace.learn(asked)
-    return result
+    async def _renew(self, statement: Statement, error: psycopg.Error) -> None:
+        """Drop a statement that has failed, so that it is prepared again. Raises the error if that would not help.
 
+        It helps once, and not in a transaction that the error has aborted.
+        """
+        session = self._session
+        session.forget(self._bound, error)
+        if self._again or not is_outdated(error) or not await self._is_undone():
+            raise error
+        self._again = True
+        if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # the server still has it
+            await session.wire.command(self._conn, b"DEALLOCATE " + statement.name)
 
-async def _renew(
-    bound: BoundQuery,
-    conn: AsyncConnection[Any],
-    session: Session[AsyncWire],
-    statement: Statement,
-    *,
-    error: psycopg.Error,
-    begin: Begin | None,
-    again: bool,
-) -> None:
-    """Give a statement up, to be prepared anew and run again. Raises the error where that would not help.
+    async def _is_undone(self) -> bool:
+        """Whether a statement that failed has left nothing behind.
 
-    It does not help `again`, nor in a transaction that the error has ended.
-    """
-    session.forget(bound, error)
-    if again or not is_outdated(error) or not await _undone(conn, session, begin):
-        raise error
-    if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # then the server still has it
-        begin, session.begin = session.begin, None
-        await conn.wait(command(session.pgconn, b"DEALLOCATE " + statement.name))
-        session.begin = begin
+        That is so outside a transaction, and in one that began together with it, which is rolled back to begin again.
+        """
+        session = self._session
+        if self._began and session.transaction is not None:
+            await session.wire.command(self._conn, b"ROLLBACK")
+            session.transaction.settle(session.pgconn)
+        return session.pgconn.transaction_status == TransactionStatus.IDLE
 
+    async def _prepare(self) -> Statement | None:
+        """Prepare the query; None if that is not possible now, or if it needs the types of its values."""
+        bound, conn, session = self._bound, self._conn, self._session
+        if bound.preparable is False or not session.can_run_prepared(conn):
+            return None
+        name, pgconn = session.name(), session.pgconn
+        text = bound.query.encoded(conn.info.encoding)
+        if bound.preparable:
+            return await self._add(name, await conn.wait(prepare(pgconn, name, text)))
+        try:
+            description = await conn.wait(try_to_prepare(pgconn, name, text))
+        except psycopg.Error as error:
+            transaction = session.transaction
+            unbegun = transaction is not None and not transaction.begun
+            if unbegun or pgconn.transaction_status == TransactionStatus.INERROR:
+                raise  # the transaction could not begin, or nothing else can run in it
+            if error.sqlstate in _NEEDS_VALUES:
+                bound.preparable = False
+            return None  # psycopg's cursor meets any other error too, unless the types of the values avoid it
+        return await self._add(name, description)
 
-async def _undone(conn: AsyncConnection[Any], session: Session[AsyncWire], begin: Begin | None) -> bool:
-    """Whether a statement that failed has left nothing behind; `begin` is the command that was sent together with it.
-
-    Outside a transaction that is so, and in one that had only just begun, which begins anew.
-    """
-    if begin is None:
-        return session.pgconn.transaction_status == _IDLE
-    await conn.wait(command(session.pgconn, b"ROLLBACK"))
-    session.begin = begin
-    return True
-
-
-async def _prepare(bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire]) -> Statement | None:
-    """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
-    if bound.preparable is False or not session.takes(conn):
-        return None
-    name, pgconn = session.name(), session.pgconn
-    text = bound.query.encoded(conn.info.encoding)
-    if bound.preparable:
-        return await _add(bound, conn, session, name, await conn.wait(prepare(pgconn, name, text)))
-    try:
-        description = await conn.wait(try_to_prepare(pgconn, name, text))
-    except psycopg.Error as error:
-        if session.begin is not None or pgconn.transaction_status == TransactionStatus.INERROR:
-            raise  # the transaction could not begin, or nothing else can run in it
-        if error.sqlstate in _NEEDS_VALUES:
-            bound.preparable = False
-        return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
-    return await _add(bound, conn, session, name, description)
-
-
-async def _add(
-    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], name: bytes, description: PGresult
-) -> Statement:
-    try:
-        return session.add(bound, name, description)
-    except Exception:  # it has not the columns that the row class wants
-        await conn.wait(command(session.pgconn, b"DEALLOCATE " + name))
-        raise
+    async def _add(self, name: bytes, description: PGresult) -> Statement:
+        try:
+            return self._session.add(self._bound, name, description)
+        except Exception:  # it lacks columns that the row class needs
+            await self._session.wire.command(self._conn, b"DEALLOCATE " + name)
+            raise
 
 
 async def _by_cursor(
     bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
 ) -> Any:
-    query, dirty = bound.query, session.dirty
-    async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                await _send(query, cursor, values)
-            else:
-                async with conn.pipeline():  # the end of this inner block waits for the answer
-                    await _send(query, cursor, values)
-        except _INTERRUPTIONS as interruption:
-            await recover_free_async(conn, interruption)
-            raise
-        if query.kind is Kind.SCRIPT:
-            return None
-        if not bound.dirties and cursor.pgresult is not None and is_plain(cursor.pgresult):
-            session.dirty = dirty  # which a cursor sets, whatever it runs
-        if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
-            return cursor.rowcount
-        return read(bound, cursor.pgresult, conn)
+    with session.own_cursor():
+        async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
+            try:
+                if conn.pgconn.pipeline_status == PipelineStatus.OFF:
+                    await _execute_cursor(bound, cursor, values)
+                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                        await _leave_pooler(conn, session)
+                else:
+                    async with conn.pipeline():  # the end of this inner block waits for the answer
+                        await _execute_cursor(bound, cursor, values)
+            except BaseException as error:
+                session.dirty = True  # what it did is not known
+                if isinstance(error, _INTERRUPTIONS):
+                    await recover_if_free_async(conn, error)
+                raise
+            result = cursor.pgresult
+            if bound.query.kind is Kind.SCRIPT or result is None:
+                session.dirty = True
+                return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
+            session.note(bound, result, conn)
+            return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
 
 
-async def _send(query: Query, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
-    text = query.encoded(cursor.connection.info.encoding)
-    if query.kind is Kind.EXECUTEMANY:
+async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends: here, at once.
+    """
+    async with conn.lock:
+        if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+            await session.wire.command(conn, b"SELECT")
+
+
+async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
+    text = bound.query.encoded(cursor.connection.info.encoding)
+    if bound.query.kind is Kind.EXECUTEMANY:
         await cursor.executemany(text, values)
-    elif query.kind is Kind.SCRIPT:
+    elif bound.query.kind is Kind.SCRIPT:
         await cursor.execute(text)  # without values: only so may there be several statements
     else:
         await cursor.execute(text, values)

@@ -1,5 +1,5 @@
 # Generated from execution_async.py by tools/async_to_sync.py: change that file, then run `make format`.
-"""The execution of a query on a connection: as a prepared statement where that can be, else by psycopg's cursor."""
+"""The execution of a query on a connection: as a prepared statement if possible, or else by psycopg's cursor."""
 
 from __future__ import annotations
 
@@ -11,194 +11,205 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, RawCursor
-from psycopg.abc import Buffer
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement, read
-from rowsmith.wire.connection import Wire, recover_free_sync, recover_sync
-from rowsmith.wire.protocol import (
-    Begin,
-    command,
-    error_of,
-    is_outdated,
-    is_plain,
-    prepare,
-    try_to_prepare,
-)
+from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
+from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
 _TUPLES_OK, _COMMAND_OK = int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)
-_IDLE = TransactionStatus.IDLE
 _INTERRUPTIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
-"""What PostgreSQL says where the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"):
-indeterminate or ambiguous, no such function or operator, a mismatch."""
+"""What PostgreSQL says if the type of a parameter has to come with its value (manual, "PostgreSQL Error Codes"): an
+indeterminate or ambiguous type, no such function or operator, a mismatch."""
 
 
 def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
-    """Run the query; what it gives is said by its kind.
+    """Run a query and return what its mark promises.
 
-    `values` stand in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in
-    one pipeline. Raises what psycopg raises, with a note that names the query and its place; RowCountError or
-    ResultShapeError where the result does not fit the mark.
+    `values` are in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in one
+    pipeline. Raises what psycopg raises, with a note that names the query, its file and line; RowCountError or
+    ResultShapeError if the result does not fit the mark.
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
         with conn.lock:
-            statement, loaded = _prepared(bound, conn, session, values)
+            statement, transaction = session.ready(bound, conn), session.transaction
+            data = None if statement is None else statement.dump(values)
+            if statement is None or data is None:
+                statement, loaded = _Preparation(bound, conn, session, values).run()
+            else:
+                began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = session.wire.execute(conn, statement, data)
+                else:
+                    result = session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
+                status = result.status
+                if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
+                    left_traces = status == _COMMAND_OK or bound.dirties
+                    if left_traces or (transaction is not None and transaction.is_news(bound)):
+                        session.note(bound, result, conn)
+                    loaded = statement.load(result)
+                else:
+                    preparation = _Preparation(bound, conn, session, values, began=began)
+                    statement, loaded = preparation.run_again(statement, error_of(session.pgconn, result))
         if statement is None:
-            given = _by_cursor(bound, conn, session, values)
+            returned = _by_cursor(bound, conn, session, values)
         else:
-            given = None if loaded is None else statement.make(loaded)
+            returned = None if loaded is None else statement.make(loaded)
     except Exception as error:
         report(bound.query, error)
         raise
     if start is not None:
         logger.debug("query %s: %.1f ms", bound.query.qualified_name, (perf_counter() - start) * 1000)
-    return given
+    return returned
 
 
-def _prepared(
-    bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]
-) -> tuple[Statement | None, Any]:
-    """The prepared statement, and what it has loaded; no statement, with nothing run, where it cannot be one now."""
-    again, unbegun = False, session.begin
-    try:
-        while (statement := session.ready(bound, conn) or _prepare(bound, conn, session)) is not None and (
-            data := statement.dump(values)
-        ) is not None:
-            begin, trace = session.begin, session.trace
-            if begin is None and (trace is None or not bound.writes or not trace.wanted):
-                result = session.wire.execute(conn, statement, data)
-            else:
-                result = _in_transaction(bound, conn, session, statement, data)
-            status = result.status
-            if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - half the time of `in`
-                if status == _COMMAND_OK or bound.dirties or (trace is not None and bound not in trace.selects):
+class _Preparation:
+    """An execution that prepares its statement first, or again after it has failed."""
+
+    def __init__(
+        self,
+        bound: BoundQuery,
+        conn: Connection[Any],
+        session: Session[Wire],
+        values: Sequence[Any],
+        *,
+        began: bool = False,
+    ) -> None:
+        self._bound, self._conn, self._session, self._values = bound, conn, session, values
+        self._began = began
+        """Whether BEGIN was sent together with the statement."""
+        self._again = False
+
+    def run(self) -> tuple[Statement | None, Any]:
+        """Returns the prepared statement and what it has loaded; no statement if only a cursor can run the query now.
+
+        Then nothing has run.
+        """
+        session, bound, conn = self._session, self._bound, self._conn
+        try:
+            while True:
+                statement = session.ready(bound, conn) or self._prepare()
+                if statement is None or (data := statement.dump(self._values)) is None:
+                    return None, None
+                transaction = session.transaction
+                self._began = transaction is not None and not transaction.begun
+                if transaction is None or not transaction.is_concerned(bound):
+                    result = session.wire.execute(conn, statement, data)
+                else:
+                    result = session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
+                if result.status in (_TUPLES_OK, _COMMAND_OK):
                     session.note(bound, result, conn)
-                return statement, statement.load(result)
-            error = error_of(session.pgconn, result)
-            _renew(bound, conn, session, statement, error=error, begin=begin, again=again)
-            again = True
-    except BaseException as raised:
-        if isinstance(raised, _INTERRUPTIONS):
-            recover_sync(conn, raised)  # where it came in the midst of psycopg's own code
-        if session.pgconn.transaction_status == _IDLE:
-            session.begin = unbegun  # what follows in the block must not run outside its transaction
-        raise
-    return None, None
+                    return statement, statement.load(result)
+                self._renew(statement, error_of(session.pgconn, result))
+        except _INTERRUPTIONS as interruption:
+            recover_sync(conn, interruption)  # if it came in the middle of psycopg's own code
+            raise
 
+    def run_again(self, statement: Statement, error: psycopg.Error) -> tuple[Statement | None, Any]:
+        """Like `run`, after the statement has failed. Raises the error if it would fail again."""
+        self._renew(statement, error)
+        return self.run()
 
-def _in_transaction(
-    bound: BoundQuery,
-    conn: Connection[Any],
-    session: Session[Wire],
-    statement: Statement,
-    data: Sequence[Buffer | None],
-) -> PGresult:
-    """Run the statement together with what begins its transaction, and what asks for its id where it writes."""
-    begin, session.begin, trace = session.begin, None, session.trace
-    traced = trace is not None and bound.writes and trace.wanted
-    result, asked = session.wire.execute_in_transaction(conn, begin, statement, data, traced=traced)
-    if trace is not None and asked is not None:
-        trace.learn(asked)
-    return result
+    def _renew(self, statement: Statement, error: psycopg.Error) -> None:
+        """Drop a statement that has failed, so that it is prepared again. Raises the error if that would not help.
 
+        It helps once, and not in a transaction that the error has aborted.
+        """
+        session = self._session
+        session.forget(self._bound, error)
+        if self._again or not is_outdated(error) or not self._is_undone():
+            raise error
+        self._again = True
+        if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # the server still has it
+            session.wire.command(self._conn, b"DEALLOCATE " + statement.name)
 
-def _renew(
-    bound: BoundQuery,
-    conn: Connection[Any],
-    session: Session[Wire],
-    statement: Statement,
-    *,
-    error: psycopg.Error,
-    begin: Begin | None,
-    again: bool,
-) -> None:
-    """Give a statement up, to be prepared anew and run again. Raises the error where that would not help.
+    def _is_undone(self) -> bool:
+        """Whether a statement that failed has left nothing behind.
 
-    It does not help `again`, nor in a transaction that the error has ended.
-    """
-    session.forget(bound, error)
-    if again or not is_outdated(error) or not _undone(conn, session, begin):
-        raise error
-    if not isinstance(error, psycopg.errors.InvalidSqlStatementName):  # then the server still has it
-        begin, session.begin = session.begin, None
-        conn.wait(command(session.pgconn, b"DEALLOCATE " + statement.name))
-        session.begin = begin
+        That is so outside a transaction, and in one that began together with it, which is rolled back to begin again.
+        """
+        session = self._session
+        if self._began and session.transaction is not None:
+            session.wire.command(self._conn, b"ROLLBACK")
+            session.transaction.settle(session.pgconn)
+        return session.pgconn.transaction_status == TransactionStatus.IDLE
 
+    def _prepare(self) -> Statement | None:
+        """Prepare the query; None if that is not possible now, or if it needs the types of its values."""
+        bound, conn, session = self._bound, self._conn, self._session
+        if bound.preparable is False or not session.can_run_prepared(conn):
+            return None
+        name, pgconn = session.name(), session.pgconn
+        text = bound.query.encoded(conn.info.encoding)
+        if bound.preparable:
+            return self._add(name, conn.wait(prepare(pgconn, name, text)))
+        try:
+            description = conn.wait(try_to_prepare(pgconn, name, text))
+        except psycopg.Error as error:
+            transaction = session.transaction
+            unbegun = transaction is not None and not transaction.begun
+            if unbegun or pgconn.transaction_status == TransactionStatus.INERROR:
+                raise  # the transaction could not begin, or nothing else can run in it
+            if error.sqlstate in _NEEDS_VALUES:
+                bound.preparable = False
+            return None  # psycopg's cursor meets any other error too, unless the types of the values avoid it
+        return self._add(name, description)
 
-def _undone(conn: Connection[Any], session: Session[Wire], begin: Begin | None) -> bool:
-    """Whether a statement that failed has left nothing behind; `begin` is the command that was sent together with it.
-
-    Outside a transaction that is so, and in one that had only just begun, which begins anew.
-    """
-    if begin is None:
-        return session.pgconn.transaction_status == _IDLE
-    conn.wait(command(session.pgconn, b"ROLLBACK"))
-    session.begin = begin
-    return True
-
-
-def _prepare(bound: BoundQuery, conn: Connection[Any], session: Session[Wire]) -> Statement | None:
-    """Prepare the query; None where that cannot be now, or where it needs the types of its values."""
-    if bound.preparable is False or not session.takes(conn):
-        return None
-    name, pgconn = session.name(), session.pgconn
-    text = bound.query.encoded(conn.info.encoding)
-    if bound.preparable:
-        return _add(bound, conn, session, name, conn.wait(prepare(pgconn, name, text)))
-    try:
-        description = conn.wait(try_to_prepare(pgconn, name, text))
-    except psycopg.Error as error:
-        if session.begin is not None or pgconn.transaction_status == TransactionStatus.INERROR:
-            raise  # the transaction could not begin, or nothing else can run in it
-        if error.sqlstate in _NEEDS_VALUES:
-            bound.preparable = False
-        return None  # psycopg's cursor meets any other error too, and may get over it by the values' types
-    return _add(bound, conn, session, name, description)
-
-
-def _add(
-    bound: BoundQuery, conn: Connection[Any], session: Session[Wire], name: bytes, description: PGresult
-) -> Statement:
-    try:
-        return session.add(bound, name, description)
-    except Exception:  # it has not the columns that the row class wants
-        conn.wait(command(session.pgconn, b"DEALLOCATE " + name))
-        raise
+    def _add(self, name: bytes, description: PGresult) -> Statement:
+        try:
+            return self._session.add(self._bound, name, description)
+        except Exception:  # it lacks columns that the row class needs
+            self._session.wire.command(self._conn, b"DEALLOCATE " + name)
+            raise
 
 
 def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
-    query, dirty = bound.query, session.dirty
-    with RawCursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                _send(query, cursor, values)
-            else:
-                with conn.pipeline():  # the end of this inner block waits for the answer
-                    _send(query, cursor, values)
-        except _INTERRUPTIONS as interruption:
-            recover_free_sync(conn, interruption)
-            raise
-        if query.kind is Kind.SCRIPT:
-            return None
-        if not bound.dirties and cursor.pgresult is not None and is_plain(cursor.pgresult):
-            session.dirty = dirty  # which a cursor sets, whatever it runs
-        if query.kind is Kind.EXECUTEMANY or cursor.pgresult is None:
-            return cursor.rowcount
-        return read(bound, cursor.pgresult, conn)
+    with session.own_cursor():
+        with RawCursor(conn, row_factory=tuple_row) as cursor:
+            try:
+                if conn.pgconn.pipeline_status == PipelineStatus.OFF:
+                    _execute_cursor(bound, cursor, values)
+                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
+                        _leave_pooler(conn, session)
+                else:
+                    with conn.pipeline():  # the end of this inner block waits for the answer
+                        _execute_cursor(bound, cursor, values)
+            except BaseException as error:
+                session.dirty = True  # what it did is not known
+                if isinstance(error, _INTERRUPTIONS):
+                    recover_if_free_sync(conn, error)
+                raise
+            result = cursor.pgresult
+            if bound.query.kind is Kind.SCRIPT or result is None:
+                session.dirty = True
+                return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
+            session.note(bound, result, conn)
+            return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
 
 
-def _send(query: Query, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
-    text = query.encoded(cursor.connection.info.encoding)
-    if query.kind is Kind.EXECUTEMANY:
+def _leave_pooler(conn: Connection[Any], session: Session[Wire]) -> None:
+    """Let PgBouncer take its server back after executemany().
+
+    psycopg sends a Flush message behind the last Sync of a pipeline. If the answer to the Sync was quicker, PgBouncer
+    keeps a server for this client until the client's next query ends: here, at once.
+    """
+    with conn.lock:
+        if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+            session.wire.command(conn, b"SELECT")
+
+
+def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
+    text = bound.query.encoded(cursor.connection.info.encoding)
+    if bound.query.kind is Kind.EXECUTEMANY:
         cursor.executemany(text, values)
-    elif query.kind is Kind.SCRIPT:
+    elif bound.query.kind is Kind.SCRIPT:
         cursor.execute(text)  # without values: only so may there be several statements
     else:
         cursor.execute(text, values)

@@ -1,4 +1,4 @@
-"""The note on an error that a query met: which query, in which file, and where in it."""
+"""The note on an error of a query: which query it was, in which file and line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import psycopg
 
 from rowsmith.errors import RowsmithError
-from rowsmith.queries.query import Query, display_path
+from rowsmith.findings import display_path
+from rowsmith.queries.query import Query
 
 logger = logging.getLogger("rowsmith.queries")
 
@@ -15,8 +16,7 @@ logger = logging.getLogger("rowsmith.queries")
 def report(query: Query, error: Exception) -> None:
     """Add the note to the error, and log that the query failed.
 
-    The log has the SQLSTATE and not the message: PostgreSQL quotes values in its messages, and a log is no place for
-    them.
+    The log has the SQLSTATE instead of the message, because PostgreSQL quotes values in its messages.
     """
     if not isinstance(error, RowsmithError):  # ours name the query in their message
         error.add_note(_note(query, error))

@@ -1,8 +1,8 @@
-"""The lexer: the only code of rowsmith that reads SQL text.
+"""The lexer: the only code in rowsmith that reads SQL text.
 
-It cuts text into tokens by PostgreSQL's own rules (manual, "SQL Syntax", section "Lexical Structure"; the server's
-scan.l), so that `:name` is found where it is a parameter and left alone where it is part of a string, a comment, a
-quoted identifier, a cast, or an array slice. It knows nothing of what the SQL means.
+It splits text into tokens by PostgreSQL's own rules (manual, "SQL Syntax", section "Lexical Structure"; the server's
+scan.l). It finds `:name` where that is a parameter, and leaves it alone in a string, a comment, a quoted identifier, a
+cast, or an array slice. It knows nothing about the meaning of the SQL.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 
 
 class TokenKind(Enum):
-    """What a token is, as far as a query file needs to know."""
+    """The kinds of tokens that matter in a query file."""
 
     SPACE = auto()
     LINE_COMMENT = auto()
@@ -23,7 +24,7 @@ class TokenKind(Enum):
     NAME = auto()
     NUMBER = auto()
     PARAMETER = auto()
-    """`:name`, rowsmith's and aiosql's named parameter."""
+    """`:name`, a named parameter of rowsmith and aiosql."""
     POSITIONAL = auto()
     """`$1`, PostgreSQL's own placeholder."""
     SEMICOLON = auto()
@@ -33,7 +34,7 @@ class TokenKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the text: `text` stands at `start` (0-based, in characters) of what was lexed."""
+    """A piece of the input: `text`, which begins at the offset `start`, in characters from 0."""
 
     kind: TokenKind
     text: str
@@ -41,7 +42,7 @@ class Token:
 
     @property
     def end(self) -> int:
-        """The offset just behind the token."""
+        """The offset just after the token."""
         return self.start + len(self.text)
 
     @property
@@ -51,7 +52,7 @@ class Token:
 
 
 class UnterminatedError(ValueError):
-    """A string, a quoted identifier or a comment that never ends. `start` is where it begins."""
+    """A string, a quoted identifier or a comment that never ends. `start` is the offset where it begins."""
 
     def __init__(self, what: str, start: int) -> None:
         super().__init__(f"{what} is never closed")
@@ -60,38 +61,35 @@ class UnterminatedError(ValueError):
 
 # scan.l: ident_start is a letter, an underscore, or any byte above 127; ident_cont adds digits and "$".
 _NAME = r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*"
-# A parameter's name is a Python name as well, so it holds no "$".
+# A parameter's name is also a Python name, so it has no "$".
 _PARAMETER = r":(?=[A-Za-z_\u0080-\U0010ffff])\w+"
-# Possessive (*+): a string without an end must not be cut short at an inner quote.
+# Possessive (*+): a string without an end must not end at an inner quote.
 _STRING_BODY = r"[^']*+(?:''[^']*+)*+"
 _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
-# Strings on successive lines are one string, and an E on the first rules them all (scan.l, "quotecontinue").
+# Strings on successive lines are one string, and an E on the first applies to all (scan.l, "quotecontinue").
 _CONTINUED = r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 
-_TOKEN = re.compile(
-    rf"""
-      (?P<SPACE>         [ \t\n\r\f\v]+ )
-    | (?P<LINE_COMMENT>  --[^\n\r]* )
-    | (?P<block>         /\* )
-    | (?P<STRING>        [eE]'{_ESCAPE_BODY}'(?:{_CONTINUED}'{_ESCAPE_BODY}')*
-                       | (?:[uU]&|[bBxXnN])?'{_STRING_BODY}' )
-    | (?P<quoted>        (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+" )
-    | (?P<dollar>        \$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
-    | (?P<unclosed>      (?:[eE]|[uU]&|[bBxXnN])?' | (?:[uU]&)?" )
-    | (?P<NAME>          {_NAME} )
-    | (?P<NUMBER>        \d\w*(?:\.(?!\.)\w*)? | \.\d\w* )
-    | (?P<POSITIONAL>    \$\d+ )
-    | (?P<cast>          :: | := )
-    | (?P<PARAMETER>     {_PARAMETER} )
-    | (?P<SEMICOLON>     ; )
-    | (?P<SYMBOL>        . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_TOKEN = rf"""
+    (?P<SPACE>         [ \t\n\r\f\v]+ )
+  | (?P<LINE_COMMENT>  --[^\n\r]* )
+  | (?P<block>         /\* )
+  | (?P<STRING>        [eE]'{_ESCAPE_BODY}'(?:{_CONTINUED}'{_ESCAPE_BODY}')*
+                     | (?:[uU]&|[bBxXnN])?'{_STRING_BODY}' )
+  | (?P<quoted>        (?:[uU]&)?"[^"]*+(?:""[^"]*+)*+" )
+  | (?P<dollar>        \$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
+  | (?P<unclosed>      (?:[eE]|[uU]&|[bBxXnN])?' | (?:[uU]&)?" )
+  | (?P<NAME>          {_NAME} )
+  | (?P<NUMBER>        \d\w*(?:\.(?!\.)\w*)? | \.\d\w* )
+  | (?P<POSITIONAL>    \$\d+ )
+  | (?P<cast>          :: | := )
+  | (?P<PARAMETER>     {_PARAMETER} )
+  | (?P<SEMICOLON>     ; )
+  | (?P<SYMBOL>        . )
+"""
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
-# Reserved words cannot be columns, so a colon after one of them begins a parameter, not the second half of a slice
-# (manual, appendix "SQL Key Words"; BETWEEN is not reserved, but no array index is called so).
+# Reserved words cannot be columns, so a colon after one of them begins a parameter, not the upper bound of a slice
+# (manual, appendix "SQL Key Words"; BETWEEN is not reserved, but nobody gives that name to an array index).
 _WORDS_BEFORE_A_VALUE = frozenset(
     ("all", "and", "any", "array", "between", "case", "distinct", "else", "from", "ilike", "in", "is", "like", "not",
      "or", "select", "similar", "some", "then", "when", "where")
@@ -99,22 +97,26 @@ _WORDS_BEFORE_A_VALUE = frozenset(
 
 
 def tokenize(text: str) -> Iterator[Token]:
-    """Cut `text` into tokens; joined together they give the text again.
+    """Split `text` into tokens, which together are the text again.
 
-    Raises UnterminatedError for a string, quoted identifier, dollar quote or block comment without an end.
+    Raises UnterminatedError for a string, quoted identifier, dollar quote or block comment that does not end.
     """
-    slices = _Slices()
+    slices, match_at = _Slices(), _pattern().match
     position = 0
-    while position < len(text):
-        token = slices.judge(_token_at(text, position))
+    while match := match_at(text, position):
+        token = slices.judge(_token(text, match))
         yield token
         position = token.end
 
 
-def _token_at(text: str, start: int) -> Token:
-    match = _TOKEN.match(text, start)
-    assert match, "SYMBOL takes any character"  # noqa: S101 - a fault of the pattern above, not of the input
-    group = str(match.lastgroup)
+@cache
+def _pattern() -> re.Pattern[str]:
+    """Compiled when it is first needed: it takes as long as importing ten modules."""
+    return re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
+
+
+def _token(text: str, match: re.Match[str]) -> Token:
+    start, group = match.start(), str(match.lastgroup)
     if group == "block":
         return Token(TokenKind.BLOCK_COMMENT, text[start : _end_of_block_comment(text, start)], start)
     if group == "dollar":
@@ -142,10 +144,10 @@ def _end_of_dollar_quote(text: str, opening: re.Match[str]) -> int:
 
 
 class _Slices:
-    """Tells the colon of an array slice, `tags[1:n]`, from the colon of a parameter, `tags[:n]`.
+    """Distinguishes the colon of an array slice, `tags[1:n]`, from that of a parameter, `tags[:n]`.
 
-    A value never stands directly behind another value, so a colon that does, directly inside the brackets of a
-    subscript, is a slice. The brackets of `ARRAY[...]` hold no slice of their own.
+    A value never follows another value directly, so a colon after a value, directly inside the brackets of a subscript,
+    is a slice. The brackets of `ARRAY[...]` contain no slice of their own.
     """
 
     def __init__(self) -> None:
@@ -153,7 +155,7 @@ class _Slices:
         self._brackets: list[str] = []
 
     def judge(self, token: Token) -> Token:
-        """Give the token back, or a plain ":" for a parameter that is half of a slice."""
+        """The token itself, or a plain ":" for a parameter that is the bound of a slice."""
         if token.blank:
             return token
         if token.kind is TokenKind.PARAMETER and self._in_subscript() and self._after_value():
@@ -184,6 +186,6 @@ class _Slices:
             self._brackets.pop()
 
     def _begins_array(self) -> bool:
-        """Whether a bracket here is that of `ARRAY[...]`, or an inner one of `ARRAY[[...], [...]]`."""
+        """Whether a bracket here belongs to `ARRAY[...]`, or is an inner one of `ARRAY[[...], [...]]`."""
         word = self._previous is not None and self._previous.text.lower()
         return word == "array" or not self._after_value()

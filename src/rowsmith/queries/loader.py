@@ -1,9 +1,9 @@
-"""The loader: from a folder of `.sql` files to queries.
+"""The loader: from folders of `.sql` files to queries.
 
-The format is aiosql's, and aiosql reads it: the name line, the marks, the record class and the documentation. The SQL
-itself is cut by our own lexer (`lexer`): aiosql sees a stand-in.
+The format is aiosql's, and aiosql reads it: the name line, the mark, the record class and the documentation. The SQL
+is left to our own lexer (`lexer`); aiosql sees a stand-in for it.
 
-Every fault of every file is found before one error is raised.
+Every fault in every file is collected, and whatever has no fault is read.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import keyword
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiosql.adapters.generic import GenericAdapter
 from aiosql.query_loader import QueryLoader
@@ -23,8 +22,10 @@ from aiosql.types import QueryDatum, SQLOperationType
 from aiosql.utils import SQLParseException
 
 from rowsmith.errors import QueryFileError
+from rowsmith.findings import Finding, Rule
 from rowsmith.queries.lexer import Token, TokenKind, UnterminatedError, tokenize
-from rowsmith.queries.query import Kind, Query, Source, display_path
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, Source
 
 _KINDS = {
     SQLOperationType.SELECT: Kind.MANY,
@@ -36,128 +37,115 @@ _KINDS = {
     SQLOperationType.SCRIPT: Kind.SCRIPT,
 }
 _EXAMPLE = "-- name: get_user(id)^"
-_MARKS = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
+_INSTRUCTION = "rowsmith:"
 
 
-def read_queries(path: Path) -> list[Query]:
-    """The queries of a `.sql` file, or of all those in a folder; a sub-folder is a namespace.
+class QueryFolder(NamedTuple):
+    """A folder of query files, or a single file, and the namespace of its queries."""
 
-    Sorted by namespace, file and place in the file. Raises QueryFileError, which lists all faults.
-    """
-    reader = _Reader()
-    if path.is_dir():
-        reader.read_folder(path, ())
-    elif path.is_file():
-        reader.read_file(path, ())
-    else:
-        reader.fault(path, None, "there is no such file or folder")
-    reader.check_names()
-    if reader.faults:
-        raise QueryFileError(reader.faults)
-    return reader.queries
+    path: Path
+    namespace: tuple[str, ...] = ()
 
 
-class _Fault(Exception):  # noqa: N818 - collected and listed, never seen by a user
-    """One fault: what is wrong, at a line of the file at hand."""
+class Instruction(NamedTuple):
+    """A comment `-- rowsmith: ...`."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-@dataclass
-class _Reader:
-    """Walks the files and collects queries and faults."""
-
-    queries: list[Query] = field(default_factory=list[Query])
-    faults: list[str] = field(default_factory=list[str])
-
-    def fault(self, file: Path, line: int | None, message: str) -> None:
-        place = display_path(file) if line is None else f"{display_path(file)}:{line}"
-        self.faults.append(f"{place}: {message}")
-
-    def read_folder(self, folder: Path, namespace: tuple[str, ...]) -> None:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-        for entry in entries:
-            if entry.is_file() and entry.suffix == ".sql":
-                self.read_file(entry, namespace)
-        for entry in entries:
-            if entry.is_dir() and any(entry.rglob("*.sql")):
-                if not _is_name(entry.name):
-                    self.fault(entry, None, f"a folder is a namespace, and {entry.name!r} is no Python name")
-                self.read_folder(entry, (*namespace, entry.name))
-
-    def read_file(self, file: Path, namespace: tuple[str, ...]) -> None:
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            self.fault(file, None, f"is not UTF-8 text (byte {error.start})")
-            return
-        try:
-            blocks = list(_blocks(text))
-        except _Fault as fault:
-            self.fault(file, fault.line, str(fault))
-            return
-        for block in blocks:
-            try:
-                self.queries.append(_Parser(file, namespace, block).parse())
-            except _Fault as fault:
-                self.fault(file, fault.line, str(fault))
-
-    def check_names(self) -> None:
-        """A name is defined once, and not by a query and a folder both."""
-        folders = {q.namespace[: depth + 1] for q in self.queries for depth in range(len(q.namespace))}
-        first: dict[str, Query] = {}
-        for query in self.queries:
-            name = query.qualified_name
-            if (earlier := first.setdefault(name, query)) is not query:
-                self.fault(query.file, query.line, f"{name} is defined already, at {earlier.location}")
-            if (*query.namespace, query.name) in folders:
-                self.fault(query.file, query.line, f"{name} is the name of a folder of queries, too")
-
-
-@dataclass(frozen=True)
-class _Block:
-    """What stands between one `-- name:` and the next: its comment lines, then its SQL."""
-
+    file: Path
     line: int
-    header: list[Token]
-    """The name line and the `--` lines right behind it."""
-    sql: list[Token]
-    """From the first token of the SQL to the last one; empty where there is none."""
+    source: str
+    """The text of the line."""
+    column: int
     text: str
-    """The whole file: tokens know their place in it."""
+    """What follows `rowsmith:`."""
+    query: str | None
+    """The qualified name of the query that it belongs to; None above the first one."""
 
-    def line_of(self, token: Token) -> int:
-        return _line_of(self.text, token.start)
+
+class Reading(NamedTuple):
+    """What could be read, and what is wrong with the rest."""
+
+    queries: list[Query]
+    """Sorted by folder, namespace, file and position in the file. No two have the same name."""
+    faults: list[Finding]
+    instructions: list[Instruction]
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def read_queries(*paths: Path | QueryFolder) -> list[Query]:
+    """The queries of some folders, or of single files. Raises QueryFileError, which lists every fault."""
+    reading = read(path if isinstance(path, QueryFolder) else QueryFolder(path) for path in paths)
+    if reading.faults:
+        raise QueryFileError(reading.faults)
+    return reading.queries
+
+
+def read(folders: Iterable[QueryFolder]) -> Reading:
+    """Read the query files of some folders; a sub-folder is a namespace."""
+    reading = Reading([], [], [])
+    for folder in folders:
+        if folder.path.is_dir():
+            _read_folder(folder, reading)
+        elif folder.path.is_file():
+            _read_file(folder, reading)
+        else:
+            reading.faults.append(Finding(Rule.QUERY_FILE, folder.path, None, "there is no such file or folder"))
+    _check_names(reading)
+    return reading
+
+
+def _read_folder(folder: QueryFolder, reading: Reading) -> None:
+    entries = sorted(entry for entry in folder.path.iterdir() if not entry.name.startswith("."))
+    for entry in entries:
+        if entry.is_file() and entry.suffix == ".sql":
+            _read_file(QueryFolder(entry, folder.namespace), reading)
+    for entry in entries:
+        if entry.is_dir() and any(entry.rglob("*.sql")):
+            if not _is_name(entry.name):
+                message = f"a folder is a namespace, but {entry.name!r} is not a valid Python name"
+                reading.faults.append(Finding(Rule.QUERY_FILE, entry, None, message))
+            _read_folder(QueryFolder(entry, (*folder.namespace, entry.name)), reading)
+
+
+def _read_file(file: QueryFolder, reading: Reading) -> None:
+    text = ""
     try:
+        text = file.path.read_text(encoding="utf-8-sig")
         tokens = list(tokenize(text))
+    except UnicodeDecodeError as error:
+        message = f"the file is not UTF-8 text (byte {error.start})"
+        reading.faults.append(Finding(Rule.QUERY_FILE, file.path, None, message))
+        return
     except UnterminatedError as error:
-        raise _Fault(_line_of(text, error.start), str(error)) from None
+        reading.faults.append(_finding(file.path, text, error.start, str(error)))
+        return
     starts = [index for index, token in enumerate(tokens) if _is_name_line(text, token)]
-    for token in tokens[: starts[0] if starts else len(tokens)]:
-        if not token.blank:
-            raise _Fault(
-                _line_of(text, token.start),
-                f"SQL before the first query's name line. Write a line such as {_EXAMPLE} above it",
-            )
-    for start, end in pairwise([*starts, len(tokens)]):
-        yield _block(text, tokens[start:end])
+    first, *blocks = [_Block(file, text, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
+    if first.sql:
+        hint = f"Write a line such as {_EXAMPLE} above it"
+        reading.faults.extend(first.fault(first.sql[0], "SQL before the name line of the first query", hint).faults)
+    reading.instructions.extend(first.instructions(None))
+    for block in blocks:
+        try:
+            query = block.query()
+        except QueryFileError as error:
+            reading.faults.extend(error.faults)
+        else:
+            reading.queries.append(query)
+            reading.instructions.extend(block.instructions(query.qualified_name))
 
 
-def _block(text: str, tokens: Sequence[Token]) -> _Block:
-    begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
-    end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
-    header = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
-    return _Block(_line_of(text, tokens[0].start), header, list(tokens[begin:end]), text)
-
-
-def _is_sql(token: Token) -> bool:
-    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
-    return not token.blank or token.text.startswith("/*+")
+def _check_names(reading: Reading) -> None:
+    """A name is defined once, and not by a query and a namespace both."""
+    namespaces = {query.namespace[: depth + 1] for query in reading.queries for depth in range(len(query.namespace))}
+    named: dict[str, Query] = {}
+    for query in reading.queries:
+        name = query.qualified_name
+        if (earlier := named.setdefault(name, query)) is not query:
+            message = f"{name} is already defined at {earlier.location}"
+            reading.faults.append(Finding(Rule.QUERY_FILE, query.file, query.line, message))
+        if (*query.namespace, query.name) in namespaces:
+            message = f"{name} is also the name of a folder or a component of queries"
+            reading.faults.append(Finding(Rule.QUERY_FILE, query.file, query.line, message))
+    reading.queries[:] = named.values()
 
 
 def _is_name_line(text: str, token: Token) -> bool:
@@ -167,12 +155,23 @@ def _is_name_line(text: str, token: Token) -> bool:
     return bool(colon) and word.strip() == "name"
 
 
-def _line_of(text: str, offset: int) -> int:
-    return text.count("\n", 0, offset) + 1
+def _instruction(token: Token) -> str | None:
+    comment = token.text[2:].strip() if token.kind is TokenKind.LINE_COMMENT else ""
+    return comment.removeprefix(_INSTRUCTION) if comment.startswith(_INSTRUCTION) else None
+
+
+def _is_sql(token: Token) -> bool:
+    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
+    return not token.blank or token.text.startswith("/*+")
 
 
 def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def _finding(file: Path, text: str, offset: int, message: str, hint: str | None = None) -> Finding:
+    line, source, column = Source(text, 1, 0, ()).place(offset)
+    return Finding(Rule.QUERY_FILE, file, line, message, hint, source=source, column=column)
 
 
 class _RecordNames(dict[str, Any]):
@@ -183,7 +182,7 @@ class _RecordNames(dict[str, Any]):
 
 
 class _HeaderLoader(QueryLoader):
-    """aiosql's loader, but for its check of the parameters: that one is made on the real SQL, with line numbers."""
+    """aiosql's loader without its check of the parameters: ours looks at the real SQL, and knows the lines."""
 
     def __init__(self) -> None:
         adapter = GenericAdapter()  # type: ignore[no-untyped-call]  # aiosql's adapters have no annotations
@@ -193,121 +192,116 @@ class _HeaderLoader(QueryLoader):
         return inspect.Signature()
 
 
-class _Parser:
-    """Makes a query of a block. Every method raises _Fault."""
+class _Block:
+    """The text from one `-- name:` to the next: the comment lines of a query, then its SQL."""
 
-    def __init__(self, file: Path, namespace: tuple[str, ...], block: _Block) -> None:
-        self.file = file
-        self.namespace = namespace
-        self.block = block
-        self.references = [token for token in block.sql if token.kind is TokenKind.PARAMETER]
+    def __init__(self, file: QueryFolder, text: str, tokens: Sequence[Token]) -> None:
+        self._file = file
+        self._text = text
+        self._tokens = tokens
+        begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
+        end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
+        comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
+        self._header = [token for token in comments if _instruction(token) is None]
+        self.sql = tokens[begin:end]
+        self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
 
-    def parse(self) -> Query:
-        header = self._header()
-        kind = _KINDS[header.operation_type]
-        parameters = self._parameters(header, kind)
-        self._check_statement(header.query_name, kind)
+    def fault(self, token: Token, message: str, hint: str | None = None) -> QueryFileError:
+        return QueryFileError([_finding(self._file.path, self._text, token.start, message, hint)])
+
+    def instructions(self, query: str | None) -> Iterator[Instruction]:
+        for token in self._tokens:
+            if (text := _instruction(token)) is not None:
+                place = Source(self._text, 1, 0, ()).place(token.start)
+                yield Instruction(self._file.path, *place, text, query)
+
+    def query(self) -> Query:
+        """The query. Raises QueryFileError with one fault."""
+        header = self._read_header()
+        name, kind = header.query_name, _KINDS[header.operation_type]
+        parameters = self._declared(name, kind, header.parameters)
+        self._check_statement(name, kind)
         sql, source = self._native(parameters)
+        line, _, _ = Source(self._text, 1, 0, ()).place(self._header[0].start)
         return Query(
-            name=header.query_name,
-            namespace=self.namespace,
+            name=name,
+            namespace=self._file.namespace,
             kind=kind,
             parameters=parameters,
             sql=sql,
             doc=header.doc_comments,
             record_class=header.record_class,
-            file=self.file,
-            line=self.block.line,
+            file=self._file.path,
+            line=line,
             source=source,
         )
 
-    def _header(self) -> QueryDatum:
-        """What aiosql reads from the comment lines, a stand-in in the place of the SQL."""
-        lines = [token.text.rstrip() for token in self.block.header]
+    def _read_header(self) -> QueryDatum:
+        """What aiosql reads from the comment lines, with a stand-in for the SQL."""
+        lines = [token.text.rstrip() for token in self._header]
         try:
             (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([*lines, "SELECT 1"]), [])
         except (SQLParseException, ValueError, IndexError):
-            raise _Fault(
-                self.block.line, f"{lines[0]!r} is not a query's name line. Expected {_EXAMPLE} with {_MARKS}"
-            ) from None
+            marks = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
+            hint = f"Expected a line such as {_EXAMPLE}, with one of the marks: {marks}"
+            raise self.fault(self._header[0], f"{lines[0]!r} is not a valid name line", hint) from None
         if not _is_name(header.query_name) or header.query_name.startswith("__"):
-            raise _Fault(self.block.line, f"{header.query_name!r} cannot be the name of a Python function")
-        for line, text in enumerate(lines[2:], self.block.line + 2):
-            if text[2:].split(":")[0].strip() == "record_class":
-                raise _Fault(line, "the record_class line must be the one right behind the name line")
+            raise self.fault(self._header[0], f"{header.query_name!r} cannot be the name of a Python function")
+        for token in self._header[2:]:
+            if token.text[2:].partition(":")[0].strip() == "record_class":
+                raise self.fault(token, "the record_class line must follow the name line directly")
         return header
 
-    def _parameters(self, header: QueryDatum, kind: Kind) -> tuple[str, ...]:
+    def _declared(self, name: str, kind: Kind, declared: list[str] | None) -> tuple[str, ...]:
         """The declared parameters, checked against those in the SQL."""
-        name, declared = header.query_name, header.parameters
-        used = list(dict.fromkeys(token.text[1:] for token in self.references))
+        line, used = self._header[0], list(dict.fromkeys(token.text[1:] for token in self._parameters))
         if kind is Kind.SCRIPT:
-            if self.references:
-                first = self.references[0]
-                raise _Fault(self.block.line_of(first), f"{name} is a script (#), which takes no {first.text}")
-            return ()
+            if not self._parameters:
+                return ()
+            token = self._parameters[0]
+            raise self.fault(token, f"{name} is a script (#) and takes no parameters, but uses {token.text}")
         if declared is None:
-            raise _Fault(
-                self.block.line,
-                f"{name} has no parameter list. Write {name}({', '.join(used)}), also where it is empty",
-            )
-        self._check_declared(name, declared)
-        for token in self.references:
-            if token.text[1:] not in declared:
-                raise _Fault(self.block.line_of(token), self._undeclared(name, token.text[1:], declared))
-        if unused := [parameter for parameter in declared if parameter not in used]:
-            raise _Fault(self.block.line, self._unused(name, unused))
-        return tuple(declared)
-
-    def _check_declared(self, name: str, declared: list[str]) -> None:
+            raise self.fault(line, f"{name} has no parameter list", f"Write {name}({', '.join(used)})")
         for index, parameter in enumerate(declared):
             if not _is_name(parameter):
-                raise _Fault(self.block.line, f"{name}: {parameter!r} cannot be the name of a Python argument")
+                raise self.fault(line, f"{name}: {parameter!r} cannot be the name of a Python argument")
             if parameter in declared[:index]:
-                raise _Fault(self.block.line, f"{name} lists the parameter {parameter} twice")
+                raise self.fault(line, f"{name} lists the parameter {parameter} twice")
+        for token in self._parameters:
+            if token.text[1:] not in declared:
+                near = difflib.get_close_matches(token.text[1:], declared, 1)
+                hint = f"Did you mean :{near[0]}?" if near else "Add it to the list"
+                listed = f"({', '.join(declared)})"
+                raise self.fault(token, f"{name} uses {token.text}, which is not in its parameter list {listed}", hint)
+        if unused := [parameter for parameter in declared if parameter not in used]:
+            message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
+            raise self.fault(line, message, self._slice_hint(unused))
+        return tuple(declared)
 
-    @staticmethod
-    def _undeclared(name: str, parameter: str, declared: list[str]) -> str:
-        near = difflib.get_close_matches(parameter, declared, 1)
-        hint = f"Did you mean :{near[0]}?" if near else "Add it there."
-        listed = f"({', '.join(declared)})"
-        return f"{name} uses :{parameter}, which is not in its parameter list {listed}. {hint}"
-
-    def _unused(self, name: str, unused: list[str]) -> str:
-        message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
-        sliced = [parameter for parameter in unused if self._is_slice_end(parameter)]
-        if sliced:
-            message += (
-                f". Behind a value in brackets, :{sliced[0]} is the end of an array slice; for the parameter write "
-                f"[... : :{sliced[0]}]"
-            )
-        return message
-
-    def _is_slice_end(self, parameter: str) -> bool:
-        return any(
-            first.text == ":" and second.text == parameter
-            for first, second in zip(self.block.sql, self.block.sql[1:], strict=False)
-        )
+    def _slice_hint(self, unused: Sequence[str]) -> str | None:
+        ends = {second.text for first, second in pairwise(self.sql) if first.text == ":"}
+        for name in unused:
+            if name in ends:
+                after = f"After a value in brackets, :{name} is the upper bound of an array slice"
+                return f"{after}; to use the parameter there, write [... : :{name}]"
+        return None
 
     def _check_statement(self, name: str, kind: Kind) -> None:
         """One statement, with no placeholder of another kind."""
         ended = False
-        for token in self.block.sql:
+        for token in self.sql:
             if token.kind is TokenKind.POSITIONAL:
-                raise _Fault(self.block.line_of(token), f"{name} uses {token.text}: name the parameter, as in :email")
+                raise self.fault(token, f"{name} uses {token.text}", "Name the parameter, as in :email")
             if ended and not token.blank and token.kind is not TokenKind.SEMICOLON and kind is not Kind.SCRIPT:
-                raise _Fault(
-                    self.block.line_of(token),
-                    f"{name} holds a second statement. A query is one statement; mark it with # for a script, or "
-                    "give the second one a name of its own",
-                )
+                hint = "Give the second its own name line, or mark the query with # to make it a script"
+                raise self.fault(token, f"{name} contains a second statement", hint)
             ended = ended or token.kind is TokenKind.SEMICOLON
-        if all(token.blank or token.kind is TokenKind.SEMICOLON for token in self.block.sql):
-            raise _Fault(self.block.line, f"{name} has no SQL")
+        if all(token.blank or token.kind is TokenKind.SEMICOLON for token in self.sql):
+            raise self.fault(self._header[0], f"{name} has no SQL")
 
     def _native(self, parameters: tuple[str, ...]) -> tuple[str, Source]:
         """The statement with PostgreSQL's own placeholders, and the way back to the file."""
-        tokens = list(self.block.sql)
+        tokens = list(self.sql)
         while tokens[-1].blank or tokens[-1].kind is TokenKind.SEMICOLON:
             tokens.pop()
         start = tokens[0].start
@@ -321,6 +315,5 @@ class _Parser:
                 shifts += [(length, token.start - start), (length + len(piece), token.end - start)]
             pieces.append(piece)
             length += len(piece)
-        text = self.block.text[start : tokens[-1].end]
-        column = start - (self.block.text.rfind("\n", 0, start) + 1)
-        return "".join(pieces), Source(text, self.block.line_of(tokens[0]), column, tuple(shifts))
+        line, _, column = Source(self._text, 1, 0, ()).place(start)
+        return "".join(pieces), Source(self._text[start : tokens[-1].end], line, column, tuple(shifts))

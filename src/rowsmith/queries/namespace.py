@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import Signature
 from operator import itemgetter
 from pathlib import Path
-from types import FunctionType
 from typing import Any, cast
 
 from rowsmith.queries.calls import run, stream
-from rowsmith.queries.loader import read_queries
-from rowsmith.queries.query import Kind, Query, QueryFunction
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
-from rowsmith.values.codecs import Codec
+from rowsmith.values.codecs import Writer
 
 
 def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
@@ -25,6 +25,8 @@ def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None =
 
     Raises QueryFileError, which lists every fault with its file and line.
     """
+    from rowsmith.queries.loader import read_queries  # noqa: PLC0415 - with aiosql, which only reads files
+
     queries = Queries("queries")
     for query in read_queries(Path(path)):
         add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes or {}))))
@@ -69,20 +71,31 @@ def add_query(queries: Queries, query: Query, function: QueryFunction) -> None:
     vars(home)[query.name] = function
 
 
-def bind(bound: BoundQuery, codecs: Mapping[str, Codec] | None = None) -> QueryFunction:
-    """The function that runs the query. In a traceback it stands in the query file, at the query's line.
+def bind(
+    bound: BoundQuery, signature: Signature | None = None, writers: Mapping[str, Writer] | None = None
+) -> QueryFunction:
+    """The function that runs the query. A traceback shows it in the query file, at the query's line.
 
-    `codecs` make of a parameter's value what psycopg is to be given.
+    `writers` make the values of parameters, by their names, ready for psycopg.
     """
-    query = bound.query
-    values = _values(query, codecs or {})
-    function = _placed(_many(bound, values) if query.kind is Kind.EXECUTEMANY else _single(bound, values, run), query)
+    query, values = bound.query, _values(bound.query, writers or {})
+
+    def call(conn: Any, /, **parameters: Any) -> Any:
+        return run(bound, conn, values(parameters))
+
+    def call_stream(conn: Any, /, **parameters: Any) -> Any:
+        return stream(bound, conn, values(parameters))
+
+    def call_many(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+        return run(bound, conn, [values(one, index) for index, one in enumerate(sets)])
+
+    function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
     if query.kind is Kind.MANY:
-        vars(function)["stream"] = _placed(_single(bound, values, stream), query)
-    return cast("QueryFunction", function)
+        function.stream = _placed(call_stream, query, signature)
+    return cast("QueryFunction", _placed(function, query, signature))
 
 
-def _placed(function: FunctionType, query: Query) -> FunctionType:
+def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
         co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
@@ -92,52 +105,35 @@ def _placed(function: FunctionType, query: Query) -> FunctionType:
     function.__name__ = query.name
     function.__qualname__ = query.qualified_name
     function.__doc__ = query.doc or None
-    vars(function).update(__signature__=query.signature, query=query, sql=query.sql)
+    function.__signature__, function.query, function.sql = signature or query.signature, query, query.sql
     return function
 
 
-def _single(bound: BoundQuery, values: _Values, do: Callable[[BoundQuery, Any, Sequence[Any]], Any]) -> FunctionType:
-    def call(conn: Any, /, **parameters: Any) -> Any:
-        return do(bound, conn, values(parameters))
-
-    return cast("FunctionType", call)
-
-
-def _many(bound: BoundQuery, values: _Values) -> FunctionType:
-    def call(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
-        return run(bound, conn, [values(one, index) for index, one in enumerate(sets)])
-
-    return cast("FunctionType", call)
-
-
-_Values = Callable[..., Sequence[Any]]
-
-
-def _values(query: Query, codecs: Mapping[str, Codec]) -> _Values:
-    """The function that puts the values of a call in the order of the query's parameters, as psycopg is to get them.
+def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequence[Any]]:
+    """The function that puts the values of a call in the order of the query's parameters, ready for psycopg.
 
     It raises TypeError for a missing or an unknown one.
     """
     names = query.parameters
     pick, count = _picker(names), len(names)
-    writers = [(index, codecs[name].write) for index, name in enumerate(names) if name in codecs]
+    writes = [(index, writers[name]) for index, name in enumerate(names) if name in writers]
 
-    def plain(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
-        if len(parameters) == count:
-            try:
-                return pick(parameters)
-            except KeyError:
-                pass  # reported below, with all else that does not fit
-        raise _mismatch(query, parameters, index)
+    def values(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        try:
+            picked = pick(parameters)
+        except KeyError:
+            raise _mismatch(query, parameters, index) from None
+        if len(parameters) != count:
+            raise _mismatch(query, parameters, index)
+        if not writes:
+            return picked
+        written = list(picked)
+        for number, write in writes:
+            if written[number] is not None:
+                written[number] = write(written[number])
+        return written
 
-    def written(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
-        values = list(plain(parameters, index))
-        for place, write in writers:
-            if values[place] is not None:
-                values[place] = write(values[place])
-        return values
-
-    return written if writers else plain
+    return values
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""A query as a value: what its file says of it, and where each piece of it stands there."""
+"""A query as a value: what its file says about it, and where its SQL is in the file."""
 
 from __future__ import annotations
 
@@ -6,29 +6,12 @@ import inspect
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-
-class Kind(StrEnum):
-    """What a call of a query gives, by aiosql's mark behind its name."""
-
-    MANY = "many"
-    """no mark: a list of rows"""
-    ONE = "one"
-    """`^`: one row or None"""
-    VALUE = "value"
-    """`$`: one value, None where there is no row"""
-    AFFECTED = "affected"
-    """`!`: the number of affected rows"""
-    RETURNING = "returning"
-    """`<!`: the row that RETURNING gives back, or None"""
-    EXECUTEMANY = "executemany"
-    """`*!`: the number of rows affected by all sets of parameters together"""
-    SCRIPT = "script"
-    """`#`: nothing; several statements, no parameters"""
+from rowsmith.findings import display_path
+from rowsmith.queries.marks import Kind
 
 
 @dataclass(frozen=True)
@@ -37,12 +20,12 @@ class Query:
 
     name: str
     namespace: tuple[str, ...]
-    """The sub-folders that it is in."""
+    """The sub-folders that it is in, or the component and its sub-folders."""
     kind: Kind
     parameters: tuple[str, ...]
-    """In the order of their declaration: the first one is `$1` of `sql`."""
+    """In the order of declaration: the first one is `$1` in `sql`."""
     sql: str
-    """The statement as PostgreSQL gets it, with `$1`, `$2`, ... for the parameters."""
+    """The statement that is sent to PostgreSQL, with `$1`, `$2`, ... for the parameters."""
     doc: str
     record_class: str | None
     file: Path
@@ -52,17 +35,17 @@ class Query:
 
     @property
     def qualified_name(self) -> str:
-        """The name below the queries object, `posts.list_posts`."""
+        """The name with its namespace: `posts.list_posts`."""
         return ".".join((*self.namespace, self.name))
 
     @property
     def location(self) -> str:
-        """`file:line`, the file relative to the working folder where it lies below it."""
+        """`file:line`; the file is relative to the working folder if it is below it."""
         return f"{display_path(self.file)}:{self.line}"
 
     @cached_property
     def statement(self) -> bytes:
-        """`sql` as bytes: the form in which psycopg takes a statement that is not a literal of the program."""
+        """`sql` as bytes: psycopg accepts a statement that is not a literal in this form."""
         return self.sql.encode()
 
     def encoded(self, encoding: str) -> bytes:
@@ -73,7 +56,7 @@ class Query:
     def signature(self) -> inspect.Signature:
         """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, sets, /)`."""
         positional, keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
-        # The connection is passed by its place, so a parameter of the query may be called the same.
+        # The connection is positional, so a parameter of the query may have the same name.
         parameters = [inspect.Parameter("conn" if "conn" not in self.parameters else "conn_", positional)]
         if self.kind is Kind.EXECUTEMANY:
             parameters.append(inspect.Parameter("sets", positional))
@@ -84,18 +67,18 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The SQL of a query as its file has it, to point at a place in it."""
+    """The SQL of a query as it is in its file, to find the line and column of an error."""
 
     text: str
     line: int
-    """The line of the file at which `text` begins, from 1."""
+    """The line in the file where `text` begins, from 1."""
     column: int
-    """The column of that line, from 0."""
+    """The column in that line, from 0."""
     shifts: tuple[tuple[int, int], ...]
-    """Where `$n` took the place of `:name`: (offset in the statement, offset in `text`), ascending."""
+    """Where `$n` replaces `:name`: (offset in the statement, offset in `text`), ascending."""
 
     def place(self, position: int) -> tuple[int, str, int]:
-        """The line of the file, that line's text, and the column (from 0) of a 0-based offset in the statement."""
+        """The line in the file, the text of the line, and the column from 0, of a 0-based offset in the statement."""
         offset = self._offset(position)
         before = self.text[:offset]
         number = before.count("\n")
@@ -112,7 +95,7 @@ class Source:
 
 
 class QueryFunction(Protocol):
-    """A query as it is called: `queries.get_user(conn, id=...)`."""
+    """A query that can be called: `queries.get_user(conn, id=...)`."""
 
     __name__: str
     __signature__: inspect.Signature
@@ -121,8 +104,3 @@ class QueryFunction(Protocol):
 
     @property
     def __call__(self) -> Callable[..., Any]: ...
-
-
-def display_path(path: Path) -> str:
-    """The path as a person in the working folder would write it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

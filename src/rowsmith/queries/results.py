@@ -1,4 +1,4 @@
-"""The results of a query: what a call gives, by the query's mark, and whether the result fits that."""
+"""The results of a query: what a call returns, by the query's mark, and whether the result fits the mark."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from psycopg.pq.abc import PGresult
 
 from rowsmith.errors import ResultShapeError, RowCountError
 from rowsmith.queries.constructors import Constructor
-from rowsmith.queries.query import Kind, Query
-
-_AT_MOST_ONE = {Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
+from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, Kind, misfit
+from rowsmith.queries.query import Query
 
 
 def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:
@@ -21,22 +20,22 @@ def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:
 
 
 class Reader(NamedTuple):
-    """Makes of a result what a call of the query gives, in two steps.
+    """Turns a result into what a call of the query returns, in two steps.
 
-    The first needs the connection to itself; the second runs code of the user's, which may use the connection.
+    The first step holds the connection's lock. The second one may run the user's code, which may use the connection.
     """
 
     load: Callable[[PGresult], Any]
-    """The values of the result, None for a row that is not there. Raises RowCountError or ResultShapeError where the
-    result does not fit the query's mark."""
+    """The values of the result, None if there is no row. Raises RowCountError or ResultShapeError if it does not fit
+    the query's mark."""
     make: Callable[[Any], Any]
-    """What the call gives, of these values."""
+    """What the call returns, from these values."""
 
 
 def reader(query: Query, transformer: Transformer, constructor: Constructor | None) -> Reader:
     """The reader of a query's results.
 
-    `transformer` has loaders for its columns; `constructor` is None for a statement that returns no rows.
+    `transformer` has the loaders of its columns; `constructor` is None for a statement that returns no rows.
     """
     if query.kind is Kind.AFFECTED and constructor is None:
         return Reader(affected, int)
@@ -48,7 +47,7 @@ def reader(query: Query, transformer: Transformer, constructor: Constructor | No
 
 
 def affected(result: PGresult) -> int:
-    """The number of rows that a statement affected, -1 for one that affects none."""
+    """The number of rows that a statement affected, -1 if its command tag has none."""
     count = result.command_tuples
     return -1 if count is None else count
 
@@ -88,22 +87,18 @@ def _misfit(query: Query) -> Callable[[PGresult], None]:
     return refuse
 
 
-def check_shape(query: Query, columns: int, rows: int, status: str | None) -> None:
+def check_shape(query: Query, columns: int, rows: int, status: str) -> None:
     """Raise RowCountError or ResultShapeError unless a result fits the query's mark.
 
-    `columns` is 0 for a statement that returns no rows; `status` is its command tag, such as `UPDATE 1`. Asked before
+    `columns` is 0 for a statement that returns no rows; `status` is its command tag, such as `UPDATE 1`. Called before
     a row is read, so that a million rows are refused as quickly as two.
     """
     name = f"{query.qualified_name} ({query.location})"
-    if query.kind is Kind.AFFECTED:
-        if columns:
-            raise ResultShapeError(f"{name} is marked ! but returns rows. Take no mark, ^, $ or <!")
-    elif not columns:
-        raise ResultShapeError(f"{name} returned no rows to read ({status}). Mark it with !")
-    elif query.kind is Kind.VALUE and columns > 1:
-        raise ResultShapeError(f"{name} is marked $ but returns {columns} columns. Mark it with ^")
-    elif query.kind in _AT_MOST_ONE and rows > 1:
+    if found := misfit(query.kind, columns):
+        tag = "" if columns else f" ({status})"
+        raise ResultShapeError(f"{name} {found.message}{tag}. {found.hint}")
+    if query.kind in AT_MOST_ONE_ROW and rows > 1:
         raise RowCountError(
-            f"{name} promises at most one row ({_AT_MOST_ONE[query.kind]}) but found {rows}. "
-            "Narrow it down to a unique key, add LIMIT 1, or take no mark to get a list"
+            f"{name} promises at most one row ({MARKS[query.kind]}) but found {rows}. "
+            "Narrow it down to a unique key, add LIMIT 1, or remove the mark to get a list"
         )

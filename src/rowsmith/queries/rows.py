@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError
+from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
-from rowsmith.queries.query import Kind, Query
-from rowsmith.values.codecs import Codec, Context
+from rowsmith.queries.marks import ROWS, Kind
+from rowsmith.queries.query import Query
+from rowsmith.values.codecs import Context, codec, fields_of
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, told the names of the columns and the connection that the values come from."""
@@ -29,24 +32,24 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
         return lambda names, _context: of_tuple(_named_tuple(names), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
-        fault = f"{query.location}: {query.name} has the record class {query.record_class}"
-        raise QueryFileError([f"{fault}, which load_queries(record_classes=...) was not given. Given: {known}"])
+        message = f"{query.name} has the record class {query.record_class}, which is not in record_classes"
+        hint = f"Given: {known}"
+        raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
     return lambda names, _context: of_class(make, names, {})
 
 
-def exact_rows_of(query: Query, row: type | None, codecs: Mapping[str, Codec]) -> Rows:
-    """The rows of a generated module's query: each column is read by its codec, and is then of the field's type.
-
-    Without `row` it is the first value: that of a `$` query, or of one that returns no rows at all.
-    """
+def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
+    """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
+    if query.kind not in ROWS:
+        return lambda _names, context: of_value(codec(result).reader(context)), []
+    row = next(each for each in (*get_args(result), result) if each is not NoneType)
+    fields = fields_of(row)
 
     def rows(names: Sequence[str], context: Context) -> Constructor:
-        if row is None:
-            read = next((codec.reader(context) for codec in codecs.values()), None)
-            return of_value(read)
         columns = [unmarked(name) for name in names]
-        reads = {index: codecs[name].reader(context) for index, name in enumerate(columns) if name in codecs}
+        codecs = ((index, fields.get(name)) for index, name in enumerate(columns))
+        reads = {index: read for index, codec in codecs if codec and (read := codec.reader(context))}
         try:
             return of_exact(row, columns, reads)
         except TypeError as error:
@@ -55,7 +58,7 @@ def exact_rows_of(query: Query, row: type | None, codecs: Mapping[str, Codec]) -
                 "generated: run `rowsmith generate`"
             ) from None
 
-    return rows
+    return rows, [name for name, codec in fields.items() if codec.is_label]
 
 
 @cache

@@ -1,7 +1,8 @@
-"""A statement: a query as one connection has prepared it, with all that it takes to send it and to read its result."""
+"""A statement: a query that was prepared on a connection, and what it takes to send it and to read its result."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from psycopg.types.range import RangeInfo
 from psycopg.types.string import TextBinaryLoader
 
 from rowsmith.queries.lexer import TokenKind, tokenize
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import Rows
 from rowsmith.values.codecs import Context
@@ -24,19 +26,33 @@ from rowsmith.values.dumpers import Dumper, dump_function
 class BoundQuery:
     """A query, and how its rows are made."""
 
-    def __init__(self, query: Query, rows: Rows, *, enums: Collection[str] = (), described: bool = False) -> None:
+    def __init__(
+        self,
+        query: Query,
+        rows: Rows,
+        *,
+        enums: Collection[str] = (),
+        described: bool = False,
+        writes: bool | None = None,
+    ) -> None:
         self.query = query
         self.rows = rows
         self.enums = frozenset(enums)
-        """The columns that are enumerations of the database, whose labels are texts."""
+        """The columns whose type is an enumeration of the database."""
         single = query.kind not in (Kind.EXECUTEMANY, Kind.SCRIPT)
         self.preparable: bool | None = (described or None) if single else False
-        """Whether it is run as a prepared statement: one whose parameters have types that PostgreSQL knows without
-        their values. None: not asked yet."""
-        self.writes = False
-        """Whether it was seen to do anything else than SELECT."""
-        self.dirties = any(token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql))
-        """Whether it calls a function that changes the session; one that hides in another function is not seen."""
+        """Whether it can be prepared: PostgreSQL knows the types of its parameters without their values. None if the
+        server was not asked yet."""
+        self.writes = writes
+        """Whether it writes; None if it is not known: a SELECT may call a function that does."""
+        self.dirties = _DIRTYING.search(query.sql) is not None and any(
+            token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql)
+        )
+        """Whether it calls a function that changes the session. A call inside another function is not seen."""
+
+
+_DIRTYING = re.compile("set_config|advisory", re.IGNORECASE)
+"""In the text of every query that does; the tokens of the few others need not be looked at."""
 
 
 def _is_dirtying(name: str) -> bool:
@@ -77,7 +93,7 @@ class Statement:
         dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
         self.formats = [dumper.format for dumper in dumpers]
         self.dump = dump_function(dumpers)
-        """The values as the server is to get them; None where one has to be dumped by psycopg's cursor."""
+        """Dumps the values of the parameters; None if one has to be dumped by psycopg's cursor."""
         transformer = Transformer(link)
         if names is None:
             names = column_names(description, transformer.encoding)
@@ -87,22 +103,22 @@ class Statement:
         transformer.set_loader_types(oids, self.format)
         constructor = bound.rows(names, Context(link)) if names else None
         self.load, self.make = reader(bound.query, transformer, constructor)
-        """What the query gives, of its result: as a Reader does it."""
+        """The two steps of a Reader."""
         status = link.connection.pgconn.parameter_status
-        # PostgreSQL reports these settings unasked at every change (protocol, ParameterStatus). psycopg's loaders and
-        # dumpers look at them once, when they are made.
+        # PostgreSQL reports these settings whenever they change (protocol, ParameterStatus). psycopg's loaders and
+        # dumpers look at them once, when they are created.
         self.encoding = status(b"client_encoding")
         self.zone = status(b"TimeZone") if _ZONED.intersection(oids) else None
-        """None where no column depends on it."""
+        """None if no column depends on it."""
         self.settings = [(name, status(name)) for name in _TEXT_SETTINGS] if self.format is Format.TEXT else []
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
-        """The same one, with the connection's adapters and settings as they are now."""
+        """The same statement, with the connection's current adapters and settings."""
         return Statement(self.name, self._description, bound, link, self._names)
 
 
 def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
-    """What the query gives, of a result that a cursor got. Raises RowCountError and ResultShapeError."""
+    """What the query returns, from the result of a cursor. Raises RowCountError and ResultShapeError."""
     transformer = Transformer(conn)
     transformer.set_pgresult(result)
     names = column_names(result, transformer.encoding)
@@ -120,9 +136,9 @@ def _with_arrays(*names: str) -> frozenset[int]:
 _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
 _ZONED = _with_arrays("timestamptz", "tstzrange", "tstzmultirange")
 
-# Of the types that psycopg reads in both formats, these give the same value in both. Not among them: float4, whose
-# text is the shortest number that means the same (0.1) and whose bytes are not (0.10000000149011612); record, whose
-# text does not tell the types of its columns.
+# Of the types that psycopg reads in both formats, these have the same value in both. Not among them: float4, whose text
+# is the shortest number that stands for the same value (0.1) while its bytes are that value (0.10000000149011612);
+# record, whose text does not tell the types of its columns.
 _SAME = _with_arrays(
     "bool", "bpchar", "bytea", "cidr", "date", "float8", "inet", "int2", "int4", "int8", "interval", "json",
     "jsonb", "name", "numeric", "oid", "text", "time", "timetz", "timestamp", "timestamptz", "uuid", "varchar",
@@ -132,18 +148,18 @@ _SAME = _with_arrays(
 
 
 _STOCK = AdaptersMap(types=postgres.types)
-"""psycopg's adapters as they are before anybody registers one."""
+"""psycopg's adapters before anybody registers one."""
 postgres.register_default_adapters(_STOCK)
 _PARTS = {
     **{info.array_oid: info.oid for info in postgres.types if info.array_oid},
     **{info.oid: info.subtype_oid for info in postgres.types if isinstance(info, RangeInfo)},
     **{info.oid: info.range_oid for info in postgres.types if isinstance(info, MultirangeInfo)},
 }
-"""The type whose loader reads what is in an array, a range or a multirange."""
+"""The type of the values in an array, a range or a multirange."""
 
 
 _LABELS = _STOCK.get_loader(postgres.types["text"].oid, Format.BINARY)
-"""psycopg's reader of text, which may be one in C."""
+"""psycopg's loader of text, which may be in C."""
 
 
 def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
@@ -157,7 +173,7 @@ def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
 
 
 def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:
-    """Binary, unless a column is one that only its text gives as psycopg gives it, or as a user wants it given."""
+    """Binary, unless psycopg, or a loader of the user's, would return another value for the text of a column."""
     for oid, enum in zip(oids, enums, strict=True):
         text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
         if enum and text is None and binary in (None, _LABELS):

@@ -1,9 +1,8 @@
-"""A stream: the rows of a query read through a cursor on the server, a batch at a time, in constant memory."""
+"""A stream: the rows of a query read through a server-side cursor, a batch at a time, in constant memory."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import psycopg
@@ -13,21 +12,21 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from rowsmith.queries.failure import report
 from rowsmith.queries.session import Session
 from rowsmith.queries.statement import BoundQuery, Statement
-from rowsmith.wire.connection import AsyncWire
-from rowsmith.wire.protocol import command_tag, error_of, prepare
+from rowsmith.wire.connection_async import AsyncWire
+from rowsmith.wire.protocol import error_of, prepare
 
 _T = TypeVar("_T")
 _BATCH = 1000
-"""Rows that are in memory at a time."""
+"""The number of rows in memory at a time."""
 _OPEN = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
 
 
 class AsyncStream(Generic[_T]):
-    """The rows of a query, read while they are iterated over: once, and with other statements in between if need be.
+    """The rows of a query, read as they are iterated over, once. Other statements may run in between.
 
-    It lives in the transaction that is open when it begins; outside one, where each statement is a transaction of its
-    own, PostgreSQL computes all rows first and keeps them for it. `with` closes it where it is left early; else the
-    end of the transaction does, or the connection's return to its pool.
+    A stream belongs to the transaction that is open when it begins. In autocommit mode, PostgreSQL computes all rows
+    first and keeps them. Use `with` to close a stream that is left early. Otherwise the end of the transaction closes
+    it, or the connection's return to its pool.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class AsyncStream(Generic[_T]):
         self._fetching: Statement | None = None
 
     async def __aiter__(self) -> AsyncGenerator[_T]:
-        """The rows, each as the query's call gives it. Raises psycopg.Error, with a note that names the query."""
+        """The rows, as a call of the query returns them. Raises psycopg.Error, with a note that names the query."""
         try:
             statement = self._fetching = await self._open()
             while rows := await self._fetch(statement):
@@ -54,30 +53,32 @@ class AsyncStream(Generic[_T]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Give the cursor up, if there is one. After an error the end of the transaction does."""
+        """Close the cursor, if it is open. After an error, the end of the transaction does."""
         statement, self._fetching = self._fetching, None
         session = self._session
         if statement is not None and session.pgconn.transaction_status in _OPEN:
-            await _command(self._conn, session, b"CLOSE %b; DEALLOCATE %b" % ((statement.name,) * 2))
+            async with self._conn.lock:
+                await session.wire.command(self._conn, b"CLOSE %b; DEALLOCATE %b" % ((statement.name,) * 2))
             session.streams.discard(statement.name)
 
     async def _open(self) -> Statement:
         conn, session, pgconn = self._conn, self._session, self._session.pgconn
         if pgconn.pipeline_status != PipelineStatus.OFF:
             raise psycopg.NotSupportedError("a stream waits for its rows, and cannot be read in a pipeline")
-        name, dirty = session.name(), session.dirty
-        alone = conn.autocommit and session.begin is None and pgconn.transaction_status == TransactionStatus.IDLE
+        name, transaction = session.name(), session.transaction
+        alone = conn.autocommit and transaction is None and pgconn.transaction_status == TransactionStatus.IDLE
         declare = b"DECLARE %b NO SCROLL CURSOR %b FOR " % (name, b"WITH HOLD" if alone else b"")
-        async with AsyncRawCursor(conn) as cursor:
-            await cursor.execute(declare + self._bound.query.statement, self._values, prepare=False)
+        with session.own_cursor():
+            async with AsyncRawCursor(conn) as cursor:
+                await cursor.execute(declare + self._bound.query.statement, self._values, prepare=False)
         session.streams.add(name)
-        session.dirty = dirty or self._bound.dirties
+        session.dirty = session.dirty or self._bound.dirties
+        if transaction is not None:
+            transaction.note_read(self._bound)
         async with conn.lock:
             description = await conn.wait(prepare(pgconn, name, b"FETCH FORWARD %d FROM %b" % (_BATCH, name)))
         return session.describe(self._bound, name, description)
@@ -89,9 +90,3 @@ class AsyncStream(Generic[_T]):
             raise error_of(self._session.pgconn, result)
         rows: list[_T] = statement.make(statement.load(result))
         return rows
-
-
-async def _command(conn: AsyncConnection[Any], session: Session[AsyncWire], text: bytes) -> None:
-    async with conn.lock:
-        result = await session.wire.command(conn, text)
-    command_tag(session.pgconn, result)

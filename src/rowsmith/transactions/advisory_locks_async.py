@@ -1,20 +1,17 @@
-"""Advisory locks: PostgreSQL's locks of a number, held by a session or a transaction (manual, "Advisory Locks")."""
+"""Advisory locks: PostgreSQL's locks on a number, held by a session or a transaction (manual, "Advisory Locks")."""
 
 from __future__ import annotations
 
 import random
 import sys
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
 from rowsmith.errors import ConnectionLostError, LockTimeoutError, TransactionError
+from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
-from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_async
@@ -22,52 +19,56 @@ from rowsmith.wire.deadlines import remaining
 
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
+_IS_HELD = (
+    b"SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
+    b"AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = $1)"
+)
 
 
 class AsyncAdvisoryLock:
-    """A lock that is asked for again and again: a session that waits for a lock inside the server makes CREATE INDEX
-    CONCURRENTLY wait for it, and statement_timeout would end the wait.
+    """An advisory lock that is held for a block.
+
+    It is polled: a session that waits for a lock inside the server would make CREATE INDEX CONCURRENTLY wait for it,
+    and statement_timeout would end the wait.
     """
 
-    _conn: AsyncConnection[TupleRow]
+    _conn: AsyncPooledConnection
 
     def __init__(self, request: LockRequest) -> None:
         self._request = request
-        self._key = request.key
+        self._key = str(request.key).encode()
 
     async def is_held(self) -> bool:
         """Whether the server still holds it for this block. Takes a round trip."""
         try:
-            return await self._ask(
-                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
-                "AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %s)"
-            )
+            return await self._ask(_IS_HELD)
         except psycopg.Error:
             return False
 
-    async def _get(self, function: str) -> None:
+    async def _acquire(self, function: str) -> None:
         wait = self._request.wait
         end = None if wait is None else monotonic() + wait
         pause = _PAUSE_SECONDS
-        while not await self._ask(self._request.function(function)):
+        while not await self._ask(self._request.statement(function)):
             left = None if end is None else end - monotonic()
             if left is not None and left <= 0:
-                raise LockTimeoutError(f"the advisory lock {self._request.name!r} is held by another session")
+                raise LockTimeoutError(
+                    f"the advisory lock {self._request.name!r} could not be acquired within {wait:g} s: it is held by "
+                    "another session"
+                )
             longest = min(each for each in (pause, left, remaining()) if each is not None)
             await sleep_async(longest * random.uniform(0.5, 1))  # noqa: S311 - a pause is no secret
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def _ask(self, question: str) -> bool:
-        session = session_of(self._conn)
-        dirty = session.dirty
-        cursor = await self._conn.execute(question.encode(), [self._key], prepare=False)
-        session.dirty = dirty  # which a cursor sets: what is held ends with the block
-        row = await cursor.fetchone()
-        return row is not None and bool(row[0])
+    async def _ask(self, question: bytes) -> bool:
+        await self._conn.synchronize()
+        await self._conn.begin()
+        answer = await self._conn.command(question, self._key)
+        return answer.get_value(0, 0) == b"t"
 
 
 class AsyncSessionLock(AsyncAdvisoryLock):
-    """A lock for one `async with`, held by a session of its own: a connection of the pool."""
+    """A lock held by a session: a connection of the pool for the length of the block."""
 
     def __init__(self, pool: AsyncPool, request: LockRequest) -> None:
         super().__init__(request)
@@ -76,23 +77,20 @@ class AsyncSessionLock(AsyncAdvisoryLock):
     async def __aenter__(self) -> Self:
         if self._pool.settings.pgbouncer:
             raise TransactionError(
-                "behind a transaction pooler there is no session that could hold an advisory lock: take it with "
-                "scope='transaction'"
+                "behind a transaction pooler no session can hold an advisory lock: pass scope='transaction'"
             )
-        self._conn = self._own = await self._pool.acquire()
+        self._conn = await self._pool.acquire()
         try:
-            await self._get("pg_try_advisory_lock")
+            await self._acquire("pg_try_advisory_lock")
         except BaseException as error:
-            await self._pool.release(self._own, error)
+            await self._pool.release(self._conn, error)
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         lost = False
         try:
-            lost = not await self._ask(self._request.function("pg_advisory_unlock"))
+            lost = not await self._ask(self._request.statement("pg_advisory_unlock"))
         except psycopg.Error:
             await self._conn.close()
             lost = True
@@ -100,15 +98,13 @@ class AsyncSessionLock(AsyncAdvisoryLock):
             await self._conn.close()  # which frees the lock
             raise
         finally:
-            await self._pool.release(self._own, exc)
+            await self._pool.release(self._conn, exc)
         if lost and exc is None:
-            raise ConnectionLostError(
-                f"the advisory lock {self._request.name!r} was lost inside its block, with its connection"
-            )
+            raise ConnectionLostError(f"the advisory lock {self._request.name!r} was lost inside its block")
 
 
 class AsyncTransactionLock(AsyncAdvisoryLock):
-    """A lock held by a transaction, for one `async with`: by the one that is open, else by one of the block's own."""
+    """A lock held by a transaction: the one that is open, or else one that the block opens."""
 
     def __init__(self, block: AsyncTransactionBlock, request: LockRequest) -> None:
         super().__init__(request)
@@ -117,13 +113,11 @@ class AsyncTransactionLock(AsyncAdvisoryLock):
     async def __aenter__(self) -> Self:
         self._conn = await self._block.__aenter__()
         try:
-            await self._get("pg_try_advisory_xact_lock")
+            await self._acquire("pg_try_advisory_xact_lock")
         except BaseException:
             await self._block.__aexit__(*sys.exc_info())
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._block.__aexit__(exc_type, exc, traceback)

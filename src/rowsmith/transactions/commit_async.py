@@ -1,16 +1,15 @@
-"""A COMMIT, and what became of one whose answer was lost.
+"""A COMMIT, and the outcome of one whose answer was lost.
 
 PostgreSQL remembers for a long time how each transaction that wrote has ended, and tells it by the transaction's id
-(manual, "Transaction ID and Snapshot Information Functions", pg_xact_status). So the id is learnt before COMMIT is
-sent: with a statement that is known to write, else by a question of its own; where nothing but SELECTs ran, together
-with COMMIT.
+(manual, "Transaction ID and Snapshot Information Functions", pg_xact_status). So the id is learned before COMMIT is
+sent: together with a query that is known to write, or else by a question before COMMIT, or, if there were only SELECTs
+that may have called functions, together with COMMIT.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
 from time import monotonic
 
 import psycopg
@@ -20,96 +19,93 @@ from psycopg.pq.abc import PGresult
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
-from rowsmith.queries.session import Session, Trace, session_of
+from rowsmith.queries.session import session_of
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.connection import AsyncWire
 from rowsmith.wire.deadlines import CURRENT, until
-from rowsmith.wire.protocol import TRANSACTION_ID, Mark, command_tag, decisive
+from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
+from rowsmith.wire.transaction import Identity, Transaction
 
 logger = logging.getLogger("rowsmith.transactions")
 
 _GRACE_SECONDS = 1.0
-"""What a COMMIT, and finding out about it, is given beyond a deadline: to be cut off in it is the worst place."""
+"""How long COMMIT and the search for its outcome may run beyond a deadline: it is the worst moment to be cut off."""
 _PATIENCE_SECONDS = 0.5
-"""How long a transaction may be in progress on a connection that is gone before its server process is ended."""
+"""How long a transaction may stay in progress on a lost connection before its server process is terminated."""
 _PAUSE_SECONDS = 0.05
 
 
-async def commit_async(conn: AsyncPooledConnection, pool: AsyncPool, trace: Trace, *, read_only: bool) -> str:
-    """Commit; the command tag, ROLLBACK where the server had aborted the transaction.
+async def commit_async(
+    conn: AsyncPooledConnection, pool: AsyncPool, transaction: Transaction, *, read_only: bool
+) -> str:
+    """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
-    Where the connection is lost meanwhile, it is found out what became of the transaction: one that was committed
-    returns normally, and so does one that wrote nothing. Raises ConnectionLostError where it was not committed,
-    CommitUnknownError where that cannot be told, and psycopg.Error for what the server says to COMMIT.
+    If the connection is lost meanwhile, the outcome is looked up: a transaction that was committed, or wrote nothing,
+    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
+    psycopg.Error for what the server says to COMMIT.
     """
     deadline = CURRENT.get()
     if deadline is None:
-        return await _carry_out(conn, pool, trace, read_only=read_only)
+        return await _commit(conn, pool, transaction, read_only=read_only)
     with until(max(deadline, monotonic() + _GRACE_SECONDS)):
-        return await _carry_out(conn, pool, trace, read_only=read_only)
+        return await _commit(conn, pool, transaction, read_only=read_only)
 
 
-async def _carry_out(conn: AsyncPooledConnection, pool: AsyncPool, trace: Trace, *, read_only: bool) -> str:
+async def _commit(conn: AsyncPooledConnection, pool: AsyncPool, transaction: Transaction, *, read_only: bool) -> str:
     session = session_of(conn)
-    if trace.wanted and not read_only and (trace.wrote or session.dirty):
-        trace.learn(await _ask(conn, session))
+    wants_id = transaction.wants_id and not read_only
+    if wants_id and (transaction.wrote or session.dirty):
+        await _ask_id(conn, transaction)
+    asks = wants_id and bool(transaction.unproven) and not transaction.answered
     answers: list[PGresult] = []
-    traced = trace.wanted and not read_only and not trace.asked
     try:
         async with conn.lock:
-            if traced:
-                await session.wire.traced_commit(conn, answers)
+            if asks:
+                result = await session.wire.commit(conn, answers)
             else:
-                answers.append(await session.wire.command(conn, COMMIT))
-        tag = command_tag(conn.pgconn, decisive(answers))
+                result = await session.wire.command(conn, COMMIT)
     except (psycopg.Error, TimeoutError) as error:
-        # A COMMIT that is answered after its deadline has been cancelled, and may have come before that.
+        # A COMMIT that is answered after its deadline was cancelled, possibly before it took effect.
         if not conn.closed and not isinstance(error, TimeoutError):
             raise
-        if traced and answers and answers[0].status == ExecStatus.FATAL_ERROR:  # COMMIT was not reached
+        if answers and answers[0].status == ExecStatus.FATAL_ERROR:  # COMMIT was not reached
             if not conn.closed:
                 raise
             raise ConnectionLostError("the session was ended before COMMIT: nothing was committed") from error
-        if traced:
-            _learn(trace, answers)
-        if not read_only and (trace.identified or not trace.asked):
-            await _resolve(pool, trace.mark, error)
+        if answers:
+            transaction.learn_at_commit(answers[0])
+        if not read_only and _may_have_written(transaction, dirty=session.dirty):
+            await _resolve(pool, transaction.identity, error)
         return COMMIT.decode()
-    if traced:
-        _learn(trace, answers)
-    return tag
-
-
-def _learn(trace: Trace, answers: Sequence[PGresult]) -> None:
-    """Keep what came back together with a COMMIT."""
     if answers:
-        trace.learn(answers[0])
-    if trace.identified:
-        for bound in trace.selects:
-            bound.writes = True  # one of them does, and from now on the id is asked for with it
+        transaction.learn_at_commit(answers[0])
+    return command_tag(result)
 
 
-async def _ask(conn: AsyncPooledConnection, session: Session[AsyncWire]) -> PGresult:
+def _may_have_written(transaction: Transaction, *, dirty: bool) -> bool:
+    if transaction.identity is not None:
+        return transaction.identity.transaction_id is not None
+    return transaction.wrote or dirty or bool(transaction.unproven)
+
+
+async def _ask_id(conn: AsyncPooledConnection, transaction: Transaction) -> None:
     try:
-        async with conn.lock:
-            result = await session.wire.command(conn, TRANSACTION_ID)
-        command_tag(conn.pgconn, result)
+        transaction.learn(await conn.command(TRANSACTION_ID))
     except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
             raise
         raise ConnectionLostError("the connection was lost before COMMIT: nothing was committed") from error
-    return result
 
 
-async def _resolve(pool: AsyncPool, trace: Mark | None, error: Exception) -> None:
-    """Return where the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
+async def _resolve(pool: AsyncPool, identity: Identity | None, error: Exception) -> None:
+    """Return if the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
     deadline = CURRENT.get()
-    seconds = pool.settings.pool_timeout / 1000
-    end = monotonic() + seconds if deadline is None else max(deadline, monotonic() + _GRACE_SECONDS)
+    end = monotonic() + pool.settings.pool_timeout / 1000
+    if deadline is not None:
+        end = max(deadline, monotonic() + _GRACE_SECONDS)
     with until(end):
-        status = None if trace is None else await _status(pool, trace, end)
-    xid = None if trace is None else trace.transaction_id
+        status = None if identity is None else await _status(pool, identity, end)
+    xid = None if identity is None else identity.transaction_id
     logger.warning("COMMIT resolved: %s (transaction %s)", status or "unknown", xid)
     if status == "committed":
         return
@@ -120,49 +116,49 @@ async def _resolve(pool: AsyncPool, trace: Mark | None, error: Exception) -> Non
             "the connection was lost while COMMIT ran, and the server rolled back: nothing was committed"
         ) from error
     raise CommitUnknownError(
-        "the connection was lost while COMMIT ran, and whether the server committed is not known. "
-        + (f"Ask it with SELECT pg_xact_status('{xid}')" if xid else "The transaction has no id that is known"),
+        "the connection was lost while COMMIT ran, and it is not known whether the server committed. "
+        + (f"To find out, run SELECT pg_xact_status('{xid}')" if xid else "The transaction's id is not known"),
         xid,
     ) from error
 
 
-async def _status(pool: AsyncPool, trace: Mark, end: float) -> str | None:
-    """How the transaction ended, `committed` or `aborted`; None where that cannot be told in time."""
+async def _status(pool: AsyncPool, identity: Identity, end: float) -> str | None:
+    """How the transaction ended, `committed` or `aborted`; None if that cannot be told in time."""
     patience = monotonic() + _PATIENCE_SECONDS
     while monotonic() < end:
         try:
             async with pool.direct_connection() as conn:
-                status = await _asked_status(conn, trace, end_it=monotonic() > patience)
+                status = await _ask_status(conn, identity, terminate=monotonic() > patience)
         except psycopg.errors.InsufficientPrivilege:
             return None
         except (psycopg.Error, TimeoutError):
-            status = "in progress"  # the server is not there yet
+            status = "in progress"  # the server is not back yet
         if status != "in progress":
             return status
         await sleep_async(_PAUSE_SECONDS * random.uniform(1, 4))  # noqa: S311 - a pause is no secret
     return None
 
 
-async def _asked_status(conn: AsyncPooledConnection, trace: Mark, *, end_it: bool) -> str | None:
-    """What became of the transaction, as far as the server can say it of that very one.
+async def _ask_status(conn: AsyncPooledConnection, identity: Identity, *, terminate: bool) -> str | None:
+    """The outcome of the transaction, if the server can tell that of this very transaction.
 
-    A server that crashes forgets the ids that it gave since its last flush, and gives them again; after a failover the
-    new primary may do the same. The checkpoint at the end of the recovery, the only one whose REDO point is its own
-    place, tells up to where they were known: below, the id is still that transaction's; above, nothing was left of it.
+    A server that crashes forgets the ids that it assigned since its last flush, and assigns them again; so may the new
+    primary after a failover. The checkpoint at the end of recovery, the only one whose REDO point is its own position,
+    tells up to where ids were known. Below that, the id is still that transaction's. Above, nothing was left of it.
     """
-    xid = str(trace.transaction_id)
-    facts = await (await conn.execute(_FACTS, {"xid": xid, "at": trace.at}, prepare=False)).fetchone()
+    xid = str(identity.transaction_id)
+    facts = await (await conn.execute(_FACTS, {"xid": xid, "at": identity.at}, prepare=False)).fetchone()
     timeline, crashed, first, known = facts or ("", True, False, False)
-    if timeline == trace.timeline and crashed and first and not known:
+    if timeline == identity.timeline and crashed and first and not known:
         return "aborted"
-    own = timeline == trace.timeline and (not crashed or (first and known))
+    own = timeline == identity.timeline and (not crashed or (first and known))
     try:
         row = await (await conn.execute("SELECT pg_xact_status(%s::text::xid8)", [xid], prepare=False)).fetchone()
         status = row[0] if row else None
-    except psycopg.errors.InvalidParameterValue:  # an id that was not given yet, so that nothing is left of it
-        return "aborted" if timeline == trace.timeline else None
-    if status == "in progress" and own and end_it:
-        await conn.execute(_END, {"xid": xid, "pid": trace.process}, prepare=False)
+    except psycopg.errors.InvalidParameterValue:  # an id that was not assigned yet: nothing is left of it
+        return "aborted" if timeline == identity.timeline else None
+    if status == "in progress" and own and terminate:
+        await conn.execute(_TERMINATE, {"xid": xid, "pid": identity.process}, prepare=False)
     return status if own or status == "aborted" else None
 
 
@@ -174,10 +170,10 @@ _FACTS = """
            %(xid)s::numeric < split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric
     FROM pg_control_checkpoint()
 """
-"""The timeline; whether the server crashed since (statistics begin anew with the recovery: manual, "The Cumulative
-Statistics System"); whether its last checkpoint is the one at the end of the recovery; whether that knows the id."""
-_END = """
+"""The timeline; whether the server has crashed since (statistics are reset by recovery: manual, "The Cumulative
+Statistics System"); whether its last checkpoint is the one at the end of recovery; whether that one knows the id."""
+_TERMINATE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid = %(pid)s AND backend_xid = (%(xid)s::text::numeric %% 4294967296)::text::xid
 """
-"""Ends the server process that still works for the connection that is gone; either way its transaction ends."""
+"""Terminates the server process that still works for the lost connection. Either way its transaction ends."""

@@ -1,4 +1,4 @@
-"""A run: a function in a transaction, which is run again as a whole where that is safe."""
+"""Retries: a function run in a transaction, again and as a whole, when that is safe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TypeVar
 from rowsmith.pool.breaker import backoff
 from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.block_async import AsyncTransactionBlock
-from rowsmith.transactions.rules import TransactionOptions, find_open, retry_reason
+from rowsmith.transactions.current import find_open
+from rowsmith.transactions.options import TransactionOptions
+from rowsmith.transactions.rules import retry_reason
 from rowsmith.wire.concurrency import AsyncWork, sleep_async
 from rowsmith.wire.deadlines import deadline
 
@@ -28,7 +30,7 @@ async def run_async(
     attempts: int,
     timeout: float | None,
 ) -> _T:
-    """What `work` gives for a connection in a transaction, committed. See `Database.run`."""
+    """What `work` returns for a connection in a transaction, committed. See `Database.run`."""
     if find_open(database) is not None:
         async with AsyncTransactionBlock(database, pool, options) as conn:
             return await work(conn)
@@ -46,4 +48,4 @@ async def run_async(
                     raise
                 logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
             await sleep_async(pause)
-    raise ValueError(f"attempts={attempts} is less than 1")
+    raise ValueError(f"attempts={attempts}: expected at least 1")

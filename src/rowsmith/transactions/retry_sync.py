@@ -1,5 +1,5 @@
 # Generated from retry_async.py by tools/async_to_sync.py: change that file, then run `make format`.
-"""A run: a function in a transaction, which is run again as a whole where that is safe."""
+"""Retries: a function run in a transaction, again and as a whole, when that is safe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TypeVar
 from rowsmith.pool.breaker import backoff
 from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.block_sync import TransactionBlock
-from rowsmith.transactions.rules import TransactionOptions, find_open, retry_reason
+from rowsmith.transactions.current import find_open
+from rowsmith.transactions.options import TransactionOptions
+from rowsmith.transactions.rules import retry_reason
 from rowsmith.wire.concurrency import Work, sleep_sync
 from rowsmith.wire.deadlines import deadline
 
@@ -29,7 +31,7 @@ def run_sync(
     attempts: int,
     timeout: float | None,
 ) -> _T:
-    """What `work` gives for a connection in a transaction, committed. See `Database.run`."""
+    """What `work` returns for a connection in a transaction, committed. See `Database.run`."""
     if find_open(database) is not None:
         with TransactionBlock(database, pool, options) as conn:
             return work(conn)
@@ -47,4 +49,4 @@ def run_sync(
                     raise
                 logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
             sleep_sync(pause)
-    raise ValueError(f"attempts={attempts} is less than 1")
+    raise ValueError(f"attempts={attempts}: expected at least 1")

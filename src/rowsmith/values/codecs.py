@@ -1,31 +1,49 @@
-"""Values between PostgreSQL and Python where psycopg alone does not give, or take, what a generated module promises.
+"""Values between PostgreSQL and Python where psycopg alone does not give, or take, what an annotation says.
 
-psycopg knows the built-in types. A database's own ones (enumerations, composites, domains in arrays, ranges) have OIDs
-that differ from database to database, and reach Python as PostgreSQL's text. A codec reads that text by the structure
-that the generated module spells out, with psycopg's own loaders for the parts.
+psycopg knows the built-in types. A database's own types (enumerations, composites, their arrays and ranges) have OIDs
+that differ from database to database, and their values arrive as PostgreSQL's text. How such a text is read, and how a
+parameter is written, follows from the annotation in the generated module: `codec` finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from functools import cache
+from inspect import get_annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Any, TypeAlias
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
+from uuid import UUID
 
+from psycopg import postgres
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 from psycopg.types.multirange import Multirange, MultirangeLoader
-from psycopg.types.range import Range, RangeLoader
-from pydantic import TypeAdapter
+from psycopg.types.range import Range
+
+_T = TypeVar("_T")
 
 Inet: TypeAlias = IPv4Address | IPv6Address | IPv4Interface | IPv6Interface
-"""What psycopg makes of an `inet`: an address where the netmask is that of one host, else an interface."""
+"""What psycopg makes of an `inet`: an address where the netmask is that of a single host, else an interface."""
 Cidr: TypeAlias = IPv4Network | IPv6Network
+Array: TypeAlias = list[_T] | list[_T | None]
+"""A parameter that is an array: to type checkers, a list of one type is not a list of a wider one."""
+Writer: TypeAlias = Callable[[Any], Any]
+"""Makes the value of a parameter, other than None, ready for psycopg."""
 
-# pg_type.dat of PostgreSQL: the OIDs of built-in types never change.
-_RECORD, _TEXT_ARRAY, _TEXT = 2249, 1009, 25
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """In `Annotated[Settings, From(JsonValue)]`: a type of the user's, which pydantic makes of the other type."""
+
+    annotation: Any
 
 
 class Context:
@@ -40,187 +58,212 @@ class Context:
         return self.transformer.get_loader(oid, Format.TEXT).load(text.encode(self.encoding))
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the values of a column on a connection, from what psycopg makes of them."""
+
+    read: Callable[[Any], Any]
+    only_text: bool = False
+    """Whether it reads texts alone: any other value is as it should be."""
+
+    def __call__(self, value: Any) -> Any:
+        """The value, read if it has to be."""
+        return value if value is None or (self.only_text and not isinstance(value, str)) else self.read(value)
+
+
+Load: TypeAlias = Callable[[str, Context], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Codec:
-    """A type of PostgreSQL as its Python type. None is never handed to a codec: it is NULL wherever it stands."""
+    """How the values of an annotation are read and written. None is never handed to its functions: it is NULL."""
 
-    def load(self, text: str, context: Context) -> Any:
-        """The value from PostgreSQL's text."""
-        raise NotImplementedError
-
-    def read(self, value: Any, context: Context) -> Any:
-        """The value from what psycopg made of a column."""
-        return value
-
-    def reader(self, context: Context) -> Callable[[Any], Any]:
-        """`read`, for the values of a connection."""
-        return lambda value: self.read(value, context)
-
-    def write(self, value: Any) -> Any:
-        """What psycopg is given for a parameter."""
-        return value
+    load: Load
+    """The value from PostgreSQL's text."""
+    reader: Callable[[Context], Reader | None]
+    """What reads a column; None where psycopg gives its values as they should be."""
+    write: Writer | None = None
+    """What writes a parameter; None where psycopg takes its values as they are."""
+    is_label: bool = False
+    """Whether the type is an enumeration."""
 
 
-class Scalar(Codec):
-    """A built-in type that psycopg reads and writes by itself."""
-
-    def __init__(self, oid: int) -> None:
-        self.oid = oid
-
-    def load(self, text: str, context: Context) -> Any:
-        return context.load(self.oid, text)
+def _of_text(load: Load, write: Writer | None = None) -> Codec:
+    """A type that psycopg does not know, whose values arrive as text."""
+    return Codec(load, lambda context: Reader(lambda text: load(text, context), only_text=True), write)
 
 
-class Void(Codec):
-    """What a function that returns `void` gives: an empty text, which stands for nothing."""
+def _scalar(type_name: str, write: Writer | None = None) -> Codec:
+    """A built-in type, which psycopg reads by itself."""
+    oid = postgres.types[type_name].oid
+    return Codec(lambda text, context: context.load(oid, text), lambda _: None, write)
 
-    def read(self, value: Any, context: Context) -> None:
-        return None
+
+def _moment(type_name: str) -> Codec:
+    """A `time` or `timestamp`, or its sibling with a time zone, whose text ends with an offset."""
+    plain, zoned = _scalar(type_name).load, _scalar(f"{type_name}tz").load
+    return Codec(lambda text, context: (zoned if _OFFSET.search(text) else plain)(text, context), lambda _: None)
 
 
-class Enumeration(Codec):
-    """An enumeration. Its members are texts, as which psycopg writes them."""
-
-    def __init__(self, members: type[StrEnum]) -> None:
-        self.members = members
-
-    def load(self, text: str, context: Context) -> StrEnum:
-        return self.members(text)
-
-    def read(self, value: Any, context: Context) -> StrEnum:
-        return self.members(value)
-
-    def reader(self, context: Context) -> Callable[[Any], Any]:
-        return _ByLabel(self.members).__getitem__
+_OFFSET = re.compile(r":.*[-+][\d:]+( BC)?$")
 
 
 class _ByLabel(dict[str, StrEnum]):
-    """Members by their label: looking one up takes a tenth of the time of a call of the enumeration."""
+    """Members by their label: a lookup takes a tenth of the time of a call of the enumeration."""
 
     def __init__(self, members: type[StrEnum]) -> None:
         super().__init__({member.value: member for member in members})
         self._members = members
 
     def __missing__(self, label: str) -> StrEnum:
-        return self._members(label)  # which raises the error that fits, for a label that is new on the server
+        return self._members(label)  # raises the right error for a label that is new on the server
 
 
-class JsonText(Codec):
-    """json or jsonb. `wrapper` is the class by which psycopg knows a value as JSON; a value in it is left alone."""
-
-    def __init__(self, oid: int, wrapper: type[Json | Jsonb]) -> None:
-        self.oid = oid
-        self.wrapper = wrapper
-
-    def load(self, text: str, context: Context) -> Any:
-        return context.load(self.oid, text)
-
-    def write(self, value: Any) -> Any:
-        return value if isinstance(value, (Json, Jsonb)) else self.wrapper(value)
+def _enumeration(members: type[StrEnum]) -> Codec:
+    find = _ByLabel(members).__getitem__
+    return Codec(lambda text, _: find(text), lambda _: Reader(find), is_label=True)
 
 
-json = JsonText(114, Json)
-jsonb = JsonText(3802, Jsonb)
-void = Void()
+def _json(wrapper: type[Json | Jsonb]) -> Codec:
+    """json or jsonb. `wrapper` is the class by which psycopg knows a value as JSON; a wrapped value is left alone."""
+    return _scalar(
+        wrapper.__name__.lower(), lambda value: value if isinstance(value, (Json, Jsonb)) else wrapper(value)
+    )
 
 
-class Bound(Codec):
-    """A type of the user's: validated by pydantic from what `inner` gives. JSON is dumped by pydantic as well."""
+def _validated(annotation: Any, inner: Codec, *, is_json: bool) -> Codec:
+    """A type of the user's: pydantic makes it of what `inner` gives, and makes JSON of it for a parameter."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import, for users who have such a type
 
-    def __init__(self, annotation: Any, inner: Codec) -> None:
-        self.adapter = TypeAdapter[Any](annotation)
-        self.inner = inner
+    adapter = TypeAdapter[Any](annotation)
+    validate, dump, write = adapter.validate_python, adapter.dump_python, inner.write
 
-    def load(self, text: str, context: Context) -> Any:
-        return self.adapter.validate_python(self.inner.load(text, context))
+    def reader(context: Context) -> Reader:
+        read = inner.reader(context)
+        return Reader((lambda value: validate(read(value))) if read else validate)
 
-    def read(self, value: Any, context: Context) -> Any:
-        return self.adapter.validate_python(self.inner.read(value, context))
+    def write_json(value: Any) -> Any:
+        return write(value if isinstance(value, (Json, Jsonb)) else dump(value, mode="json")) if write else value
 
-    def write(self, value: Any) -> Any:
-        if isinstance(self.inner, JsonText) and not isinstance(value, (Json, Jsonb)):
-            value = self.adapter.dump_python(value, mode="json")
-        return self.inner.write(value)
+    return Codec(lambda text, context: validate(inner.load(text, context)), reader, write_json if is_json else write)
 
 
-class Array(Codec):
-    """An array. One that psycopg knows is a list already, of which each element is read; else it is text."""
+def _array(item: Codec) -> Codec:
+    """An array. psycopg gives those that it knows as lists, others as text."""
+    write = item.write
 
-    def __init__(self, item: Codec) -> None:
-        self.item = item
+    def load(text: str, context: Context) -> Any:
+        def element(value: Any) -> Any:
+            if value is None:
+                return None
+            if isinstance(value, str):
+                return item.load(value, context)
+            return [element(each) for each in value]  # the array itself, or a further dimension of it
 
-    def load(self, text: str, context: Context) -> list[Any]:
-        return self._each(context.load(_TEXT_ARRAY, text), context)
+        return element(context.load(_TEXT_ARRAY, text))
 
-    def read(self, value: Any, context: Context) -> list[Any]:
-        if isinstance(value, str):
-            return self.load(value, context)
-        return [None if item is None else self.item.read(item, context) for item in value]
+    def reader(context: Context) -> Reader:
+        read = item.reader(context)
+        if read is None:
+            return Reader(lambda text: load(text, context), only_text=True)
+        return Reader(lambda value: load(value, context) if isinstance(value, str) else [*map(read, value)])
 
-    def write(self, value: Any) -> Any:
-        return [None if item is None else self.item.write(item) for item in value]
+    def write_each(values: Any) -> Any:
+        return [None if value is None or write is None else write(value) for value in values]
 
-    def _each(self, items: list[Any], context: Context) -> list[Any]:
-        # Read as an array of texts, so a list in it is a further dimension.
-        return [None if item is None else self._element(item, context) for item in items]
-
-    def _element(self, item: str | list[Any], context: Context) -> Any:
-        return self._each(item, context) if isinstance(item, list) else self.item.load(item, context)
-
-
-class Composite(Codec):
-    """A composite type as a model, made of its attributes by name. psycopg writes a tuple as a composite."""
-
-    def __init__(self, model: Callable[..., Any], fields: dict[str, Codec]) -> None:
-        self.model = model
-        self.fields = fields
-
-    def load(self, text: str, context: Context) -> Any:
-        values = context.load(_RECORD, text)
-        pairs = zip(self.fields.items(), values, strict=True)
-        return self.model(**{
-            name: None if value is None else codec.load(value, context) for (name, codec), value in pairs
-        })  # fmt: skip
-
-    def read(self, value: Any, context: Context) -> Any:
-        return self.load(value, context)
-
-    def write(self, value: Any) -> Any:
-        values = ((getattr(value, name), codec) for name, codec in self.fields.items())
-        return tuple(None if field is None else codec.write(field) for field, codec in values)
+    return Codec(load, reader, write and write_each)
 
 
-class _TextRange(RangeLoader[str]):
-    subtype_oid = _TEXT
+def _composite(model: Any) -> Codec:
+    """A composite type as a class with its attributes, in their order. psycopg writes a tuple as a composite."""
+    fields = fields_of(model)
+
+    def load(text: str, context: Context) -> Any:
+        pairs = zip(fields.items(), context.load(_RECORD, text), strict=True)
+        return model(**{name: None if value is None else each.load(value, context) for (name, each), value in pairs})
+
+    def write(value: Any) -> tuple[Any, ...]:
+        given = ((getattr(value, name), each.write) for name, each in fields.items())
+        return tuple(write(each) if write and each is not None else each for each, write in given)
+
+    return _of_text(load, write)
 
 
 class _TextMultirange(MultirangeLoader[str]):
-    subtype_oid = _TEXT
+    subtype_oid = postgres.types["text"].oid
 
 
-class RangeOf(Codec):
-    """A range type of the database's own; psycopg reads the built-in ones."""
+def _multirange(bound: Codec) -> Codec:
+    """A multirange type of the database's own; psycopg reads the built-in ones."""
 
-    def __init__(self, bound: Codec) -> None:
-        self.bound = bound
+    def each(found: Range[str], context: Context) -> Range[Any]:
+        lower, upper = (None if end is None else bound.load(end, context) for end in (found.lower, found.upper))
+        return Range[Any](lower, upper, found.bounds)
 
-    def load(self, text: str, context: Context) -> Range[Any]:
-        found = _TextRange(_TEXT, context.transformer).load(text.encode(context.encoding))
-        return _with_bounds(found, self.bound, context)
+    def load(text: str, context: Context) -> Any:
+        found = _TextMultirange(_TextMultirange.subtype_oid, context.transformer).load(text.encode(context.encoding))
+        return Multirange[Any]([each(one, context) for one in found])
 
-    def read(self, value: Any, context: Context) -> Any:
-        return self.load(value, context) if isinstance(value, str) else value
-
-
-class MultirangeOf(RangeOf):
-    """A multirange type of the database's own."""
-
-    def load(self, text: str, context: Context) -> Any:
-        found = _TextMultirange(_TEXT, context.transformer).load(text.encode(context.encoding))
-        return Multirange[Any]([_with_bounds(each, self.bound, context) for each in found])
+    return _of_text(load)
 
 
-def _with_bounds(found: Range[str], bound: Codec, context: Context) -> Range[Any]:
-    if found.isempty:
-        return Range[Any](empty=True)
-    lower, upper = (None if text is None else bound.load(text, context) for text in (found.lower, found.upper))
-    return Range[Any](lower, upper, found.bounds)
+def _range(bound: Codec) -> Codec:
+    """The same for a range, which is a multirange of one."""
+    load = _multirange(bound).load
+    return _of_text(
+        lambda text, context: Range[Any](empty=True) if text == "empty" else load(f"{{{text}}}", context)[0]
+    )
+
+
+_RECORD, _TEXT_ARRAY = postgres.types["record"].oid, postgres.types["text"].array_oid
+# An annotation that stands for several types has the one whose loader reads the texts of all.
+_SCALARS: Mapping[Any, Codec] = {
+    None: Codec(lambda _text, _: None, lambda _: Reader(lambda _: None)),
+    bool: _scalar("bool"),
+    int: _scalar("int8"),
+    float: _scalar("float8"),
+    Decimal: _scalar("numeric"),
+    str: _scalar("text"),
+    bytes: _scalar("bytea"),
+    date: _scalar("date"),
+    time: _moment("time"),
+    datetime: _moment("timestamp"),
+    timedelta: _scalar("interval"),
+    UUID: _scalar("uuid"),
+    frozenset(get_args(Inet)): _scalar("inet"),
+    frozenset(get_args(Cidr)): _scalar("cidr"),
+    tuple[str | None, ...]: _scalar("record"),  # an anonymous row: PostgreSQL does not send the types of its columns
+}
+_CONTAINERS: Mapping[Any, Callable[[Codec], Codec]] = {list: _array, Range: _range, Multirange: _multirange}
+
+
+@cache
+def codec(annotation: Any) -> Codec:
+    """The codec of an annotation in a generated module, the same with and without `| None`.
+
+    For an `Array[T]` it is that of the list which may hold NULLs. A json or jsonb parameter has psycopg's wrapper:
+    `JsonValue | Jsonb`.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        others = [each for each in arguments if each is not NoneType]
+        wrapper = next((each for each in others if each in (Json, Jsonb)), None)
+        return _SCALARS.get(frozenset(others)) or (_json(wrapper) if wrapper else codec(others[-1]))
+    if origin is Annotated:
+        inner = arguments[1].annotation
+        return _validated(arguments[0], codec(inner), is_json=not {Json, Jsonb}.isdisjoint(get_args(inner)))
+    if origin in _CONTAINERS:
+        return _CONTAINERS[origin](codec(arguments[0]))
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return _enumeration(annotation)
+    if isinstance(annotation, type):
+        return _composite(annotation)
+    return _json(Jsonb)  # pydantic's JsonValue, which is no class
+
+
+@cache
+def fields_of(model: Any) -> Mapping[str, Codec]:
+    """The codecs of a class's fields, by their names."""
+    return {name: codec(annotation) for name, annotation in get_annotations(model, eval_str=True).items()}

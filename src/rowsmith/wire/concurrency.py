@@ -1,4 +1,4 @@
-"""What a synchronous module and its asynchronous twin need under two names: locks, pauses, deadlines, ends."""
+"""What threads and tasks do differently: locks, pauses, timeouts, interruptions, and the end of a program."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import atexit
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import coroutine
 from typing import Any, Protocol, TypeVar
 from weakref import WeakMethod
@@ -46,39 +46,60 @@ sleep_async = asyncio.sleep
 sleep_sync = time.sleep
 
 
+@asynccontextmanager
+async def hold_if_free_async(lock: asyncio.Lock) -> AsyncGenerator[bool]:
+    """Hold a lock for a block, if that is possible at once; whether it is held."""
+    if lock.locked():
+        yield False
+    else:
+        async with lock:
+            yield True
+
+
+@contextmanager
+def hold_if_free_sync(lock: threading.Lock) -> Generator[bool]:
+    """Hold a lock for a block, if that is possible at once; whether it is held."""
+    held = lock.acquire(blocking=False)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
+
+
 async def within_async(seconds: float, call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
-    """The result of `call`, or TimeoutError after so many seconds. `discard` is for its twin, `within_sync`."""
+    """The result of `call`. Raises TimeoutError after so many seconds. `discard` is for its twin, `within_sync`."""
     del discard  # a cancelled connection attempt leaves nothing behind
     return await asyncio.wait_for(call(), seconds)
 
 
 def at_end_async(method: Callable[[], Awaitable[object]]) -> Callable[[], None]:
-    """Have a method awaited when the event loop ends, if its object is still there; what is returned takes that back.
+    """Have a method awaited when the event loop ends, if its object still exists. Returns what undoes this.
 
     `asyncio.run` ends a loop by cancelling its tasks and waiting for them. A worker of psycopg_pool that is cancelled
-    while it connects takes that for a failed attempt and goes on, and the program would hang: a pool has to be closed.
+    while it connects takes that for a failed attempt and goes on, so the program would hang: pools must be closed.
     """
     reference = WeakMethod(method)
-    taken_back = asyncio.Event()
+    undone = asyncio.Event()
 
     async def wait() -> None:
         try:
-            await taken_back.wait()
+            await undone.wait()
         except asyncio.CancelledError:
             call = reference()
-            with suppress(asyncio.CancelledError):  # that of the workers, which are being cancelled, too
+            with suppress(asyncio.CancelledError):  # the workers are being cancelled too
                 if call is not None:
                     await call()
             raise
 
     task = asyncio.create_task(wait(), name="rowsmith-at-end")
-    _waiting.add(task)  # an event loop holds its tasks weakly
+    _waiting.add(task)  # an event loop only has weak references to its tasks
     task.add_done_callback(_waiting.discard)
-    return taken_back.set
+    return undone.set
 
 
 def at_end_sync(method: Callable[[], object]) -> Callable[[], None]:
-    """Have a method called when the interpreter ends, if its object is still there; what is returned undoes that."""
+    """Have a method called when the interpreter ends, if its object still exists. Returns what undoes this."""
     reference = WeakMethod(method)
 
     def run() -> None:
@@ -90,10 +111,10 @@ def at_end_sync(method: Callable[[], object]) -> Callable[[], None]:
 
 
 def within_sync(seconds: float | None, call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
-    """The result of `call`, or TimeoutError after so many seconds (None: never).
+    """The result of `call`. Raises TimeoutError after so many seconds (None: never).
 
-    For calls that cannot be interrupted: libpq looks up a host name in C, and waits there. The call runs in a thread
-    of its own; when it ends too late, its result is given to `discard`.
+    For calls that cannot be interrupted, since libpq looks up host names in C. The call runs in another thread. If it
+    ends too late, its result is passed to `discard`.
     """
     future: Future[_T] = Future()
 
@@ -119,15 +140,15 @@ def within_sync(seconds: float | None, call: Callable[[], _T], discard: Callable
 
 
 async def putconn_async(pool: AsyncConnectionPool[_C], conn: _C) -> None:
-    """Put a connection back into psycopg's pool.
+    """Return a connection to psycopg's pool.
 
-    That loses it where a task is cancelled while it waits in there, for the pool's lock or for a client. It hardly ever
-    has to wait; where it does it goes on by itself, and a cancellation that comes meanwhile is raised afterwards.
+    psycopg_pool loses it if the task is cancelled while `putconn` waits for the pool's lock or for a client. It hardly
+    ever waits. If it does, it runs on in a task of its own, and the cancellation is raised afterwards.
     """
     putting = pool.putconn(conn)
     try:
         waited_for = putting.send(None)
-    except StopIteration:  # it is back, at the first step
+    except StopIteration:  # returned without a wait
         return
     task = asyncio.ensure_future(_go_on(putting, waited_for))
     cancelled: asyncio.CancelledError | None = None
@@ -147,33 +168,33 @@ async def _go_on(begun: Coroutine[Any, Any, None], waited_for: Any) -> None:
 
 @coroutine
 def _rest(begun: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
-    """What is left of a coroutine, after a first step by hand, which came to where it waits."""
+    """The rest of a coroutine whose first step was made by hand and has reached a wait."""
     with suppress(StopIteration):
         while True:
             try:
                 answer = yield waited_for
-            except BaseException as error:  # noqa: BLE001 - of whatever kind, it is the coroutine's to see
+            except BaseException as error:  # noqa: BLE001 - the coroutine handles it
                 waited_for = begun.throw(error)
             else:
                 waited_for = begun.send(answer)
 
 
 def putconn_sync(pool: ConnectionPool[_S], conn: _S) -> None:
-    """Put a connection back into psycopg's pool: nothing cancels a thread."""
+    """Return a connection to psycopg's pool. Nothing cancels a thread."""
     pool.putconn(conn)
 
 
 async def uninterrupted_async(call: Callable[[], Awaitable[_T]], discard: Callable[[_T], object]) -> _T:
-    """The result of `call`: a task is cancelled where it waits, and nothing else interrupts it."""
+    """The result of `call`. A task is cancelled where it waits, and nothing else interrupts it."""
     del discard
     return await call()
 
 
 def uninterrupted_sync(call: Callable[[], _T], discard: Callable[[_T], object]) -> _T:
-    """The result of `call`, for one that would lose something if KeyboardInterrupt were raised inside it.
+    """The result of `call`, if it would lose something when KeyboardInterrupt is raised inside it.
 
-    Only the main thread gets KeyboardInterrupt; there the call runs in another thread, and when the wait for it is
-    interrupted, what it gives in the end goes to `discard`.
+    Only the main thread gets KeyboardInterrupt. There the call runs in another thread. If the wait for it is
+    interrupted, its result is passed to `discard`.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
@@ -181,8 +202,8 @@ def uninterrupted_sync(call: Callable[[], _T], discard: Callable[[_T], object]) 
 
 
 def current_owner() -> Owner:
-    """The running task, or the current thread where no event loop runs."""
-    # asyncio.current_task() would raise an error to say that none runs.
+    """The running task, or the current thread if no event loop is running."""
+    # asyncio.current_task() alone would raise an error if none is running.
     loop = asyncio._get_running_loop()  # noqa: SLF001
     task = None if loop is None else asyncio.current_task(loop)
     return task or threading.current_thread()

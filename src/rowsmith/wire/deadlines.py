@@ -1,4 +1,4 @@
-"""A deadline: the moment by which all work of a block has to be done, wherever in it the time goes."""
+"""A deadline: the moment by which all work of a block has to be done, whatever takes the time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CURRENT: ContextVar[float | None] = ContextVar("rowsmith_deadline", default=None
 def deadline(seconds: float) -> Generator[None]:
     """Limit all work with databases inside: waiting for a connection, connecting, every statement.
 
-    `with deadline(2.5):` in synchronous and asynchronous code alike. What is under way when the time is over raises
-    DeadlineExceededError; a statement is cancelled on the server. Of nested deadlines the earliest holds.
+    Use `with deadline(2.5):` in synchronous and asynchronous code. What is running when the time is over raises
+    DeadlineExceededError, and a statement is cancelled on the server. Of nested deadlines the earliest applies.
     """
     end = monotonic() + seconds
     outer = CURRENT.get()
@@ -28,7 +28,7 @@ def deadline(seconds: float) -> Generator[None]:
 
 @contextmanager
 def until(end: float | None) -> Generator[None]:
-    """Make a moment on the monotonic clock the deadline, later or earlier than the one that held; None: none."""
+    """Set the deadline to a moment of the monotonic clock, earlier or later than the current one; None: no deadline."""
     token = CURRENT.set(end)
     try:
         yield
@@ -37,7 +37,7 @@ def until(end: float | None) -> Generator[None]:
 
 
 def remaining() -> float | None:
-    """Seconds that are left, None without a deadline. Raises DeadlineExceededError where none are."""
+    """The seconds that are left, None without a deadline. Raises DeadlineExceededError if none are left."""
     end = CURRENT.get()
     if end is None:
         return None
@@ -48,5 +48,5 @@ def remaining() -> float | None:
 
 
 def exceeded() -> DeadlineExceededError:
-    """The error of a deadline that is over."""
+    """The error of a deadline that has passed."""
     return DeadlineExceededError("the time of `with deadline(...)` is over")

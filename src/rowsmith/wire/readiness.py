@@ -1,49 +1,79 @@
-"""The arrival of an answer, as a task can await it.
+"""Waiting until there is something to read from a connection's socket, for threads and for tasks.
 
-A task that awaits an `asyncio.Future` is resumed by the loop's next turn, which asks the operating system once more
-what has happened, and a socket that is watched for one answer alone is registered and taken out again each time. An
-`Arrival` resumes the task in the turn that saw the answer, and goes on watching: half of what a statement costs.
+A task that awaits an `asyncio.Future` is resumed in the loop's next turn, which asks the operating system once more
+what has happened; and a socket that is watched for one answer only is registered and removed again each time.
+`AsyncReadiness` resumes the task in the turn that saw the answer, and goes on watching: half of what a statement costs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import select
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import Context
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
+from psycopg import AsyncConnection, Connection
 from psycopg.pq import ConnStatus
-from psycopg.pq.abc import PGconn
 
-from rowsmith.wire.deadlines import CURRENT, exceeded
+from rowsmith.wire.deadlines import CURRENT, exceeded, remaining
 
-_Wake = Callable[["Arrival"], object]
+_Wake = Callable[["AsyncReadiness"], object]
+# As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
+_INTERVAL_MS = 100
 _HEARTBEAT_SECONDS = 0.5
 
 
-class Arrival:
-    """Something to read at a connection's socket, awaited by one task at a time, for any number of times.
+class Readiness:
+    """Something to read from a connection's socket, for one thread at a time."""
 
-    It is a future as far as a task asks (`_asyncio_future_blocking` and the methods of asyncio.Future that a task
-    calls: Lib/asyncio/tasks.py). Raises DeadlineExceededError where the task's deadline comes first.
+    def __init__(self, conn: Connection[Any]) -> None:
+        self._pgconn = conn.pgconn
+        poll = select.poll()
+        poll.register(conn.pgconn.socket, select.POLLIN)
+        self._poll = poll.poll
+
+    def wait(self) -> None:
+        """Wait. Also ends if another thread closes the connection. Raises DeadlineExceededError."""
+        while not self._poll(_INTERVAL_MS if CURRENT.get() is None else self._milliseconds_left()):
+            if self._pgconn.status == ConnStatus.BAD:  # the number of its socket may be in use again
+                return
+
+    def _milliseconds_left(self) -> int:
+        left = remaining()
+        return _INTERVAL_MS if left is None else min(_INTERVAL_MS, math.ceil(left * 1000))
+
+
+class AsyncReadiness:
+    """Something to read from a connection's socket, awaited by one task at a time, any number of times.
+
+    To a task it is a future (`_asyncio_future_blocking`, and the methods of asyncio.Future that a task calls:
+    Lib/asyncio/tasks.py).
     """
 
     _asyncio_future_blocking = False
 
-    def __init__(self, pgconn: PGconn) -> None:
-        self._pgconn = pgconn
-        # A number of our own for the socket: when libpq closes its one, the next socket gets that, and the loop would
+    def __init__(self, conn: AsyncConnection[Any]) -> None:
+        self._pgconn = conn.pgconn
+        # A duplicate of the socket: when libpq closes its own, the next socket gets that number, and the loop would
         # take it for the one that it watches.
         self._socket = -1
         self._loop: asyncio.AbstractEventLoop | None = None
-        """The one that watches the socket, None where none does."""
+        """The one that watches the socket."""
         self._wake: _Wake | None = None
         self._context: Context | None = None
         self._error: BaseException | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
+        weakref.finalize(conn, self.close).atexit = False
+
+    def wait(self) -> Self:
+        """To be awaited. Also ends if another task closes the connection. Raises DeadlineExceededError."""
+        return self
 
     def __await__(self) -> Generator[Any, None, None]:
         loop = asyncio.get_running_loop()
@@ -56,16 +86,16 @@ class Arrival:
         try:
             yield self
         finally:
-            error, self._error = self._error, None  # also where the task was cancelled a second time
+            error, self._error = self._error, None  # also if the task was cancelled a second time
             if timer is not None:
                 timer.cancel()
         if error is not None:
             raise error
 
     def close(self) -> None:
-        """Watch the socket no more."""
+        """Stop watching the socket."""
         self._leave()
-        if self._heartbeat is not None:  # which would keep the connection's socket for a while
+        if self._heartbeat is not None:  # it would keep the connection's socket for a while
             self._heartbeat.cancel()
             self._heartbeat = None
         if self._socket >= 0:
@@ -82,7 +112,7 @@ class Arrival:
     def _leave(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None:
-            with suppress(RuntimeError):  # of a loop that is closed
+            with suppress(RuntimeError):  # the loop is closed
                 loop.remove_reader(self._socket)
 
     def _arrived(self) -> None:
@@ -100,7 +130,7 @@ class Arrival:
             self._arrived()
 
     def _beat(self) -> None:
-        """A connection that another task closes gives no answer any more: look after it from time to time."""
+        """Look from time to time whether another task has closed the connection: then no answer comes any more."""
         self._heartbeat = None
         if self._wake is None or self._loop is None:
             return
@@ -109,7 +139,7 @@ class Arrival:
         else:
             self._heartbeat = self._loop.call_later(_HEARTBEAT_SECONDS, self._beat)
 
-    # --- what a task calls ---
+    # --- called by the task ---
 
     def get_loop(self) -> asyncio.AbstractEventLoop | None:
         return self._loop
@@ -125,7 +155,7 @@ class Arrival:
     def cancel(self, msg: Any | None = None) -> bool:
         wake, self._wake = self._wake, None
         if wake is None or self._loop is None:
-            return False  # it has arrived, and the task is about to run
+            return False  # the answer has arrived, and the task is about to run
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self._loop.call_soon(wake, self, context=self._context)
         return True

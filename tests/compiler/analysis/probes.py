@@ -7,30 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 
 from rowsmith.compiler.analysis.description import Describer, Description
-from rowsmith.queries.query import Kind, Query, Source
-from rowsmith.server.scratch import create_database, drop_database
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, Source
 
 Connection = psycopg.Connection[Any]
-
-
-@contextmanager
-def empty_database(server_url: str) -> Generator[str]:
-    """The URL of a database with nothing in it, dropped at the end."""
-    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}")
-    try:
-        yield url
-    finally:
-        drop_database(url, server_url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from probes import Connection, empty_database, run
+
+from tests.compiler.analysis.probes import Connection, run
+from tests.harness.databases import cloned
 
 HITS = "CREATE TABLE hits (page text PRIMARY KEY, n int NOT NULL DEFAULT 0);"
 ONE_HIT = "INSERT INTO hits VALUES ('a', 1);"
@@ -131,7 +133,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with nothing in it."""
-    with empty_database(server_url) as url, psycopg.connect(url) as connection:
+    with cloned(server_url, None) as url, psycopg.connect(url) as connection:
         yield connection
 
 

@@ -1,4 +1,4 @@
-"""At most one row: proven of a query from its analysed tree and the server's unique indexes.
+"""At most one row: proven of a query from its analyzed tree and the server's unique indexes.
 
 The proof goes by relations. One is *fixed* if every row that the query finds has the same row of it: because conditions
 set all columns of a unique index equal to what is fixed itself, a constant, a parameter, a column of another fixed
@@ -180,7 +180,7 @@ class _Rows:
         )
 
     def _fixes_query(self, index: int, level: Level) -> bool:
-        """Whether a sub-query gives one row for what is known of its columns here."""
+        """Whether a subquery gives one row for what is known of its columns here."""
         numbers = range(1, len(level.outputs) + 1)
         given = {number: self.keys.get((index, column_key(number))) for number in numbers}
         return self.proof.at_most_one(level, frozenset((number, known) for number, known in given.items() if known))
@@ -260,7 +260,7 @@ class _Rows:
 
 
 def _references(node: Node) -> set[int]:
-    """The relations of this query that something in it refers to, from sub-queries too."""
+    """The relations of this query that something in it refers to, from subqueries too."""
     found: set[int] = set()
     waiting = [(node, 0)]
     while waiting:

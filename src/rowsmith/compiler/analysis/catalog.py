@@ -57,6 +57,28 @@ _FUNCTIONS = "SELECT oid::int8, proisstrict, provolatile = 'v' FROM pg_proc"
 
 _OPERATORS = "SELECT oid::int8, oprcode::int8 FROM pg_operator"
 
+# Volatile functions that have no effect, and stable ones that have one: they assign a transaction id, or read tables
+# and views that do not appear in the query.
+_HARMLESS = """
+SELECT oid::int8 FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384
+  AND (proname IN ('clock_timestamp', 'gen_random_uuid', 'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
+       OR (provolatile <> 'v' AND proname NOT IN ('pg_current_xact_id', 'txid_current')
+           AND proname !~ '^(cursor|database|query|schema|table)_to_xml'))
+"""
+
+# Tables with row security, and those that are foreign tables or have one among their descendants.
+_GUARDED = """
+WITH RECURSIVE guarded (oid) AS (
+    SELECT oid FROM pg_class WHERE relkind = 'f'
+    UNION
+    SELECT inhparent FROM pg_inherits JOIN guarded ON inhrelid = oid
+)
+SELECT oid::int8 FROM guarded UNION SELECT oid::int8 FROM pg_class WHERE relrowsecurity
+"""
+
+_DOMAINS = "SELECT oid::int8 FROM pg_type WHERE typtype = 'd'"
+
 _NOT_NULL_DOMAINS = "SELECT oid::int8 FROM pg_type WHERE typtype = 'd' AND typnotnull"
 
 _ARRAYS = "SELECT oid::int8 FROM pg_type WHERE typcategory = 'A'"
@@ -158,6 +180,21 @@ class Catalog:
     def operators(self) -> dict[int, int]:
         """The function behind each operator."""
         return dict(self._rows(_OPERATORS))
+
+    @cached_property
+    def harmless(self) -> frozenset[int]:
+        """The functions that are known to have no effect besides their result. All of them are built in."""
+        return frozenset(oid for (oid,) in self._rows(_HARMLESS))
+
+    @cached_property
+    def guarded(self) -> frozenset[int]:
+        """The relations for whose rows the server may run code of the user's, or of another server."""
+        return frozenset(oid for (oid,) in self._rows(_GUARDED))
+
+    @cached_property
+    def domains(self) -> frozenset[int]:
+        """The domains."""
+        return frozenset(oid for (oid,) in self._rows(_DOMAINS))
 
     @cached_property
     def not_null_domains(self) -> frozenset[int]:

@@ -109,7 +109,7 @@ class Conditions:
 
     @remembered
     def _of_row(self, query: Node, around: Level) -> Facts:
-        """What a row of a sub-query says of the query around it."""
+        """What a row of a subquery says of the query around it."""
         if query.flag("hasAggs") or query.flag("hasTargetSRFs"):
             return NOTHING
         if any(query[name] for name in ("setOperations", "groupClause", "groupingSets", "havingQual")):
@@ -157,7 +157,7 @@ class Conditions:
                 return self.strict(scope, *args[1:], *(args[:1] if compared and strict else []))
             case "SUBLINK" if value and expr.integer("subLinkType") in (SubLink.ANY, SubLink.EXISTS):
                 test = expr.node("testexpr")
-                return self._sub_query(scope, expr) | (self.when(scope, test, value) if test else NOTHING)
+                return self._subquery(scope, expr) | (self.when(scope, test, value) if test else NOTHING)
             case _:
                 return self.strict(scope, expr)
 
@@ -192,7 +192,7 @@ class Conditions:
                 found.add(expr.shape)
             waiting += ((part, levels) for part in self._null_for(expr))
             if expr.tag == "SUBLINK" and expr.integer("subLinkType") == SubLink.EXPRESSION and not levels:
-                found |= self._sub_query(scope, expr)
+                found |= self._subquery(scope, expr)
         return frozenset(found)
 
     def _null_for(self, expr: Node) -> list[Node]:
@@ -211,7 +211,7 @@ class Conditions:
         return args if strict and not returns_set else []
 
     def _stable(self, exprs: Iterable[Node]) -> set[Node]:
-        """The parts of expressions that have one value, if they occur twice: nothing volatile in them, no sub-query."""
+        """The parts of expressions that have one value, if they occur twice: nothing volatile in them, no subquery."""
         nodes = list(exprs)
         for node in nodes:  # which grows while it is read
             nodes += node.children if node.tag != "SUBLINK" else []
@@ -222,7 +222,7 @@ class Conditions:
                 stable.add(node)
         return stable
 
-    def _sub_query(self, scope: Scope, link: Node) -> Facts:
+    def _subquery(self, scope: Scope, link: Node) -> Facts:
         query = link.node("subselect")
         return self._of_row(query, scope.level) if query else NOTHING
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query
 from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
@@ -34,6 +37,8 @@ class Typed:
     nullable: bool
     origin: str | None = None
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
+    row: frozenset[str] | None = None
+    """If a column is the whole row of a relation, the names in it that are never NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,15 @@ class Description:
     query: Query
     parameters: tuple[Typed, ...]
     columns: tuple[Typed, ...]
-    reads: tuple[str, ...]
+    reads: tuple[str, ...] = ()
     """`schema.table.column`, sorted."""
-    writes: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+    only_reads: bool = False
+    """Whether the query is proven to do nothing but read."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever is in the database."""
+    tree: Node | None = None
+    """The analyzed query; None for the few statements that have no tree."""
 
 
 class Describer:
@@ -55,13 +64,14 @@ class Describer:
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
-        self._catalog = Catalog(conn)
+        self.catalog = Catalog(conn)
+        self._effects = Effects(self.catalog)
         self._types: dict[int, str] = {}
 
     def describe(self, query: Query) -> Description:
         """Ask the server. Raises psycopg.Error if it refuses the query."""
         if query.kind is Kind.SCRIPT:
-            return Description(query, (), (), (), ())
+            return Description(query, (), ())
         with self._conn.transaction(force_rollback=True):
             types, columns = self._prepare(query)
             tree = self._parse(query, types, returns=bool(columns))
@@ -70,10 +80,10 @@ class Describer:
             for name, oid in zip(query.parameters, types, strict=True)
         ]
         if tree is None:  # nothing is proven: every column can be NULL, and no parameter may
-            return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns), (), ())
-        nullable, stored = nullable_parameters(self._catalog, tree), stored_columns(self._catalog, tree)
-        prover = Prover(self._catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
-        proven, usage = prover.outputs(tree), Usage(self._catalog, tree)
+            return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
+        nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
+        prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
+        proven, usage = prover.outputs(tree), Usage(self.catalog, tree)
         return Description(
             query,
             tuple(
@@ -83,7 +93,9 @@ class Describer:
             tuple(_marked(column, never=never) for column, never in zip(columns, proven, strict=True)),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
+            self._effects.only_reads(tree),
             prover.gives_one_row(tree),
+            tree,
         )
 
     def _prepare(self, query: Query) -> tuple[list[int], list[Typed]]:
@@ -92,19 +104,18 @@ class Describer:
         for result in (pgconn.prepare(b"", query.statement), pgconn.describe_prepared(b"")):
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
-        return [result.param_type(i) for i in range(result.nparams)], [
-            Typed(
-                (result.fname(i) or b"").decode(),
-                result.ftype(i),
-                self._type_name(result.ftype(i)),
-                nullable=True,
-                origin=self._origin([(result.ftable(i), result.ftablecol(i))]),
-            )
-            for i in range(result.nfields)
-        ]
+        types = [result.param_type(index) for index in range(result.nparams)]
+        return types, [self._column(result, index) for index in range(result.nfields)]
+
+    def _column(self, result: PGresult, index: int) -> Typed:
+        name, oid = (result.fname(index) or b"").decode(), result.ftype(index)
+        relid, number = result.ftable(index), result.ftablecol(index)
+        whole = self.catalog.relations.get(relid) if number == 0 else None
+        row = frozenset(whole.columns[each].name for each in whole.proven) if whole else None
+        return Typed(name, oid, self._type_name(oid), nullable=True, origin=self._origin([(relid, number)]), row=row)
 
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
-        """The analysed tree: that of the body of a function that consists of the query.
+        """The analyzed tree: that of the body of a function that consists of the query.
 
         None for the few statements that cannot be in a function, such as LOCK and NOTIFY.
         """
@@ -125,7 +136,7 @@ class Describer:
         if len(columns) != 1:
             return None
         ((relid, number),) = columns
-        relation = self._catalog.relations.get(relid)
+        relation = self.catalog.relations.get(relid)
         column = relation.columns.get(number) if relation else None
         return f"{relation.schema}.{relation.name}.{column.name}" if relation and column else None
 

@@ -10,7 +10,7 @@ What is not listed is no proof. Functions that look as if they belonged here and
   for what is not there
 - `+` of two paths, `#` of two lines: NULL for a closed path, for parallel lines
 - `scale` and `min_scale`: NULL for NaN
-- a column of a NOT NULL domain: a scalar sub-query of that type without a row puts NULL into it, unchecked
+- a column of a NOT NULL domain: a scalar subquery of that type without a row puts NULL into it, unchecked
 - casts of jsonb to a number or a boolean: NULL for the JSON null from 18 on
 
 Names are resolved to OIDs in the catalog of the server at hand, so a user's function of the same name is another one.

@@ -1,6 +1,6 @@
 """The reader of PostgreSQL's node trees: the text of a `pg_node_tree`, as `Node` values.
 
-The server writes analysed queries in this form (source: nodes/outfuncs.c, nodes/read.c). It is not documented, but
+The server writes analyzed queries in this form (source: nodes/outfuncs.c, nodes/read.c). It is not documented, but
 every field is labelled, so one reader serves all versions. A tree can be very deep, so nothing here recurses.
 
     {VAR :varno 1 :varattno 2 :varnullingrels (b 3) :location -1}      a node

@@ -1,4 +1,4 @@
-"""What can be NULL: each column of a query, proven from its analysed tree.
+"""What can be NULL: each column of a query, proven from its analyzed tree.
 
 A column can be NULL unless it is proven that it cannot. The tree is the parser's, from before the planner: outer joins
 are where they were written. Which rows an outer join can leave out follows from the join tree alone, so that all
@@ -372,7 +372,7 @@ class Prover:
         return all(self._compares(scope, each) for each in tests) and all(self.outputs(query, scope))
 
     def _compares(self, scope: Scope, test: Node) -> bool:
-        """Whether the comparison with a row of a sub-query, which stands in it as a parameter, is never NULL."""
+        """Whether the comparison with a row of a subquery, which stands in it as a parameter, is never NULL."""
         left = [arg for arg in test.nodes("args") if arg.tag != "PARAM" or arg.integer("paramkind") == 0]
         return test.tag == "OPEXPR" and self._is_total(test) and self._all(scope, left)
 

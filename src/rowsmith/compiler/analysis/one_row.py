@@ -42,7 +42,7 @@ class OneRow:
                 return False
 
     def of_source(self, level: Level, index: int) -> bool:
-        """Whether something in FROM is one row: a sub-query or a query of WITH that gives one, or VALUES."""
+        """Whether something in FROM is one row: a subquery or a query of WITH that gives one, or VALUES."""
         entry = level.entry(index)
         subquery = entry.node("subquery")
         if subquery is not None:

@@ -124,7 +124,7 @@ def _assignments(query: Node) -> Iterator[Node]:
 
 
 def _arriving(catalog: Catalog, level: Level, expr: Node | None, *, exact: bool) -> set[int]:
-    """The parameters for which NULL arrives as NULL: through casts, strict functions, branches, VALUES, sub-queries.
+    """The parameters for which NULL arrives as NULL: through casts, strict functions, branches, VALUES, subqueries.
 
     With `exact`, those whose value arrives as it is: not through functions.
     """
@@ -189,7 +189,7 @@ def _behind_output(level: Level, query: Node | None, number: int) -> Iterator[_E
 
 
 def _assigned_together(level: Level, parameter: Node) -> Iterator[_Expression]:
-    """What a column of the sub-query in `SET (a, b) = (SELECT ...)` stands for; that is among the targets as well."""
+    """What a column of the subquery in `SET (a, b) = (SELECT ...)` stands for; that is among the targets as well."""
     link, number = divmod(parameter.integer("paramid"), 1 << 16)
     for node in (node for target in level.query.nodes("targetList") for node in target.walk()):
         if node.node("subselect") and node.integer("subLinkId") == link:

@@ -117,7 +117,7 @@ class Level:
 
     @cached_property
     def laterals(self) -> dict[int, Node]:
-        """The sub-queries in FROM that can refer to what is beside them."""
+        """The subqueries in FROM that can refer to what is beside them."""
         subqueries = {
             index: each.node("subquery") for index, each in enumerate(self.entries, 1) if each.flag("lateral")
         }

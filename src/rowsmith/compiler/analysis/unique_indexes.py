@@ -52,7 +52,7 @@ class Term:
     key: bytes
     """The same, but for whichever relation: that of an index over a relation equals that of an expression over it."""
     relations: frozenset[int]
-    """The relations of this query that it refers to, outside of sub-queries."""
+    """The relations of this query that it refers to, outside of subqueries."""
 
 
 @dataclass(frozen=True, slots=True)

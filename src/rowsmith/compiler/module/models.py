@@ -1,24 +1,22 @@
-"""What a typed module holds, before it is text: row models, and what each query takes and gives."""
+"""What a typed module holds, before it is text: its classes, and the types of its queries in terms of them."""
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.overrides import MODULES
-from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel
+from rowsmith.compiler.module.pgtypes import PgType
+from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel, filled, named, own
 from rowsmith.errors import ModuleError, UnknownTypeError
-from rowsmith.queries.query import Kind, Query
+from rowsmith.queries.marks import ROWS, Kind
+from rowsmith.queries.query import Query
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
-
-_ROWS = (Kind.MANY, Kind.ONE, Kind.RETURNING)
-_MARKS = {Kind.MANY: "no mark", Kind.ONE: "^", Kind.VALUE: "$", Kind.RETURNING: "<!"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +28,19 @@ class Field:
     nullable: bool
 
     @property
-    def annotation(self) -> str:
+    def annotated(self) -> PythonType:
         """The type, with None where it can be NULL."""
-        return self.type.or_none() if self.nullable else self.type.expression
+        return self.type.or_none() if self.nullable else self.type
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A class with fields: of rows, of a composite, of the parameters of a `*!` query."""
+    """A class with fields: of rows, of the sets of parameters of a `*!` query, or of a composite type."""
 
     name: str
     fields: tuple[Field, ...]
-    doc: str
-
-
-@dataclass(frozen=True, slots=True)
-class Enumeration:
-    """An enumeration: its class, and its labels by the names of the members."""
-
-    name: str
-    members: tuple[tuple[str, str], ...]
-    doc: str
+    query: Query | None
+    """The query that it is of, the first of several; None for a composite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,203 +48,110 @@ class Call:
     """A query as the module has it."""
 
     query: Query
-    name: str
-    """The class of the function."""
     parameters: tuple[Field, ...]
-    sets: str | None
-    """The class of the parameters of a `*!` query."""
-    row: str | None
-    result: str
-    """The annotation of what a call gives."""
-    result_imports: frozenset[tuple[str, str]]
-    codecs: tuple[Field, ...]
-    """The columns that are read by their codecs."""
-
-    @property
-    def writers(self) -> tuple[Field, ...]:
-        """The parameters that are written by their codecs."""
-        return tuple(each for each in self.parameters if each.type.writes)
+    """For a `*!` query, the sets of parameters."""
+    result: PythonType
+    writes: bool
+    """Unless the query is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """All that a module holds, in its order."""
 
-    enumerations: tuple[Enumeration, ...]
-    composites: tuple[Model, ...]
-    rows: tuple[Model, ...]
-    sets: tuple[Model, ...]
+    enumerations: Mapping[str, PgType]
+    models: tuple[Model, ...]
+    """Each after those of its fields."""
     calls: tuple[Call, ...]
 
 
 def contents(descriptions: Iterable[Description], types: Types, models: Models) -> Contents:
-    """The contents of the module for these queries.
+    """The contents of the module for queries that have been checked: each has the columns that its mark needs.
 
-    Raises UnknownTypeError or ModuleError, which list every fault with the query, its file and its line.
+    Raises UnknownTypeError where there is no Python type for one of PostgreSQL's, and ModuleError, which lists every
+    fault with the query, its file and its line.
     """
-    return _Collector(types, models).collect(sorted(descriptions, key=_place))
-
-
-def namespaces(queries: Iterable[Query]) -> set[tuple[str, ...]]:
-    """The namespaces of the queries, and those around them."""
-    return {(), *(query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1))}
+    ordered = sorted(descriptions, key=lambda each: (each.query.namespace, each.query.file.as_posix(), each.query.line))
+    try:
+        collector = _Collector(ordered, types)
+        calls = tuple(collector.call(each) for each in ordered)
+        found = Contents(*collector.classes(), calls)
+    except UnsupportedError as error:
+        raise UnknownTypeError(f"no Python type is known for {error}. Name one in [tool.rowsmith.types]") from None
+    if faults := [*collector.faults, *_faults(found, models)]:
+        raise ModuleError("\n".join(faults))
+    return found
 
 
 def namespace_class(namespace: Sequence[str]) -> str:
-    """The class of the queries of a namespace."""
+    """The class of the queries in a namespace."""
     return f"{camel('_'.join(namespace))}Queries" if namespace else "Queries"
 
 
-def _place(description: Description) -> tuple[tuple[str, ...], str, int]:
-    query = description.query
-    return query.namespace, query.file.as_posix(), query.line
-
-
 class _Collector:
-    """Goes through the queries, and collects what they need and what is wrong."""
+    """Goes through the queries, and collects the classes that they need."""
 
-    def __init__(self, types: Types, models: Models) -> None:
+    def __init__(self, descriptions: Sequence[Description], types: Types) -> None:
         self._types = types
-        self._models: Models = models
-        self._faults: list[str] = []
-        self._unknown: list[str] = []
-        self._own: set[int] = set()
-        self._rows: dict[str, tuple[Model, Query]] = {}
-        self._taken: set[str] = set()
-        self._reserved = RESERVED
+        self._models: dict[str, Model] = {}
+        self._own: set[str] = set()
+        self._table_classes = dict(_table_classes(descriptions, types))
+        """The record classes of tables whose whole rows are columns, by the types of these."""
+        self._taken = {*RESERVED, *types.own, *(each.query.record_class or "" for each in descriptions)}
+        self.faults: list[str] = []
 
-    def collect(self, descriptions: Sequence[Description]) -> Contents:
-        self._reserved = RESERVED | {namespace_class(each) for each in namespaces(each.query for each in descriptions)}
-        named = {each.query.record_class for each in descriptions if each.query.record_class}
-        for each in descriptions:
-            self._check_record_class(each.query)
-        parts = {part for each in descriptions for part in (*each.query.namespace, each.query.name)}
-        self._taken = {*named, *self._types.class_names.values(), *self._reserved, *MODULES, *parts}
-        calls: list[Call] = []
-        sets: list[Model] = []
-        for each in descriptions:
-            call = self._call(each)
-            calls.append(call)
-            if call.sets is not None:
-                sets.append(Model(call.sets, call.parameters, f"The parameters of `{each.query.qualified_name}`."))
-        enumerations, composites = self._definitions()
-        if self._unknown:
-            raise UnknownTypeError("\n".join([*self._unknown, *self._faults]))
-        if self._faults:
-            raise ModuleError("\n".join(self._faults))
-        return Contents(
-            enumerations, composites, tuple(row for row, _ in self._rows.values()), tuple(sets), tuple(calls)
-        )
-
-    # --- queries ---
-
-    def _call(self, description: Description) -> Call:
-        query = description.query
+    def call(self, description: Description) -> Call:
+        """A query, with its parameters and its result."""
+        query, one_row = description.query, description.one_row
         base = camel("_".join((*query.namespace, query.name)))
-        parameters = tuple(self._field(query, each, parameter=True) for each in description.parameters)
-        columns = tuple(self._field(query, each, parameter=False) for each in description.columns)
-        self._check_shape(query, columns)
-        sets = self._free(f"{base}Parameters") if query.kind is Kind.EXECUTEMANY else None
-        row = self._row(query, base, columns) if query.kind in _ROWS else None
-        codecs = tuple(each for each in columns if each.type.reads)
-        imports = columns[0].type.imports if columns and row is None else frozenset[tuple[str, str]]()
-        result = self._result(description, columns, row)
-        return Call(query, self._free(f"{base}Query"), parameters, sets, row, result, imports, codecs)
+        parameters = tuple(self._field(each, self._types.parameter) for each in description.parameters)
+        columns = tuple(self._field(each, self._types.result) for each in description.columns)
+        result = named("int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None")
+        if query.kind is Kind.EXECUTEMANY:
+            sets = Model(self._free(f"{base}Parameters"), parameters, query)
+            self._models[sets.name] = sets
+            iterable = filled("Iterable[{}]", own(sets.name), imports={("collections.abc", "Iterable")})
+            parameters = (Field("sets", iterable, nullable=False),)
+        elif query.kind in ROWS:
+            row = own(self._row(Model(query.record_class or self._free(f"{base}Row"), columns, query)))
+            result = filled("list[{}]", row) if query.kind is Kind.MANY else row if one_row else row.or_none()
+        elif query.kind is Kind.VALUE:
+            result = columns[0].annotated if one_row else columns[0].type.or_none()
+        return Call(query, parameters, result, not description.only_reads)
 
-    def _result(self, description: Description, columns: Sequence[Field], row: str | None) -> str:
-        match description.query.kind:
-            case Kind.MANY:
-                return f"list[{row}]"
-            case Kind.ONE | Kind.RETURNING:
-                return f"{row}" if description.one_row else f"{row} | None"
-            case Kind.VALUE if columns:
-                return replace(columns[0], nullable=columns[0].nullable or not description.one_row).annotation
-            case Kind.AFFECTED | Kind.EXECUTEMANY:
-                return "int"
-            case _:
-                return "None"
+    def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
+        """The enumerations and the models."""
+        for oid, name in self._table_classes.items():
+            order = [*self._types.origins(oid)]
+            fields = sorted(self._models[name].fields, key=lambda field: order.index(field.name))
+            self._models[name] = replace(self._models[name], fields=tuple(fields))
+        composites: dict[str, Model] = {}
+        wanted = sorted(self._own)
+        for name in wanted:
+            found = self._types.own[name]
+            if found.kind == "c" and name not in composites:
+                attributes = self._types.attributes(found)
+                fields = [Field(attribute, each, nullable=True) for attribute, each in attributes.items()]
+                composites[name] = Model(name, tuple(fields), None)
+                wanted += {inner for each in attributes.values() for inner in each.own}
+        enumerations = {name: self._types.own[name] for name in sorted({*wanted} - composites.keys())}
+        return enumerations, _ordered({**dict(sorted(composites.items())), **self._models})
 
-    def _field(self, query: Query, typed: Typed, *, parameter: bool) -> Field:
-        try:
-            found = self._types.parameter(typed) if parameter else self._types.result(typed)
-        except UnsupportedError as error:
-            what = "parameter" if parameter else "column"
-            key = f'"{error}" or "{typed.origin.partition(".")[2]}"' if typed.origin else f'"{error}"'
-            self._unknown.append(
-                f"{query.location}: {query.qualified_name}: {what} {typed.name} is of the type {typed.pg_type}, and of "
-                f'{error} no Python type is known. Name one for {key} in [tool.rowsmith.types]: "str" is what psycopg '
-                'gives for it, "app.types:Name" a type of yours that pydantic makes of that'
-            )
-            found = PythonType("object", frozenset(), "")
+    def _field(self, typed: Typed, python_type: Callable[[Typed], PythonType]) -> Field:
+        if typed.row is not None and typed.oid in self._table_classes:
+            return Field(typed.name, own(self._table_classes[typed.oid]), typed.nullable)
+        found = python_type(typed)
         self._own |= found.own
         return Field(typed.name, found, typed.nullable)
 
-    # --- rows ---
-
-    def _row(self, query: Query, base: str, columns: tuple[Field, ...]) -> str:
-        name = query.record_class or self._free(f"{base}Row")
-        self._check_columns(query, columns)
-        earlier = self._rows.get(name)
-        if earlier is None:
-            doc = "A row" if query.record_class else f"A row of `{query.qualified_name}`"
-            self._rows[name] = Model(name, columns, f"{doc}."), query
-            return name
-        model, first = earlier
-        self._check_same(name, (first, model.fields), (query, columns))
-        nullable = {each.name for each in columns if each.nullable}
-        fields = tuple(replace(each, nullable=each.nullable or each.name in nullable) for each in model.fields)
-        self._rows[name] = replace(model, fields=fields), first
-        return name
-
-    def _check_same(
-        self, name: str, first: tuple[Query, tuple[Field, ...]], second: tuple[Query, tuple[Field, ...]]
-    ) -> None:
-        """Two queries share a record class where the names and types of their columns are the same."""
-        (one, one_fields), (other, other_fields) = first, second
-        left = {each.name: each.type.expression for each in one_fields}
-        right = {each.name: each.type.expression for each in other_fields}
-        if left == right:
-            return
-        differing = [
-            f"    {column}: {left.get(column, 'absent')} in the first, {right.get(column, 'absent')} in the second"
-            for column in dict.fromkeys([*left, *right])
-            if left.get(column) != right.get(column)
-        ]
-        self._faults.append(
-            f"record_class {name} stands for two shapes, of\n    {one.qualified_name} ({one.location}) and\n"
-            f"    {other.qualified_name} ({other.location}):\n" + "\n".join(differing)
-        )
-
-    # --- enumerations and composites ---
-
-    def _definitions(self) -> tuple[tuple[Enumeration, ...], tuple[Model, ...]]:
-        enumerations: list[Enumeration] = []
-        composites: list[Model] = []
-        for oid in self._types.order(self._with_inner()):
-            definition = self._types.definition(oid)
-            name, doc = self._types.class_names[oid], f"PostgreSQL's type `{definition.formatted}`."
-            if definition.kind == "e":
-                enumerations.append(Enumeration(name, tuple(_members(definition.labels)), doc))
-            else:
-                fields = tuple(Field(column, each, nullable=True) for column, each in self._types.attributes(oid))
-                self._faults += [
-                    f"type {definition.formatted}: {fault}"
-                    for fault in self._column_faults([each.name for each in fields])
-                ]
-                composites.append(Model(name, fields, doc))
-        return tuple(enumerations), tuple(composites)
-
-    def _with_inner(self) -> set[int]:
-        found = set[int]()
-        wanted = set(self._own)
-        while wanted:
-            oid = wanted.pop()
-            found.add(oid)
-            if self._types.definition(oid).kind == "c":
-                wanted |= {each for _, attribute in self._types.attributes(oid) for each in attribute.own} - found
-        return found
-
-    # --- names and faults ---
+    def _row(self, model: Model) -> str:
+        """The name of a row class, which fits all queries that have it."""
+        first = self._models.setdefault(model.name, model)
+        self.faults += _differences(first, model)
+        nullable = {each.name for each in (*first.fields, *model.fields) if each.nullable}
+        fields = tuple(replace(each, nullable=each.name in nullable) for each in first.fields)
+        self._models[model.name] = replace(first, fields=fields)
+        return model.name
 
     def _free(self, name: str) -> str:
         while name in self._taken:
@@ -262,44 +159,71 @@ class _Collector:
         self._taken.add(name)
         return name
 
-    def _check_record_class(self, query: Query) -> None:
+
+def _table_classes(descriptions: Sequence[Description], types: Types) -> Iterator[tuple[int, str]]:
+    """The record classes that can stand for whole rows of tables, by the types of these rows.
+
+    One can if a query with it gives exactly the table's columns, and what it never has as NULL is NOT NULL there.
+    """
+    queries: dict[str, list[Description]] = {}
+    for each in descriptions:
+        queries.setdefault(each.query.record_class or "", []).append(each)
+    queries.pop("", None)
+    for whole in (column for each in descriptions for column in each.columns if column.row is not None):
+        origins = types.origins(whole.oid)
+        for record_class, those in queries.items():
+            exact = any(origins == {column.name: column.origin for column in each.columns} for each in those)
+            nullable = {column.name for each in those for column in each.columns if column.nullable}
+            if exact and origins.keys() - nullable <= (whole.row or set()):
+                yield whole.oid, record_class
+
+
+def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
+    """The models, each after those of its fields, which then belong to its query."""
+    ordered: dict[str, Model] = {}
+
+    def add(model: Model, query: Query | None) -> None:
+        for name in (name for field in model.fields for name in field.type.own if name in models):
+            add(models[name], models[name].query and query)
+        ordered.setdefault(model.name, replace(model, query=query))
+
+    for model in models.values():
+        add(model, model.query)
+    return tuple(ordered.values())
+
+
+# --- faults ---
+
+
+def _faults(found: Contents, models: Models) -> Iterator[str]:
+    queries = [each.query for each in found.calls]
+    spaces = {query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1)}
+    # Inside the class of the queries, a query would hide a class of its name.
+    reserved = {*RESERVED, *map(namespace_class, spaces), *(part for space in spaces for part in space)}
+    reserved |= {query.name for query in queries}
+    for query in queries:
         name = query.record_class
-        if name is not None and (not name.isidentifier() or keyword.iskeyword(name) or name in self._reserved):
-            self._faults.append(
-                f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
-            )
-
-    def _check_shape(self, query: Query, columns: Sequence[Field]) -> None:
-        place = f"{query.location}: {query.qualified_name}"
-        if query.kind in _MARKS and not columns:
-            self._faults.append(f"{place} is marked {_MARKS[query.kind]} but returns no rows. Mark it with !")
-        elif query.kind is Kind.VALUE and len(columns) != 1:
-            self._faults.append(f"{place} is marked $ but returns {len(columns)} columns. Mark it with ^")
-        elif query.kind is Kind.AFFECTED and columns:
-            self._faults.append(f"{place} is marked ! but returns rows. Take no mark, ^, $ or <!")
-
-    def _check_columns(self, query: Query, columns: Sequence[Field]) -> None:
-        place = f"{query.location}: {query.qualified_name}"
-        self._faults += [f"{place}: {fault}" for fault in self._column_faults([each.name for each in columns])]
-
-    def _column_faults(self, names: Sequence[str]) -> Iterable[str]:
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                yield f"there are two columns {name}. Rename one with AS"
-            elif not name.isidentifier() or keyword.iskeyword(name) or (name.startswith("__") and name.endswith("__")):
-                yield f'column "{name}" cannot be an attribute in Python. Name it with AS'
-            elif self._models == "pydantic" and (name.startswith(("_", "model_")) or hasattr(BaseModel, name)):
-                yield f'column "{name}" cannot be a field of a pydantic model, which uses that name itself. Use AS'
+        if name is not None and (not name.isidentifier() or keyword.iskeyword(name) or name in reserved):
+            yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
+    for model in found.models:
+        first = model.query
+        place = f"{first.location}: {first.qualified_name}" if first else f"type {model.name}"
+        for name in () if first and first.kind is Kind.EXECUTEMANY else (field.name for field in model.fields):
+            if not name.isidentifier() or keyword.iskeyword(name) or (name.startswith("__") and name.endswith("__")):
+                yield f'{place}: column "{name}" cannot be an attribute in Python. Name it with AS'
+            elif models == "pydantic" and (name.startswith(("_", "model_")) or hasattr(BaseModel, name)):
+                yield f'{place}: column "{name}" cannot be a field of a pydantic model, which uses that name. Use AS'
 
 
-def _members(labels: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Labels by the names of their members: in capitals, `_` for what no name can hold, numbered where two agree."""
-    taken: set[str] = set()
-    for label in labels:
-        word = "".join(char if char.isidentifier() or char.isdigit() else "_" for char in label.upper()).strip("_")
-        name = word if word.isidentifier() else f"VALUE_{word}".rstrip("_")
-        unique, number = name, 2
-        while unique in taken:
-            unique, number = f"{name}_{number}", number + 1
-        taken.add(unique)
-        yield unique, label
+def _differences(first: Model, second: Model) -> Iterator[str]:
+    """Two queries share a record class where the names and types of their columns are the same."""
+    left, right = ({each.name: each.type.expression for each in model.fields} for model in (first, second))
+    differing = [
+        f"    {column}: {left.get(column, 'absent')} in the first, {right.get(column, 'absent')} in the second"
+        for column in dict.fromkeys([*left, *right])
+        if left.get(column) != right.get(column)
+    ]
+    if differing:
+        one, other = (f"{each.query.qualified_name} ({each.query.location})" for each in (first, second) if each.query)
+        head = f"record_class {first.name} stands for two shapes, of\n    {one} and\n    {other}:"
+        yield "\n".join([head, *differing])

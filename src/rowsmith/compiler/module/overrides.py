@@ -25,6 +25,8 @@ UNION SELECT n.nspname || '.' || c.relname || '.' || a.attname
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
 """
 
+CODECS = "rowsmith.values.codecs"
+"""The module of the types that the library adds."""
 MODULES = {
     "Decimal": "decimal",
     "date": "datetime",
@@ -32,8 +34,8 @@ MODULES = {
     "datetime": "datetime",
     "timedelta": "datetime",
     "UUID": "uuid",
-    "Inet": "rowsmith.values.codecs",
-    "Cidr": "rowsmith.values.codecs",
+    "Inet": CODECS,
+    "Cidr": CODECS,
     "JsonValue": "pydantic",
     "Json": "psycopg.types.json",
     "Jsonb": "psycopg.types.json",

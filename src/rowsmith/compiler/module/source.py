@@ -1,10 +1,9 @@
-"""Python source as a formatter would leave it: imports in order, signatures folded at the line length, docstrings."""
+"""Python source as a formatter would leave it: imports, docstrings, signatures folded at the line length."""
 
 from __future__ import annotations
 
 import builtins
 import re
-import sys
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
 
@@ -17,19 +16,21 @@ _BUILTINS = frozenset(dir(builtins)) - {"None", "True", "False"}
 class Imports:
     """The imports of a module, of what its text uses. A name that the module has in another sense gets an alias.
 
-    `taken` are the names of classes and fields: in the body of a class, a field `date` hides the type `date`.
+    `taken` are the names of classes, fields and queries: in the body of a class, a field `date` hides the type `date`.
     """
 
-    def __init__(self, taken: Collection[str], first_party: Collection[str]) -> None:
+    def __init__(self, taken: Collection[str]) -> None:
         self._taken = taken
-        self._first_party = first_party
-        self._names: set[tuple[str, str]] = set()
+        self._names: dict[str, set[str]] = {}
         self._modules: set[str] = set()
 
     def name(self, module: str, name: str) -> str:
         """Import a name; what it is called here."""
-        self._names.add((module, name))
-        return self._alias(name)
+        alias = name
+        while alias in self._taken:
+            alias += "_"
+        self._names.setdefault(module, set()).add(name if alias == name else f"{name} as {alias}")
+        return alias
 
     def expression(self, text: str, imports: Iterable[tuple[str, str]]) -> str:
         """An expression with its names as they are called here; of `imports`, what it has of them is imported."""
@@ -47,44 +48,13 @@ class Imports:
         return _WORD.sub(spell, text)
 
     def lines(self) -> list[str]:
-        """The import statements, in isort's order and sections."""
-        sections: list[list[str]] = [[f"import {module}" for module in sorted(self._modules)], [], []]
-        for module in sorted({module for module, _ in self._names}, key=_natural):
-            sections[self._section(module)] += self._statements(module)
-        joined = ["\n".join(section) for section in sections if section]
-        return "\n\n".join(joined).split("\n") if joined else []
-
-    def _statements(self, module: str) -> list[str]:
-        names = sorted((name for each, name in self._names if each == module), key=_member)
-        plain = [name for name in names if self._alias(name) == name]
-        statements = [f"from {module} import {', '.join(plain)}"] if plain else []
-        if statements and len(statements[0]) > LINE_LENGTH:
-            statements = [f"from {module} import (", *(f"    {name}," for name in plain), ")"]
-        return statements + [
-            f"from {module} import {name} as {self._alias(name)}" for name in names if name not in plain
-        ]
-
-    def _section(self, module: str) -> int:
-        root = module.partition(".")[0]
-        if root in sys.stdlib_module_names:
-            return 0
-        return 2 if root in self._first_party else 1
-
-    def _alias(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        return name
-
-
-def _natural(text: str) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", text.lower())
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
-
-
-def _member(name: str) -> tuple[int, list[tuple[bool, int, str]]]:
-    """Constants, then classes, then the rest."""
-    constant = len(name) > 1 and name.isupper()
-    return (0 if constant else 1 if name[:1].isupper() else 2), _natural(name)
+        """The import statements, by module."""
+        lines = [f"import {module}" for module in sorted(self._modules)]
+        for module, names in sorted(self._names.items()):
+            line = f"from {module} import {', '.join(sorted(names))}"
+            wrapped = [f"from {module} import (", *(f"    {name}," for name in sorted(names)), ")"]
+            lines += [line] if len(line) <= LINE_LENGTH else wrapped
+        return lines
 
 
 def quoted(text: str) -> str:
@@ -101,9 +71,9 @@ def docstring(text: str, indent: int) -> list[str]:
     for line in escaped.strip().split("\n"):
         # Room for the quotes at the beginning, or at the end.
         lines += textwrap.wrap(line.rstrip(), LINE_LENGTH - indent - 6, break_long_words=False) or [""]
-    if len(lines) == 1 and not lines[0].endswith('"'):
-        return [f'{pad}"""{lines[0]}"""']
-    return [f'{pad}"""{lines[0]}', *(f"{pad}{line}".rstrip() for line in lines[1:]), f'{pad}"""']
+    lines[0] = f'"""{lines[0]}'
+    lines[-1:] = [lines[-1], '"""'] if lines[-1].endswith('"') else [f'{lines[-1]}"""']
+    return [f"{pad}{line}".rstrip() for line in lines]
 
 
 def signature(head: str, arguments: Sequence[str], tail: str, indent: int) -> list[str]:

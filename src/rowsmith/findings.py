@@ -1,0 +1,78 @@
+"""Findings: what is wrong with the queries of a project, where, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Severity(StrEnum):
+    """Whether a finding fails the build."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Rule(StrEnum):
+    """The rules, by the names that `-- rowsmith: ignore` takes."""
+
+    QUERY_FILE = "query-file"
+    """A query file does not follow the format."""
+    REFUSED = "refused"
+    """PostgreSQL refuses the query with the migrated schema."""
+    MARK = "mark"
+    """What the statement returns does not fit the mark: every call would raise."""
+    DUPLICATE_COLUMN = "duplicate-column"
+    """Two columns of a row have the same name."""
+    SELECT_STAR = "select-star"
+    """The columns of the row are whatever columns the table has."""
+    MANY_ROWS = "many-rows"
+    """A query for one row, which nothing limits to one."""
+    UNKNOWN_TYPE = "unknown-type"
+    """A PostgreSQL type for which no Python type is known."""
+    MODULE = "module"
+    """The queries do not fit in one typed module: rows of a record class differ, a name is not valid in Python."""
+    STALE_MODULE = "stale-module"
+    """The generated module differs from what the queries give now."""
+    IGNORE = "ignore"
+    """A `-- rowsmith:` comment that cannot be read, or ignores nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `str()` of it is one line: `file:line: message. hint`."""
+
+    rule: Rule
+    file: Path
+    line: int | None
+    """From 1; None if it is about the file as a whole."""
+    message: str
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+    query: str | None = None
+    """The qualified name of the query that it is about."""
+    source: str | None = None
+    """The text of the line."""
+    column: int | None = None
+    """Where in the line, in characters from 0."""
+
+    def __str__(self) -> str:
+        place = display_path(self.file) if self.line is None else f"{display_path(self.file)}:{self.line}"
+        return f"{place}: {'. '.join(filter(None, [self.message, self.hint]))}"
+
+    @property
+    def order(self) -> tuple[str, int, int, str]:
+        """Findings are printed in this order: by file and position."""
+        return str(self.file), self.line or 0, self.column or 0, self.rule
+
+
+def display_path(path: Path) -> str:
+    """The path as a person in the working folder would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 query`, `121 queries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -1,0 +1,100 @@
+"""The open transactions: which of them a block joins, and how many blocks each one has."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import TupleRow
+
+from rowsmith.wire.concurrency import current_owner
+from rowsmith.wire.protocol import Begin
+from rowsmith.wire.transaction import Transaction
+
+
+class OpenTransaction(Transaction):
+    """A transaction and its blocks: the outermost one, of depth 0, and one for each savepoint."""
+
+    def __init__(
+        self,
+        database: object,
+        connection: Connection[TupleRow] | AsyncConnection[TupleRow],
+        begin: Begin,
+        *,
+        wants_id: bool,
+    ) -> None:
+        super().__init__(begin, wants_id=wants_id)
+        self.database = database
+        self.connection = connection
+        self.owner = current_owner()
+        self.doomed = False
+        """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
+        self.ended = False
+        """Whether its end has begun: nobody joins it any more."""
+        self.foreign = False
+        """Whether it belongs to the process that this one was forked from."""
+        self._depth = -1
+        self._blocks = 0
+
+    def enter_block(self) -> int:
+        """Count a block in. Returns its depth."""
+        self._depth += 1
+        self._blocks += 1
+        return self._depth
+
+    def end_block(self, depth: int) -> None:
+        """Note that the block of a depth is about to end. If a block inside it is open, the transaction is doomed."""
+        self.doomed |= self._depth > depth
+        self.ended |= depth == 0 and not self.doomed
+
+    def leave_block(self, depth: int) -> bool:
+        """Count a block out, after its commands were sent. Returns whether it was the last one."""
+        self._depth = depth - 1
+        self._blocks -= 1
+        return self._blocks == 0
+
+    @property
+    def is_last_block(self) -> bool:
+        """Whether only one block is left. Others may still be at work on the connection."""
+        return self._blocks == 1
+
+
+_open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
+
+
+def find_open(database: object) -> OpenTransaction | None:
+    """The transaction that a block opened here joins; None if it begins one of its own.
+
+    It is open in this context, and its owner is the current task or thread. The context alone would be inherited by
+    tasks that are started inside a block. The thread alone may be one of a pool that was left with a block open.
+    """
+    transactions = _open.get()
+    owner = current_owner() if transactions else None
+    for transaction in reversed(transactions):
+        if transaction.database is database and transaction.owner is owner and not transaction.ended:
+            return transaction
+    return None
+
+
+def add_open(transaction: OpenTransaction) -> None:
+    """Make it known to `find_open`."""
+    _open.set((*_still_open(), transaction))
+
+
+def end_open(transaction: OpenTransaction) -> None:
+    """Note that it has ended, in whichever context that is."""
+    transaction.ended = True
+    _open.set(_still_open())
+
+
+def forget_open() -> None:
+    """In a forked child: what is open belongs to the parent."""
+    for transaction in _open.get():
+        transaction.foreign = True
+    _open.set(())
+
+
+def _still_open() -> tuple[OpenTransaction, ...]:
+    """The open transactions of this context. One may have ended in another context."""
+    found = _open.get()
+    return tuple([transaction for transaction in found if not transaction.ended]) if found else found

@@ -1,0 +1,177 @@
+"""A connection's socket: statements and commands sent to the server, and their answers awaited.
+
+The calls of libpq are those of psycopg's own generators (psycopg/generators.py), without a generator and without what a
+cursor keeps. What is rare, an answer in several parts or an interruption, is left to psycopg's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import AsyncConnection, generators
+from psycopg.abc import Buffer
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from rowsmith.errors import DeadlineExceededError
+from rowsmith.wire.concurrency import hold_if_free_async
+from rowsmith.wire.protocol import (
+    Prepared,
+    collect,
+    decisive,
+    deliver_notifies,
+    drain,
+    leave_pipeline,
+    read_on,
+    rest,
+    send_command,
+    send_id_and_commit,
+    send_in_transaction,
+    succeeded,
+)
+from rowsmith.wire.readiness import AsyncReadiness
+from rowsmith.wire.transaction import Effect, Transaction
+
+_CANCEL_SECONDS = 5.0
+# After a deadline nobody wants to wait any longer. A server that can be reached cancels in a few milliseconds.
+_LATE_CANCEL_SECONDS = 0.2
+_ACTIVE = TransactionStatus.ACTIVE
+_TUPLES_OK = 2
+
+
+class AsyncWire:
+    """A connection's socket, for the holder of the connection's lock.
+
+    If a wait is interrupted, the statement is cancelled on the server. The connection can then be used again, or is
+    closed.
+    """
+
+    def __init__(self, conn: AsyncConnection[Any]) -> None:
+        self._pgconn = conn.pgconn
+        self._readable = AsyncReadiness(conn).wait
+
+    async def execute(
+        self, conn: AsyncConnection[Any], statement: Prepared, values: Sequence[Buffer | None]
+    ) -> PGresult:
+        """Run a prepared statement. Returns its result, which may be an error."""
+        pgconn, readable = self._pgconn, self._readable
+        try:
+            pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
+            if pgconn.flush():  # more than the socket takes at once
+                return decisive(await conn.wait(generators.execute(pgconn)))
+            await readable()
+            pgconn.consume_input()
+            while pgconn.is_busy():
+                await readable()
+                pgconn.consume_input()
+            result, second = pgconn.get_result(), None
+            if result is None or pgconn.is_busy() or (second := pgconn.get_result()) is not None:
+                return await conn.wait(rest(pgconn, result, second))
+        except BaseException as error:
+            await recover_async(conn, error)
+            raise
+        if notify := pgconn.notifies():
+            deliver_notifies(pgconn, notify)
+        return result
+
+    async def execute_in_transaction(
+        self,
+        conn: AsyncConnection[Any],
+        transaction: Transaction,
+        query: Effect,
+        statement: Prepared,
+        values: Sequence[Buffer | None],
+    ) -> PGresult:
+        """Run a query's prepared statement in one round trip with what the transaction needs: BEGIN, if it was not sent
+        yet, and the question for its id, if the query writes. Returns the statement's result, or the first error.
+        """
+        ask_id = transaction.asks_id(query)
+        pgconn, how = self._pgconn, transaction.start()
+        try:
+            parts = send_in_transaction(pgconn, how, statement, values, ask_id=ask_id)
+            if pgconn.flush():
+                await conn.wait(generators.send(pgconn))
+            results: list[PGresult] = []
+            await self._receive(parts, results)
+            leave_pipeline(pgconn)
+        except BaseException as error:
+            await recover_async(conn, error)
+            leave_pipeline(pgconn)  # if nothing was sent yet, or everything was read
+            raise
+        finally:
+            if how is not None:
+                transaction.settle(pgconn)
+        if ask_id and len(results) == parts and results[-2].status == _TUPLES_OK:
+            transaction.learn(results.pop(-2))
+        return decisive(results)
+
+    async def commit(self, conn: AsyncConnection[Any], answers: list[PGresult]) -> PGresult:
+        """Ask for the transaction's id and commit, in one round trip. Each answer is kept as soon as it arrives.
+
+        Raises psycopg.Error if either failed.
+        """
+        pgconn = self._pgconn
+        try:
+            parts = send_id_and_commit(pgconn)
+            pgconn.flush()
+            await self._receive(parts, answers)
+            leave_pipeline(pgconn)
+        except BaseException as error:
+            await recover_async(conn, error)
+            leave_pipeline(pgconn)
+            raise
+        return succeeded(pgconn, answers)
+
+    async def command(self, conn: AsyncConnection[Any], text: bytes, *values: bytes) -> PGresult:
+        """Run a command of the library's own. Raises psycopg.Error.
+
+        It does not begin a transaction that is still to begin.
+        """
+        pgconn = self._pgconn
+        results: list[PGresult] = []
+        try:
+            parts = send_command(pgconn, text, values)
+            pgconn.flush()
+            await self._receive(parts, results)
+        except BaseException as error:
+            await recover_async(conn, error)
+            raise
+        return succeeded(pgconn, results)
+
+    async def _receive(self, parts: int, results: list[PGresult]) -> None:
+        """Append the results as they arrive; `parts` is the number of answers to expect."""
+        pgconn = self._pgconn
+        while parts := collect(pgconn, results, parts):
+            await self._readable()
+            if not read_on(pgconn, results):
+                return
+        if notify := pgconn.notifies():
+            deliver_notifies(pgconn, notify)
+
+
+async def recover_async(conn: AsyncConnection[Any], cause: BaseException) -> None:
+    """Cancel what is running and read its answer, as psycopg does when its own wait is interrupted.
+
+    If that fails the connection is closed: what the server would answer next is not known.
+    """
+    if conn.pgconn.transaction_status != _ACTIVE:
+        return
+    if isinstance(cause, GeneratorExit):  # the task ends here, and nothing can be awaited any more
+        conn.pgconn.finish()
+        return
+    seconds = _LATE_CANCEL_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
+    try:
+        await conn.cancel_safe(timeout=seconds)
+        await conn.wait(drain(conn.pgconn), timeout=seconds)
+    except BaseException as error:
+        conn.pgconn.finish()
+        if not isinstance(error, Exception):
+            raise
+
+
+async def recover_if_free_async(conn: AsyncConnection[Any], cause: BaseException) -> None:
+    """Like `recover_async`, for callers that do not hold the connection's lock. Does nothing if somebody else does."""
+    async with hold_if_free_async(conn.lock) as held:
+        if held:
+            await recover_async(conn, cause)
