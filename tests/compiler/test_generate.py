@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -118,9 +117,7 @@ def test_watching_writes_the_module_again(folder: Path, server_url: str) -> None
         assert "written in" in watched.round()[-1]
         assert "find_user" not in module.read_text()
         write(folder, {"sql/queries.sql": QUERIES.replace("get_user", "find_user")})
-        saved = time.monotonic()
         assert "written in" in watched.round()[-1]
-        assert time.monotonic() - saved < 5  # a second, on a machine that does nothing else
         assert "find_user" in module.read_text()
         kept = module.read_text()
         write(folder, {"sql/queries.sql": QUERIES.replace("nick", "nock")})

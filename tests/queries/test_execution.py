@@ -50,7 +50,7 @@ from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
 from tests.harness.network import Proxy
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE, wait_until
 from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
@@ -1515,7 +1515,7 @@ def test_a_connection_may_be_closed_by_another_thread_during_a_query(place: str,
         wait_for_sleep(other, process)
         conn.close()
         near, far = socket.socketpair()  # the system gives the number that has come free
-        thread.join(5)
+        thread.join(PATIENCE)
         waits = thread.is_alive()
         far.send(b"!")  # which ends the thread in any case
         thread.join()
@@ -1535,7 +1535,7 @@ def test_a_connection_may_be_closed_by_another_task_during_a_query(place: str, q
         await conn.close()
         other = await psycopg.AsyncConnection.connect(place, autocommit=True)  # its socket may have the same number
         with pytest.raises(psycopg.OperationalError):
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, PATIENCE)
         assert await queries.one(other, n=3) == 3
         await other.close()
 

@@ -22,7 +22,7 @@ import pytest
 
 from rowsmith.errors import CommitUnknownError
 from tests.harness.drivers import MOST, NAME, Driver, Observer, Tasks, both_worlds, insert, small
-from tests.harness.waiting import bounded, wait_until
+from tests.harness.waiting import PATIENCE, bounded, wait_until
 from tests.slow.faults.table import record
 
 PROGRAM_SECONDS = 30
@@ -83,7 +83,7 @@ def end_of(process: subprocess.Popen[str], seconds: float = PROGRAM_SECONDS) -> 
         said, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # the fault handler prints where it hangs
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=PATIENCE)
         pytest.fail(f"hung for {seconds} s:\n{said}")
     return process.returncode, said
 

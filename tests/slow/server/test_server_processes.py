@@ -15,7 +15,7 @@ import rowsmith.server.programs
 from rowsmith.errors import ServerError
 from rowsmith.server.embedded import Server, temporary_server
 from tests.harness.local_servers import QUICK, alive, copied, pid_of, processes, python, run
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE, wait_until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as another user")
 
@@ -27,7 +27,7 @@ def test_two_processes_start_it_at_once_and_it_outlives_them(server: Server) -> 
         print(Path(sys.argv[1], "postmaster.pid").read_text().split()[0])"""
     starters = [python(script, server.data, server.binaries) for _ in range(2)]
     # communicate() returns at the end of the pipe: the server does not keep its starter's output open.
-    pids = [starter.communicate(timeout=120)[0].strip() for starter in starters]
+    pids = [starter.communicate(timeout=PATIENCE)[0].strip() for starter in starters]
     assert [starter.returncode for starter in starters] == [0, 0]
     assert pids == [str(pid_of(server))] * 2
     assert os.getsid(pid_of(server)) != os.getsid(0)
@@ -87,7 +87,7 @@ def test_an_ordinary_user_runs_it_as_itself(place: Path, binaries: Path) -> None
     if not all(folder.stat().st_mode & 0o001 for folder in (binaries, *binaries.parents)):
         binaries = copied(binaries, place / "install")
     process = python(script, place, binaries, HOME=str(place), XDG_STATE_HOME="", TMPDIR=str(place))
-    data, uid, mode = json.loads(process.communicate(timeout=120)[0])
+    data, uid, mode = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert process.returncode == 0
     assert Path(data).is_relative_to(place / ".local" / "state" / "rowsmith")
     assert (uid, mode) == (65534, "0o40700")
