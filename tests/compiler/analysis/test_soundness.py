@@ -43,6 +43,13 @@ CASES = {
         "n!",
         values=("a",),
     ),
+    # Whole rows of an upsert.
+    "an upsert of the whole row": Case(
+        "CREATE TABLE t (id int PRIMARY KEY, j jsonb); INSERT INTO t VALUES (1, '{}')",
+        "INSERT INTO t (id, j) VALUES ($1, '{}') ON CONFLICT (id) DO UPDATE SET j = to_jsonb(excluded) RETURNING j",
+        "j!",
+        values=("1",),
+    ),
 }  # fmt: skip
 
 
