@@ -41,6 +41,11 @@ from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
 from rowsmith import errors, load_queries
+from rowsmith.queries.loader import read_queries
+from rowsmith.queries.namespace import bind
+from rowsmith.queries.query import Query
+from rowsmith.queries.rows import rows_of
+from rowsmith.queries.statement import BoundQuery
 from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
@@ -269,12 +274,31 @@ def place(server_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def queries(tmp_path: Path) -> Any:
-    """The queries, of which nothing is known yet."""
-    path = tmp_path / "execution.sql"
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Query]:
+    """The queries as they are in their file, by name."""
+    path = tmp_path_factory.mktemp("execution") / "execution.sql"
     path.write_text(SQL + SQL_OF_VALUES)
-    return load_queries(path)
+    return {query.name: query for query in read_queries(path)}
+
+
+class Unknown:
+    """Query functions that have not run yet."""
+
+    def __init__(self, read: dict[str, Query]) -> None:
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        query = self._read[name]
+        function = bind(BoundQuery(query, rows_of(query, {})))
+        setattr(self, name, function)
+        return function
+
+
+@pytest.fixture
+def queries(read: dict[str, Query]) -> Any:
+    """The queries, of which nothing is known yet."""
+    return Unknown(read)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 
 import rowsmith
 from rowsmith.errors import Category, CircuitOpenError, DeadlineExceededError, PoolTimeoutError, category
+from rowsmith.pool.breaker import CircuitState
 from tests.harness.drivers import MOST, Driver, Observer, Started, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 from tests.slow.faults.table import record
@@ -363,10 +364,10 @@ def test_half_open_lets_one_through(driver: type[Driver], proxy: Proxy) -> None:
         assert await one() is not None
         proxy.refuse = False
         proxy.stall()
-        await here.pause(0.6)
+        await here.until(lambda: here.db._breaker.state is CircuitState.HALF_OPEN)
         came = proxy.clients
         calls = [here.start(one) for _ in range(10)]
-        await here.until(lambda: sum(call.done for call in calls) == 9)
+        await here.until(lambda: sum(call.done for call in calls) == 9 and proxy.clients > came)
         assert proxy.clients == came + 1
         proxy.resume()
         outcomes = [await call.result() for call in calls]

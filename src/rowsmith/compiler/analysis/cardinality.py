@@ -1,25 +1,29 @@
-"""At most one row: proven of a query from its analysed tree and the server's unique indexes.
+"""At most one row: proven of a query from its analyzed tree and the server's unique indexes.
 
-The proof goes by relations. One is *fixed* where every row that the query finds has the same row of it: because the
-conditions set all columns of a unique index equal to what is fixed itself, a constant, a parameter, a column of another
-fixed relation. A query finds at most one row where all its relations are fixed; or by LIMIT 1, by aggregating without
-GROUP BY, by grouping by what is fixed.
+The proof goes by relations. One is *fixed* if every row that the query finds has the same row of it: because conditions
+set all columns of a unique index equal to what is fixed itself, a constant, a parameter, a column of another fixed
+relation. A query finds at most one row if all its relations are fixed; or by LIMIT 1, by aggregating without GROUP BY,
+by grouping by what is fixed.
 
 What is not proven may still be true: the rule that asks is a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.conditions import conditions_of
 from rowsmith.compiler.analysis.enums import Command, Entry, Join, SubLink
+from rowsmith.compiler.analysis.memory import remembered
 from rowsmith.compiler.analysis.nodes import Node
-from rowsmith.compiler.analysis.unique_indexes import Families, UniqueIndexes, column, conjuncts, plain, rebased
+from rowsmith.compiler.analysis.nullability import Prover
+from rowsmith.compiler.analysis.one_row import limit_of
+from rowsmith.compiler.analysis.scopes import Joined, Level, Scope
+from rowsmith.compiler.analysis.unique_indexes import Families, Term, UniqueIndexes, column_key, conjuncts, term
 
 _WITH_TIES = 1  # nodes/nodes.h, LimitOption
-_INT8_OF_INT4 = 481  # catalog/pg_proc.dat: the cast that LIMIT puts around a number
+_DEEPEST = 50  # outer joins inside one another, each on the other's filled side: behind that nothing is proven
 # Nodes whose value follows from their arguments alone.
 _PURE = frozenset(
     {
@@ -29,46 +33,37 @@ _PURE = frozenset(
     }
 )  # fmt: skip
 
+_Given = frozenset[tuple[int, Families]]
+"""Result columns, by number, with the families in which they equal something fixed."""
+
 
 class Cardinality:
     """Proves of queries that they give at most one row."""
 
     def __init__(self, catalog: Catalog, indexes: UniqueIndexes) -> None:
+        self._catalog = catalog
+        self._indexes = indexes
+
+    def at_most_one(self, query: Node) -> bool:
+        """Whether a QUERY node gives at most one row."""
+        proof = _Proof(self._catalog, self._indexes)
+        return proof.at_most_one(proof.conditions.level(query, None), frozenset())
+
+
+class _Proof:
+    """What is known of one query and of those inside it."""
+
+    def __init__(self, catalog: Catalog, indexes: UniqueIndexes) -> None:
         self.catalog = catalog
         self.indexes = indexes
+        self.conditions = Prover(catalog).conditions
+        self.memory = self.conditions.memory
 
-    def at_most_one(self, query: Node, given: Mapping[int, Families] | None = None) -> bool:
-        """Whether a QUERY node gives at most one row; with `given`, at most one for any values of those columns.
-
-        `given` are result columns by number, each with the families in which it equals something fixed.
-        """
-        return _Level(self, query, None).at_most_one(given or {})
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """An expression, and the families in which it equals something fixed."""
-
-    expr: Node
-    families: Families
-
-
-@dataclass(eq=False)
-class _Level:
-    """One QUERY node: which of its relations are fixed, and which of its expressions equal something fixed."""
-
-    proof: Cardinality
-    query: Node
-    parent: _Level | None
-    fixed: set[int] = field(default_factory=set[int])
-    """Indices of the range table."""
-    equal: dict[str, _Known] = field(default_factory=dict[str, _Known])
-    """By the shape of the expression."""
-
-    def at_most_one(self, given: Mapping[int, Families]) -> bool:
-        """See Cardinality.at_most_one."""
-        query = self.query
-        if _limits_to_one(query):
+    @remembered
+    def at_most_one(self, level: Level, given: _Given) -> bool:
+        """Whether a query gives at most one row for any values of the columns that are given."""
+        query = level.query
+        if limit_of(query) in (0, 1) and query.integer("limitOption") != _WITH_TIES:
             return True
         # MERGE can touch a row for each of its actions; set operations put the rows of two queries together.
         merges = query.integer("commandType") == Command.MERGE
@@ -76,62 +71,97 @@ class _Level:
             return False
         if (query.flag("hasAggs") or query.node("havingQual")) and not query.nodes("groupClause"):
             return True
-        tree = query.node("jointree")
-        if tree is None:
-            return True
-        for number, families in given.items():
-            self._equate(self._output(number), families)
-        self._fix(tree, [])
-        if query.integer("commandType") in (Command.UPDATE, Command.DELETE):
+        return _Rows(self, self.conditions.found(level)).are_one(given)
+
+
+class _Rows:
+    """The rows of a scope: which relations are fixed in them, and which expressions equal something fixed."""
+
+    def __init__(self, proof: _Proof, scope: Scope, around: _Rows | None = None) -> None:
+        self.proof = proof
+        self.scope = scope
+        self.level = scope.level
+        self.depth: int = around.depth + 1 if around else 0
+        self.fixed: set[int] = set(around.fixed) if around else set()
+        """Indices of the range table."""
+        self.equal: dict[bytes, Families] = dict(around.equal) if around else {}
+        """By the shape of the expression."""
+        self.keys: dict[tuple[int, bytes], Families] = dict(around.keys) if around else {}
+        """The same, of an expression over one relation: by that and by the expression's key."""
+        self.terms: dict[Node, tuple[Term, bool]] = around.terms if around else {}
+        """Of expressions that were asked about, whether they have one value where their relations are fixed."""
+
+    def are_one(self, given: _Given) -> bool:
+        """Whether the query gives at most one of these rows."""
+        for number, families in given:
+            self._equate(self.level.outputs[number - 1].node("expr"), families)
+        self.fix(self.level.inside(*self.level.sources), conditions_of(self.scope))
+        if self.level.query.integer("commandType") in (Command.UPDATE, Command.DELETE):
             # Whatever it is joined with, a row is updated, and returned, once.
-            return query.integer("resultRelation") in self.fixed
-        return _leaves(tree) <= self.fixed or self._one_group("groupClause") or self._one_group("distinctClause")
+            return self.level.target in self.fixed
+        one = self._are_fixed(*self.level.sources)
+        return one or self._one_group("groupClause") or self._one_group("distinctClause")
 
     # --- relations ---
 
-    def _fix(self, tree: Node, more: list[Node]) -> None:
-        """Fix what the join tree allows; `more` are conditions on it from around."""
-        conditions = [*more, *_conditions(tree)]
-        outer = [join for join in _joins(tree) if join.integer("jointype") in (Join.LEFT, Join.RIGHT)]
-        while True:
-            before = self._progress()
-            self._equate_all(conditions)
-            for index in sorted(_leaves(tree) - self.fixed):
-                if self._fixes(index, conditions):
-                    self.fixed.add(index)
-            for join in outer:
+    def fix(self, indices: set[int], conditions: Iterable[Node]) -> None:
+        """Fix what can be fixed of some relations and joins, by conditions that have not been looked at yet."""
+        parts = [(part, self._term(part)[0]) for condition in conditions for part in conjuncts(condition)]
+        held = {(relation, each.key) for _, each in parts for relation in each.relations if len(each.relations) == 1}
+        there = {index for index in indices if index not in self.level.joins and (0, index, 0) in self.scope.known}
+        before = -1
+        while before != (before := len(self.fixed) + sum(map(len, self.equal.values()))):
+            for index in there:
+                self._fix_relation(index, held)
+            for part, each in parts:
+                self._equate_sides(part)
+                for index in each.relations & there:
+                    self._fix_relation(index, held)
+            for join in (join for index, join in self.level.joins.items() if index in indices):
                 self._fix_filled(join)
-            if before == self._progress():
-                return
 
-    def _progress(self) -> tuple[int, int]:
-        return len(self.fixed), sum(len(known.families) for known in self.equal.values())
+    def _fix_relation(self, index: int, held: set[tuple[int, bytes]]) -> None:
+        if index not in self.fixed and self._fixes(index, held):
+            self.fixed.add(index)
 
-    def _fix_filled(self, join: Node) -> None:
+    def _fix_filled(self, join: Joined) -> None:
         """Where the kept side of an outer join is fixed, so is the other one if the condition fixes it: else NULLs."""
-        left, right = join.node("larg"), join.node("rarg")
-        kept, filled = (left, right) if join.integer("jointype") == Join.LEFT else (right, left)
-        if kept is None or filled is None or not _leaves(kept) <= self.fixed or _leaves(filled) <= self.fixed:
+        kept, filled = (join.left, join.right) if join.kind == Join.LEFT else (join.right, join.left)
+        if join.kind not in (Join.LEFT, Join.RIGHT) or (0, filled, 0) in self.scope.known:
+            return
+        if self.depth == _DEEPEST or self._are_fixed(filled) or not self._are_fixed(kept):
             return
         # What the condition says does not hold for a row of NULLs: it is known in here only.
-        inner = _Level(self.proof, self.query, self.parent, set(self.fixed), dict(self.equal))
-        inner._fix(filled, conjuncts(join.node("quals")))
-        if _leaves(filled) <= inner.fixed:
-            self.fixed |= _leaves(filled)
+        scope, known = (
+            self.proof.conditions.knowing(self.scope, frozenset({(0, filled, 0)})),
+            set(conditions_of(self.scope)),
+        )
+        matched = _Rows(self.proof, scope, self)
+        matched.fix(self.level.inside(filled), [each for each in conditions_of(scope) if each not in known])
+        if matched._are_fixed(filled):
+            self.fixed = matched.fixed
 
-    def _fixes(self, index: int, conditions: Iterable[Node]) -> bool:
-        entry = self.query.nodes("rtable")[index - 1]
+    def _are_fixed(self, *indices: int) -> bool:
+        """Whether these relations, and those inside these joins, are fixed."""
+        return self.level.inside(*indices) <= self.fixed | self.level.joins.keys()
+
+    def _fixes(self, index: int, held: set[tuple[int, bytes]]) -> bool:
+        entry, level = self.level.entry(index), self.proof.conditions.level
         match entry.integer("rtekind"):
             case Entry.RELATION:
                 view = self.proof.catalog.view(entry.integer("relid"))
                 if view is not None:
-                    return self._fixes_query(index, view, None)
-                return self._fixes_relation(index, entry.integer("relid"), conditions)
+                    return self._fixes_query(index, level(view, None))
+                return self._fixes_relation(index, entry.integer("relid"), held)
             case Entry.SUBQUERY:
                 query = entry.node("subquery")
-                return query is not None and self._beside_fixed(query) and self._fixes_query(index, query, self)
+                if query is None or not self._beside_fixed(entry):
+                    return False
+                return self._fixes_query(index, level(query, self.level.bare))
             case Entry.CTE:
-                return self._fixes_cte(index, entry)
+                home, common = self.level.common_table(entry)
+                query = common.node("ctequery") if common and not common.flag("cterecursive") else None
+                return query is not None and self._fixes_query(index, level(query, home.bare))
             case Entry.VALUES:
                 return len(entry.lists("values_lists")) == 1 and self._beside_fixed(entry)
             case Entry.FUNCTION:
@@ -141,171 +171,102 @@ class _Level:
             case _:
                 return False
 
-    def _fixes_relation(self, index: int, relid: int, conditions: Iterable[Node]) -> bool:
+    def _fixes_relation(self, index: int, relid: int, held: set[tuple[int, bytes]]) -> bool:
         """Whether all keys of a unique index are known to equal what is fixed."""
-        known = {rebased(each.expr, index).shape: each.families for each in self.equal.values()}
-        held = {rebased(self._resolved(each), index).shape for each in conditions}
         return any(
-            unique.predicate <= held and all(family in known.get(key, ()) for key, family in unique.keys)
+            all((index, condition) in held for condition in unique.predicate)
+            and all(family in self.keys.get((index, key), ()) for key, family in unique.keys)
             for unique in self.proof.indexes.by_relation.get(relid, [])
         )
 
-    def _fixes_query(self, index: int, query: Node, parent: _Level | None) -> bool:
-        """Whether a sub-query gives one row for what is known of its columns here."""
-        given: dict[int, Families] = {}
-        for number in range(1, len(query.nodes("targetList")) + len(query.nodes("returningList")) + 1):
-            if (known := self.equal.get(column(index, number).shape)) is not None:
-                given[number] = known.families
-        return _Level(self.proof, query, parent).at_most_one(given)
+    def _fixes_query(self, index: int, level: Level) -> bool:
+        """Whether a subquery gives one row for what is known of its columns here."""
+        numbers = range(1, len(level.outputs) + 1)
+        given = {number: self.keys.get((index, column_key(number))) for number in numbers}
+        return self.proof.at_most_one(level, frozenset((number, known) for number, known in given.items() if known))
 
-    def _fixes_cte(self, index: int, entry: Node) -> bool:
-        home: _Level | None = self
-        for _ in range(entry.integer("ctelevelsup")):
-            home = home.parent if home else None
-        for cte in home.query.nodes("cteList") if home else []:
-            query = cte.node("ctequery")
-            if cte.text("ctename") == entry.text("ctename") and query is not None and not cte.flag("cterecursive"):
-                return self._fixes_query(index, query, home)
-        return False
-
-    def _beside_fixed(self, node: Node) -> bool:
-        """Whether what stands in FROM looks (LATERAL) only at such relations beside it as are fixed."""
-        return all(reference in self.fixed for reference in _references(node))
+    def _beside_fixed(self, entry: Node) -> bool:
+        """Whether what is in FROM refers only to such relations beside it as are fixed: it can if it is LATERAL."""
+        return not entry.flag("lateral") or _references(entry) <= self.fixed
 
     # --- expressions ---
 
-    def _equate_all(self, conditions: Iterable[Node]) -> None:
-        for condition in conditions:
-            families = self.proof.indexes.equalities.get(condition.integer("opno"), frozenset())
-            if condition.tag != "OPEXPR" or condition.integer("inputcollid") in self.proof.indexes.inexact:
-                continue
-            one, other = (self._resolved(arg) for arg in condition.nodes("args"))
+    def _equate_sides(self, condition: Node) -> None:
+        indexes = self.proof.indexes
+        families = indexes.equalities.get(condition.integer("opno"))
+        if families and condition.tag == "OPEXPR" and condition.integer("inputcollid") not in indexes.inexact:
+            one, other = condition.nodes("args")
             self._equate(one, families & self._senses(other))
             self._equate(other, families & self._senses(one))
 
     def _equate(self, expr: Node | None, families: Families) -> None:
         if expr is not None and families:
-            known = self.equal.get(expr.shape)
-            self.equal[expr.shape] = _Known(expr, families | known.families if known else families)
+            found, _ = self._term(expr)
+            self.equal[found.shape] = families | self.equal.get(found.shape, frozenset())
+            for relation in found.relations if len(found.relations) == 1 else ():
+                self.keys[relation, found.key] = self.equal[found.shape]
 
     def _senses(self, expr: Node) -> Families:
-        """The families in which an expression equals something fixed: all of them where it is fixed itself."""
-        if self._is_fixed(expr):
+        """The families in which an expression equals something fixed: all of them if it is fixed itself."""
+        found, pure = self._term(expr)
+        if pure and found.relations <= self.fixed:
             return self.proof.indexes.families
-        known = self.equal.get(expr.shape)
-        return known.families if known else frozenset()
+        return self.equal.get(found.shape, frozenset())
 
-    def _is_fixed(self, expr: Node) -> bool:
-        """Whether an expression has one value for all rows of this level."""
-        match expr.tag:
-            case "VAR":
-                return expr.integer("varlevelsup") > 0 or expr.integer("varno") in self.fixed
-            case "PARAM":
-                return expr.integer("paramkind") == 0
-            case "FUNCEXPR":
-                pure = expr.integer("funcid") not in self.proof.indexes.volatile and not expr.flag("funcretset")
-            case "OPEXPR" | "SCALARARRAYOPEXPR":
-                function = self.proof.catalog.operators.get(expr.integer("opno"), 0)
-                pure = function not in self.proof.indexes.volatile and not expr.flag("opretset")
-            case "SUBLINK":  # one that looks at nothing of this level runs once
-                query = expr.node("subselect")
-                scalar = expr.integer("subLinkType") == SubLink.EXPRESSION
-                return scalar and query is not None and not any(_references(query))
-            case _:
-                pure = expr.tag in _PURE
-        return pure and all(self._is_fixed(child) for child in expr.children())
+    def _term(self, expr: Node) -> tuple[Term, bool]:
+        """An expression as an index sees it, and whether it has one value where its relations are fixed."""
+        if expr not in self.terms:
+            self.terms[expr] = term(expr, self._alias), self._is_pure(expr)
+        return self.terms[expr]
 
-    def _output(self, number: int) -> Node | None:
-        """A result column as an expression over the relations."""
-        command = self.query.integer("commandType")
-        targets = self.query.nodes("targetList" if command == Command.SELECT else "returningList")
-        found = next((each.node("expr") for each in targets if each.integer("resno") == number), None)
-        return self._resolved(found) if found is not None else None
+    def _alias(self, variable: Node) -> Node | None:
+        return None if variable.integer("varlevelsup") else self.level.alias(variable)
+
+    def _is_pure(self, expr: Node) -> bool:
+        nodes = [expr]
+        for node in nodes:  # which grows while it is read
+            match node.tag:
+                case "VAR":
+                    alias = self._alias(node)
+                    nodes += [alias] if alias else []
+                    continue
+                case "PARAM":
+                    pure = node.integer("paramkind") == 0
+                case "SUBLINK":  # one that refers to nothing of this query runs once
+                    query = node.node("subselect")
+                    scalar = node.integer("subLinkType") == SubLink.EXPRESSION
+                    pure = scalar and query is not None and not _references(query)
+                case "FUNCEXPR" | "OPEXPR" | "SCALARARRAYOPEXPR":
+                    volatile = self.proof.catalog.function(node) in self.proof.catalog.volatile
+                    pure = not volatile and not node.flag("funcretset") and not node.flag("opretset")
+                case _:
+                    pure = node.tag in _PURE
+            if not pure:
+                return False
+            nodes += node.children if node.tag != "SUBLINK" else []
+        return True
 
     def _one_group(self, clause: str) -> bool:
         """Whether the query is grouped, or made distinct, by nothing but what is fixed: then there is one group."""
-        groups = self.query.nodes(clause)
+        groups = self.level.query.nodes(clause)
         return bool(groups) and all(self._is_one_value(group) for group in groups)
 
     def _is_one_value(self, group: Node) -> bool:
         reference = group.integer("tleSortGroupRef")
-        targets = self.query.nodes("targetList")
+        targets = self.level.query.nodes("targetList")
         expr = next((each.node("expr") for each in targets if each.integer("ressortgroupref") == reference), None)
         families = self.proof.indexes.equalities.get(group.integer("eqop"), frozenset())
-        return expr is not None and bool(families & self._senses(self._resolved(expr)))
-
-    def _resolved(self, expr: Node) -> Node:
-        """The expression in its plain form, with what the columns of joins and of GROUP BY stand for."""
-        return plain(expr, self._alias)
-
-    def _alias(self, var: Node) -> Node | None:
-        """What a column of a join, or of GROUP BY, stands for; None for any other."""
-        number = var.integer("varattno")
-        entry = self.query.nodes("rtable")[var.integer("varno") - 1]
-        kind = entry.integer("rtekind")
-        if var.integer("varlevelsup") or number <= 0 or kind not in (Entry.JOIN, Entry.GROUP):
-            return None
-        listed = entry["joinaliasvars" if kind == Entry.JOIN else "groupexprs"]
-        found = listed[number - 1] if isinstance(listed, list) else None
-        return found if isinstance(found, Node) else None
+        return expr is not None and bool(families & self._senses(expr))
 
 
-def _leaves(tree: Node) -> set[int]:
-    """The relations of a join tree, as indices of the range table."""
-    if tree.tag == "RANGETBLREF":
-        return {tree.integer("rtindex")}
-    return set[int]().union(*map(_leaves, _below(tree)))
-
-
-def _joins(tree: Node) -> Iterator[Node]:
-    """The joins of a join tree; not those of sub-queries in its conditions."""
-    if tree.tag == "JOINEXPR":
-        yield tree
-    for node in _below(tree):
-        yield from _joins(node)
-
-
-def _below(tree: Node) -> list[Node]:
-    return [*tree.nodes("fromlist"), *(side for side in (tree.node("larg"), tree.node("rarg")) if side is not None)]
-
-
-def _conditions(tree: Node) -> Iterator[Node]:
-    """The conditions that hold for every row of a join tree."""
-    if tree.tag == "FROMEXPR":
-        yield from conjuncts(tree.node("quals"))
-    kept = _below(tree)
-    if tree.tag == "JOINEXPR":
-        left, right = kept
-        match tree.integer("jointype"):
-            case Join.INNER:
-                yield from conjuncts(tree.node("quals"))
-            case Join.LEFT:
-                kept = [left]
-            case Join.RIGHT:
-                kept = [right]
-            case _:
-                kept = []
-    for node in kept:
-        yield from _conditions(node)
-
-
-def _limits_to_one(query: Node) -> bool:
-    """Whether it ends in LIMIT 1 or LIMIT 0, a number in the query."""
-    limit = query.node("limitCount")
-    if limit is not None and limit.tag == "FUNCEXPR" and limit.integer("funcid") == _INT8_OF_INT4:
-        limit = limit.nodes("args")[0]
-    if limit is None or limit.tag != "CONST" or limit.flag("constisnull"):
-        return False
-    # A length and the bytes of the number: `4 [ 1 0 0 0 0 0 0 0 ]`.
-    first, *rest = (int(word) for word in (limit.text("constvalue") or "0 [ -1 ]").split()[2:-1])
-    return first in (0, 1) and not any(rest) and query.integer("limitOption") != _WITH_TIES
-
-
-def _references(node: Node, depth: int = 0) -> Iterator[int]:
-    """The relations of this level that what stands in it refers to, from sub-queries too."""
-    if node.tag == "QUERY":
-        depth += 1
-    if node.tag == "VAR" and node.integer("varlevelsup") == depth:
-        yield node.integer("varno")
-    for child in node.children():
-        yield from _references(child, depth)
+def _references(node: Node) -> set[int]:
+    """The relations of this query that something in it refers to, from subqueries too."""
+    found: set[int] = set()
+    waiting = [(node, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        depth += node.tag == "QUERY"
+        if node.tag == "VAR" and node.integer("varlevelsup") == depth:
+            found.add(node.integer("varno"))
+        waiting += ((child, depth) for child in node.children)
+    return found

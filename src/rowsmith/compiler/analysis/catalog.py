@@ -1,8 +1,8 @@
-"""What the server's catalogue says of relations, columns, types and functions; asked once, and kept."""
+"""What the server's catalog says of relations, columns, types and functions. It is asked once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,57 +10,47 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis import never_null
+from rowsmith.compiler.analysis.enums import Command
 from rowsmith.compiler.analysis.nodes import Node, queries, read
 
 FIRST_USER_OID = 16384
 """access/transam.h, FirstNormalObjectId: below it is what initdb made."""
 
-# A column that is NOT NULL here can still be NULL where an inheritance child has dropped the constraint, where the
-# constraint was never validated (18 and later), or where the rows are another server's.
-_COLUMNS = """
+# The members of a relation: itself and what inherits from it, partitions included. Of their triggers those count that
+# run for rows, before or instead of a command (catalog/pg_trigger.h, TRIGGER_TYPE_*); of the rules, those that replace
+# a command.
+_RELATIONS = """
 WITH RECURSIVE family (root, relid) AS (
-    SELECT oid, oid FROM pg_class WHERE relkind IN ('r', 'p')
-    UNION ALL
-    SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.relid
-), unproven AS (
-    SELECT DISTINCT f.root, a.attname
-    FROM family AS f
-    JOIN pg_class AS c ON c.oid = f.relid
-    JOIN pg_attribute AS a ON a.attrelid = f.relid AND a.attnum > 0
-    WHERE f.relid <> f.root AND (NOT a.attnotnull OR c.relkind = 'f')
+    SELECT oid, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     UNION
-    SELECT n.conrelid, a.attname
-    FROM pg_constraint AS n
-    JOIN pg_attribute AS a ON a.attrelid = n.conrelid AND a.attnum = ANY (n.conkey)
-    WHERE n.contype = 'n' AND NOT n.convalidated
+    SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.relid
 )
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, array_agg(f.relid::int8),
+       coalesce(bit_or(t.tgtype), 0), array(
+           SELECT r.ev_type::text::int FROM pg_rewrite AS r
+           WHERE r.ev_class = c.oid AND r.is_instead AND r.rulename <> '_RETURN'
+       )
+FROM family AS f
+JOIN pg_class AS c ON c.oid = f.root
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_trigger AS t ON t.tgrelid = f.relid AND t.tgtype & 1 <> 0 AND t.tgtype & (2 | 64) <> 0
+GROUP BY c.oid, n.nspname, c.relname, c.relkind
+"""
+_TRIGGER_BITS = {Command.INSERT: 4, Command.DELETE: 8, Command.UPDATE: 16}
+
+# A constraint that is NOT VALID (18 and later) has not looked at the rows that were there.
+_COLUMNS = """
 SELECT a.attrelid::int8, a.attnum, a.attname::text, a.atttypid::int8, a.attnotnull,
-       c.relkind IN ('r', 'p', 'S') AND a.attnotnull AND u.root IS NULL,
-       a.attnotnull AND c.relkind IN ('r', 'p', 'S')
-           AND NOT EXISTS (SELECT FROM pg_constraint AS n WHERE n.conrelid = c.oid AND n.contype = 'n'
-                           AND NOT n.convalidated AND a.attnum = ANY (n.conkey)),
+       a.attnotnull AND c.relkind IN ('r', 'p', 'S') AND NOT EXISTS (
+           SELECT FROM pg_constraint AS n
+           WHERE n.conrelid = c.oid AND n.contype = 'n' AND NOT n.convalidated AND a.attnum = ANY (n.conkey)
+       ),
        a.attgenerated <> '', d.adbin::text
 FROM pg_attribute AS a
 JOIN pg_class AS c ON c.oid = a.attrelid
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-LEFT JOIN unproven AS u ON u.root = a.attrelid AND u.attname = a.attname
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ORDER BY a.attrelid, a.attnum
-"""
-
-# Row triggers that run before or instead of an INSERT or UPDATE (catalog/pg_trigger.h, TRIGGER_TYPE_*), on the relation
-# or on what inherits from it.
-_RELATIONS = """
-WITH RECURSIVE family (root, relid) AS (
-    SELECT oid, oid FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'f')
-    UNION ALL
-    SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.relid
-)
-SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
-       EXISTS (SELECT FROM family AS f JOIN pg_trigger AS t ON t.tgrelid = f.relid
-               WHERE f.root = c.oid AND t.tgtype & 1 <> 0 AND t.tgtype & (2 | 64) <> 0)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 """
 
 _FUNCTIONS = "SELECT oid::int8, proisstrict, provolatile = 'v' FROM pg_proc"
@@ -98,7 +88,9 @@ WITH builtin AS (
     SELECT oid, proname::text AS name, proname || '(' || oidvectortypes(proargtypes) || ')' AS signature
     FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
 )
-SELECT oid::int8 FROM builtin WHERE (name = ANY (%s) OR signature = ANY (%s)) AND signature <> ALL (%s)
+SELECT oid::int8 FROM builtin
+WHERE (name = ANY (%s) OR signature = ANY (%s) OR oid IN (SELECT oprcode FROM pg_operator WHERE oprname = ANY (%s)))
+  AND signature <> ALL (%s)
 """
 
 
@@ -111,30 +103,43 @@ class Column:
     required: bool
     """Whether a NULL written to it is refused."""
     proven: bool
-    """Whether no row of it, or of its inheritance children, can hold NULL."""
-    proven_alone: bool
-    """The same for `ONLY` the relation itself."""
+    """Whether no row of the relation itself can hold NULL."""
     generated: bool
     """Whether its value is always computed, by `default`."""
     default: Node | None
     """The expression of its default."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Relation:
     """A table, a view, or what else has columns."""
 
     schema: str
     name: str
     kind: str
-    triggers: bool
-    """Whether triggers may change a row before it is written."""
-    columns: dict[int, Column]
+    triggers: frozenset[Command]
+    """The commands before or instead of which a trigger runs for each row, and may change it or drop it."""
+    replaced: frozenset[Command]
+    """The commands that a rule replaces."""
+    columns: dict[int, Column] = field(default_factory=dict[int, Column])
     """By attribute number."""
+    members: list[Relation] = field(default_factory=list["Relation"])
+    """The relation itself and what inherits from it."""
+
+    @cached_property
+    def proven(self) -> frozenset[int]:
+        """The columns in which no row of any member can hold NULL."""
+        names = [{column.name for column in each.columns.values() if column.proven} for each in self.members]
+        return frozenset(number for number, each in self.columns.items() if all(each.name in found for found in names))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether what is inserted goes to a table of this server, and not to a foreign one."""
+        return self.kind == "r" or (self.kind == "p" and all(each.kind in "rp" for each in self.members))
 
 
 class Catalog:
-    """The catalogue of one database, as far as the analysis of queries asks for it."""
+    """The catalog of one database, as far as the analysis of queries asks for it."""
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
@@ -144,14 +149,17 @@ class Catalog:
     @cached_property
     def relations(self) -> dict[int, Relation]:
         """Relations by OID."""
-        found = {
-            oid: Relation(schema, name, kind, triggers, {})
-            for oid, schema, name, kind, triggers in self._rows(_RELATIONS)
-        }
-        for relid, number, name, of, required, proven, alone, generated, default in self._rows(_COLUMNS):
+        found: dict[int, Relation] = {}
+        members: dict[int, list[int]] = {}
+        for oid, schema, name, kind, members[oid], triggers, rules in self._rows(_RELATIONS):
+            commands = frozenset(command for command, bit in _TRIGGER_BITS.items() if triggers & bit)
+            found[oid] = Relation(schema, name, kind, commands, frozenset(map(Command, rules)))
+        for relid, number, name, of, required, proven, generated, default in self._rows(_COLUMNS):
             tree = read(default) if default and relid >= FIRST_USER_OID else None
             expr = tree if isinstance(tree, Node) else None
-            found[relid].columns[number] = Column(name, of, required, proven, alone, generated, expr)
+            found[relid].columns[number] = Column(name, of, required, proven, generated, expr)
+        for oid, relation in found.items():
+            relation.members.extend(found[each] for each in members[oid])
         return found
 
     @cached_property
@@ -200,16 +208,20 @@ class Catalog:
 
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
-        """The functions of each family of `compiler.total`, by its name there."""
+        """The functions of each family of `never_null`, by its name there."""
         return {name: self._family(family) for name, family in never_null.FAMILIES.items()}
 
     @cached_property
     def aggregates(self) -> dict[int, str]:
-        """Built-in aggregates of which it is known when they give NULL: `always`, `rows` or `values`."""
+        """The built-in aggregates that are known to give NULL in certain cases only: `always`, `rows` or `values`."""
         return {oid: kind for kind, family in never_null.AGGREGATES.items() for oid in self._family(family)}
 
+    def function(self, expr: Node) -> int:
+        """The function that a call or an operator calls; 0 for anything else."""
+        return expr.integer("funcid") or self.operators.get(expr.integer("opno"), 0)
+
     def view(self, relid: int) -> Node | None:
-        """The query of a view; None where the relation is none."""
+        """The query of a view; None for any other relation."""
         if relid not in self._views:
             rows = self._rows(
                 "SELECT ev_action::text FROM pg_rewrite WHERE ev_class = %s AND rulename = '_RETURN'", relid
@@ -228,7 +240,8 @@ class Catalog:
         return self._bodies[function]
 
     def _family(self, family: never_null.Family) -> frozenset[int]:
-        rows = self._rows(_FAMILY, family.names, family.signatures, family.excepted)
+        names, operators = family.names.split(), family.operators.split()
+        rows = self._rows(_FAMILY, names, list(family.signatures), operators, list(family.excepted))
         return frozenset(oid for (oid,) in rows)
 
     def _rows(self, statement: str, *parameters: Any) -> list[TupleRow]:

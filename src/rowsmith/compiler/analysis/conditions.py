@@ -1,15 +1,18 @@
-"""Conditions: what follows for the variables of a scope from WHERE and from the conditions of its joins."""
+"""Conditions: what is known not to be NULL in the rows for which they are true, those of joins and WHERE among them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from rowsmith.compiler.analysis.catalog import Catalog
-from rowsmith.compiler.analysis.enums import Command, Entry, Join, MergeMatch, SubLink, Test
-from rowsmith.compiler.analysis.nodes import Node
-from rowsmith.compiler.analysis.scopes import Fact, Scope
+from rowsmith.compiler.analysis.enums import BoolTest, Join, NullTest, SubLink
+from rowsmith.compiler.analysis.memory import Memory, remembered
+from rowsmith.compiler.analysis.nodes import Node, constant
+from rowsmith.compiler.analysis.one_row import OneRow
+from rowsmith.compiler.analysis.scopes import NOTHING, Fact, Facts, Joined, Level, Scope, fact
 
-# Nodes that give what their one argument gives, NULL for NULL and else a value.
+# Nodes that are NULL where their one argument is, and only there.
 TRANSPARENT = {
     "RELABELTYPE": "arg",
     "COERCEVIAIO": "arg",
@@ -20,341 +23,271 @@ TRANSPARENT = {
     "JSONVALUEEXPR": "formatted_expr",
     "JSONISPREDICATE": "expr",
 }
-
-# Nodes that give a part of what another one gives: there is none of NULL.
-_PART_OF = {"FIELDSELECT": "arg", "SUBSCRIPTINGREF": "refexpr"}
+# Nodes that are NULL where their argument is, and elsewhere too: a part of something, a value of a domain.
+_NULL_FOR_NULL = {**TRANSPARENT, "FIELDSELECT": "arg", "SUBSCRIPTINGREF": "refexpr", "COERCETODOMAIN": "arg"}
 
 
 class Conditions:
-    """What the conditions of a scope rule NULL out for."""
+    """Makes the scopes of rows for which conditions are true.
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        scope: Scope,
-        proven: Callable[[Scope, Node], bool],
-        one_row: Callable[[Node], bool],
-        level: int = 0,
-    ) -> None:
+    An outer join gives a row for which one side may have none. That a side has one is a fact like any other: it follows
+    from a condition that is true of no row of NULLs, and from it follows the condition of the join.
+    """
+
+    def __init__(self, catalog: Catalog, memory: Memory, proven: Callable[[Scope, Node], bool]) -> None:
+        self.memory = memory
+        self.one_row = OneRow(catalog, memory, self.level)
         self._catalog = catalog
-        self._scope = scope
         self._proven = proven
-        self._one_row = one_row
-        self._level = level
-        """How many queries further in the conditions stand: 1 for those of a sub-query in EXISTS."""
 
-    def apply(self, given: Iterable[Node]) -> None:
-        """Fill in the scope's `filled` and `known`. `given` are expressions that whoever asks knows not to be NULL."""
-        tree = self._scope.query.node("jointree")
-        if tree is None:
-            return
-        self._scope.all_rows = self._facts(tree, set())
-        known, filled = self._facts(tree, set[Fact]().union(*map(self.strict, given)))
-        self._scope.known, self._scope.filled = set(known), filled
-        having = self._scope.query.node("havingQual")
-        if having is not None:
-            self._scope.having = self.true(having)
-        self._scope.old_rows = known, filled
-        self._spare_target(self._scope.query.integer("resultRelation"))
-        self._scope.rest = self._scope.known, self._scope.filled
+    # --- rows ---
 
-    def _facts(self, tree: Node, known: set[Fact]) -> tuple[set[Fact], dict[int, frozenset[int]]]:
-        """What is known from the join tree, and which outer joins may fill which relation, until neither changes."""
-        inner: set[int] = set()
+    @remembered
+    def found(self, level: Level) -> Scope:
+        """The scope of the rows that FROM and WHERE find."""
+        scope, facts = level.bare, frozenset[Fact]((0, index, 0) for index in level.sources)
         while True:
-            filled: dict[int, set[int]] = {}
-            conditions: list[Node] = []
-            self._visit(tree, frozenset(), inner, filled, conditions)
-            facts = self._base(known.union(*(self.true(each) for each in conditions)))
-            found = self._inner_joins(tree, {fact[0] for fact in facts if isinstance(fact, tuple)})
-            if found <= inner:
-                return facts, {index: frozenset(joins) for index, joins in filled.items()}
-            inner |= found
+            # Some conditions say more where more is known: IS NOT DISTINCT FROM.
+            facts = facts.union(*(self.when(scope, each, True) for each in conditions_of(scope)))
+            if facts <= scope.known:
+                return scope
+            scope = self.knowing(scope, facts)
 
-    def _spare_target(self, target: int) -> None:
-        """What RETURNING gives is the new row: the conditions were those of the old one."""
-        if not target:
-            return
-        command = self._scope.query.integer("commandType")
-        if command in (Command.UPDATE, Command.MERGE, Command.INSERT):
-            self._scope.known = {fact for fact in self._scope.known if isinstance(fact, tuple) and fact[0] != target}
-        if command == Command.MERGE:
-            actions = self._scope.query.nodes("mergeActionList")
-            if any(action.integer("matchKind") == MergeMatch.NOT_MATCHED_BY_SOURCE for action in actions):
-                for index in range(1, len(self._scope.entries) + 1):
-                    if index != target:
-                        self._scope.filled[index] = frozenset({0})
-            self._scope.filled.pop(target, None)
+    @remembered
+    def branch(self, scope: Scope, facts: Facts) -> Scope:
+        """The scope of an expression that is computed only in rows of which more is known, as in a branch of CASE."""
+        inner = self.knowing(scope, facts)
+        return scope if inner is scope else replace(inner, of_rows=scope.rows, of_all=scope.all)
 
-    def _visit(
-        self, node: Node, joins: frozenset[int], inner: set[int], filled: dict[int, set[int]], conditions: list[Node]
-    ) -> None:
-        """Walk the join tree; `joins` are the outer joins that may fill what is below with NULLs."""
-        if node.tag == "RANGETBLREF":
-            filled.setdefault(node.integer("rtindex"), set()).update(joins)
-            return
-        quals = node.node("quals")
-        if node.tag == "FROMEXPR":
-            for each in node.nodes("fromlist"):
-                self._visit(each, joins, inner, filled, conditions)
-            if quals is not None and not joins:
-                conditions.append(quals)
-            return
-        index, kind = node.integer("rtindex"), node.integer("jointype")
-        filled.setdefault(index, set()).update(joins)
-        left, right = node.node("larg"), node.node("rarg")
-        if left is None or right is None:
-            return
-        fills_left, fills_right = self._fills(node, kind, inner)
-        self._visit(left, joins | {index} if fills_left else joins, inner, filled, conditions)
-        self._visit(right, joins | {index} if fills_right else joins, inner, filled, conditions)
-        if quals is not None and not joins and not fills_left and not fills_right:
-            conditions.append(quals)
+    def where(self, scope: Scope, condition: Node | None) -> Scope:
+        """The scope of those rows for which a condition is true."""
+        return self.knowing(scope, self.when(scope, condition, True)) if condition else scope
 
-    def _fills(self, node: Node, kind: int, inner: set[int]) -> tuple[bool, bool]:
-        """Whether a join may fill its left and its right side. `inner` has (index, -index): the side is forced."""
-        index = node.integer("rtindex")
-        return (
-            kind in (Join.RIGHT, Join.FULL) and -index not in inner and not self._always_matches(node, "larg"),
-            kind in (Join.LEFT, Join.FULL) and index not in inner and not self._always_matches(node, "rarg"),
-        )
+    def knowing(self, scope: Scope, facts: Facts) -> Scope:
+        """The scope of those rows of which more is known."""
+        if facts <= scope.known:
+            return scope
+        level, known = scope.level, self._closed(scope, facts)
+        if not scope.grouped:
+            return replace(scope, known=known)
+        # What is known of a column that a group has in common holds for the rows of the group.
+        of_rows = frozenset(each for each in known if isinstance(each, tuple) or not level.nulled)
+        of_groups = level.surviving(known) | scope.known | facts
+        return replace(scope, known=of_groups, of_rows=self.knowing(scope.rows, of_rows))
 
-    def _always_matches(self, node: Node, side: str) -> bool:
-        """Whether a side is one row and the condition is true: LEFT JOIN LATERAL (SELECT count(*) ...) ON true."""
-        below, quals = node.node(side), node.node("quals")
-        unconditional = quals is None or is_true(quals)
-        if below is None or below.tag != "RANGETBLREF" or not unconditional:
-            return False
-        subquery = self._scope.entry(below.integer("rtindex")).node("subquery")
-        return subquery is not None and self._one_row(subquery)
+    def _closed(self, scope: Scope, facts: Facts) -> Facts:
+        """What is known of a scope, the facts, and what follows from them by the join tree."""
+        known, waiting = set(scope.known), list(facts)
+        while waiting:
+            each = waiting.pop()
+            if each not in known:
+                known.add(each)
+                if isinstance(each, tuple) and not each[0] and not each[2]:
+                    waiting += self._following(scope.level, each[1], known)
+        return frozenset(known)
 
-    def _inner_joins(self, tree: Node, forced: set[int]) -> set[int]:
-        """The sides of joins, index for the right and -index for the left, that hold a relation that is not filled."""
-        found: set[int] = set()
-        for node in sources(tree):
-            if node.tag != "JOINEXPR":
-                continue
-            index = node.integer("rtindex")
-            for side, sign in (("rarg", 1), ("larg", -1)):
-                below = node.node(side)
-                if below is not None and forced & relations_in(below):
-                    found.add(sign * index)
-        return found
+    def _following(self, level: Level, index: int, known: set[Fact]) -> Iterator[Fact]:
+        """What follows where a relation or a join has a row."""
+        above = level.above.get(index)
+        if above:
+            yield 0, above, 0
+        if index in level.joins:
+            yield from self._kept(level, level.joins[index])
+        for join in (level.joins[each] for each in (above, index) if each in level.joins):
+            if join.condition and join.matches <= known:
+                yield from self.when(level.bare, join.condition, True)
+        if index in level.laterals:
+            yield from self._of_row(level.laterals[index], level)
 
-    def _base(self, known: Iterable[Fact]) -> set[Fact]:
-        """With those that a join's column stands for."""
-        result = set(known)
-        for fact in list(result):
-            if not isinstance(fact, tuple) or fact[1] <= 0:
-                continue
-            entry = self._scope.entry(fact[0])
-            if entry.integer("rtekind") in (Entry.JOIN, Entry.GROUP):
-                name = "joinaliasvars" if entry.integer("rtekind") == Entry.JOIN else "groupexprs"
-                result |= self.strict(entry.nodes(name)[fact[1] - 1])
-        return result
+    def _kept(self, level: Level, join: Joined) -> Iterator[Fact]:
+        """That the sides of a join have a row which always have one where the join has one."""
+        # LEFT JOIN LATERAL (SELECT count(*) ...) ON true
+        unconditional = join.condition is None or is_constant(join.condition, True)
+        for side, kept in (join.left, (Join.INNER, Join.LEFT)), (join.right, (Join.INNER, Join.RIGHT)):
+            if join.kind in kept or (unconditional and self.one_row.of_source(level, side)):
+                yield 0, side, 0
 
-    # --- what follows from a condition ---
+    @remembered
+    def _of_row(self, query: Node, around: Level) -> Facts:
+        """What a row of a subquery says of the query around it."""
+        if query.flag("hasAggs") or query.flag("hasTargetSRFs"):
+            return NOTHING
+        if any(query[name] for name in ("setOperations", "groupClause", "groupingSets", "havingQual")):
+            return NOTHING
+        known = self.found(self.level(query, self._bare(around))).known
+        return frozenset((each[0] - 1, each[1], each[2]) for each in known if isinstance(each, tuple) and each[0])
 
-    def true(self, expr: Node) -> set[Fact]:
-        """The variables that are not NULL where the expression is true."""
+    @remembered
+    def _bare(self, level: Level) -> Scope:
+        """A scope in which nothing is known, nor in those around it."""
+        return self.level(level.query, self._bare(level.parent.level) if level.parent else None).bare
+
+    @remembered
+    def level(self, query: Node, parent: Scope | None) -> Level:
+        """A QUERY node in the scope around it."""
+        return Level(query, parent, parent.level.assumed) if parent else Level(query, None)
+
+    # --- conditions ---
+
+    @remembered
+    def when(self, scope: Scope, expr: Node, value: bool) -> Facts:
+        """What is not NULL where a condition is true, or where it is false."""
         args = expr.nodes("args")
         match expr.tag:
+            case "BOOLEXPR" if expr.text("boolop") == "not":
+                return self.when(scope, args[0], not value)
             case "BOOLEXPR":
-                possible = [arg for arg in args if not is_false(arg)]  # of OR; with a false in it AND is never true
-                return self._boolean(expr.text("boolop"), possible or args, self.true, self.false)
-            case "COALESCEEXPR" if all(map(is_false, args[1:])):
-                return self.true(args[0])
+                every = (expr.text("boolop") == "and") == value
+                # Of an OR that is true, or an AND that is false, constants that decide nothing are left out.
+                decisive = args if every else [arg for arg in args if not is_constant(arg, not value)] or args
+                return _combined([self.when(scope, arg, value) for arg in decisive], every=every)
+            case "COALESCEEXPR" if all(is_constant(arg, not value) for arg in args[1:]):
+                return self.when(scope, args[0], value)
             case "NULLTEST":
-                return self._argument(expr) if expr.integer("nulltesttype") == Test.IS_NOT_NULL else set()
+                return self._null_test(scope, expr, value)
             case "BOOLEANTEST":
-                return self._boolean_test(expr)
+                return self._boolean_test(scope, expr, value)
+            case "DISTINCTEXPR" if not value:
+                pairs = (args, reversed(args))
+                return NOTHING.union(*(self.strict(scope, one) for one, other in pairs if self._proven(scope, other)))
             case "SCALARARRAYOPEXPR":
-                # ALL is true of no elements, whatever stands on the left.
-                return self._compared(args, looks=expr.flag("useOr") or _has_elements(args[1]))
-            case "SUBLINK":
-                return self._sublink(expr)
-            case "ROWCOMPAREEXPR":  # the first pair is always looked at
-                return self.strict(expr.nodes("largs")[0]) | self.strict(expr.nodes("rargs")[0])
+                # ANY of no elements is false, and ALL is true, whatever is on the left.
+                compared = expr.flag("useOr") == value or bool(elements(args[1]))
+                strict = self._catalog.function(expr) in self._catalog.strict
+                return self.strict(scope, *args[1:], *(args[:1] if compared and strict else []))
+            case "SUBLINK" if value and expr.integer("subLinkType") in (SubLink.ANY, SubLink.EXISTS):
+                test = expr.node("testexpr")
+                return self._subquery(scope, expr) | (self.when(scope, test, value) if test else NOTHING)
             case _:
-                return self.strict(expr)
+                return self.strict(scope, expr)
 
-    def false(self, expr: Node) -> set[Fact]:
-        """The variables that are not NULL where the expression is false."""
-        args = expr.nodes("args")
+    @remembered
+    def unless(self, scope: Scope, expr: Node, value: bool) -> Facts:
+        """What is not NULL where a condition is not true, or where it is not false: it may be NULL there."""
         match expr.tag:
+            case "NULLTEST" | "BOOLEANTEST" | "DISTINCTEXPR":  # these are never NULL
+                return self.when(scope, expr, not value)
+            case "BOOLEXPR" if expr.text("boolop") == "not":
+                return self.unless(scope, expr.nodes("args")[0], not value)
             case "BOOLEXPR":
-                swapped = {"and": "or", "or": "and"}.get(str(expr.text("boolop")), "not")
-                return self._boolean(swapped, args, self.false, self.true)
-            case "NULLTEST":
-                return self._argument(expr) if expr.integer("nulltesttype") == Test.IS_NULL else set()
-            case "DISTINCTEXPR":
-                left, right = args
-                return self._equal_to(left, right) | self._equal_to(right, left)
-            case "SCALARARRAYOPEXPR":
-                return self._compared(args, looks=not expr.flag("useOr") or _has_elements(args[1]))
-            case "BOOLEANTEST":
-                return self._failed_boolean_test(expr)
-            case "SUBLINK" | "ROWCOMPAREEXPR":
-                return set()
+                found = [self.unless(scope, arg, value) for arg in expr.nodes("args")]
+                return _combined(found, every=(expr.text("boolop") == "or") == value)
             case _:
-                return self.strict(expr)
+                return NOTHING
 
-    def not_true(self, expr: Node) -> set[Fact]:
-        """The variables that are not NULL where the expression is false or NULL."""
+    def strict(self, scope: Scope, *exprs: Node) -> Facts:
+        """What is not NULL where none of the expressions is: themselves, and what they are NULL for."""
+        found: set[Fact] = set()
+        stable = self._stable(exprs)
+        waiting = [(expr, 0) for expr in exprs]
+        while waiting:
+            expr, levels = waiting.pop()
+            if expr.tag == "VAR":
+                home = levels + expr.integer("varlevelsup")
+                alias = scope.up(home).level.alias(expr)
+                waiting += [(alias, home)] if alias else []
+                found |= {fact(expr, levels), (home, expr.integer("varno"), 0)}
+                continue
+            if expr in stable and not levels:
+                found.add(expr.shape)
+            waiting += ((part, levels) for part in self._null_for(expr))
+            if expr.tag == "SUBLINK" and expr.integer("subLinkType") == SubLink.EXPRESSION and not levels:
+                found |= self._subquery(scope, expr)
+        return frozenset(found)
+
+    def _null_for(self, expr: Node) -> list[Node]:
+        """The parts of an expression of which none is NULL where the expression is not."""
         args = expr.nodes("args")
-        if expr.tag == "NULLTEST":
-            return self.false(expr)
-        if expr.tag == "BOOLEXPR" and expr.text("boolop") == "or":
-            return set[Fact]().union(*map(self.not_true, args))
-        if expr.tag == "BOOLEXPR" and expr.text("boolop") == "not" and args[0].tag == "NULLTEST":
-            return self.true(args[0])
-        return set()
-
-    def strict(self, expr: Node | None) -> set[Fact]:
-        """What is not NULL where the expression is not NULL: itself, and what it is strict in."""
-        if expr is None:
-            return set()
-        if expr.tag == "VAR":
-            return self._variable(expr)
-        facts: set[Fact] = {expr.shape} if self._is_stable(expr) else set()
-        if expr.tag in TRANSPARENT:
-            return facts | self.strict(expr.node(TRANSPARENT[expr.tag]))
-        if expr.tag in _PART_OF:
-            return facts | self.strict(expr.node(_PART_OF[expr.tag]))
+        if expr.tag in _NULL_FOR_NULL:
+            part = expr.node(_NULL_FOR_NULL[expr.tag])
+            return [part] if part and not expr.node("refassgnexpr") else []
         if expr.tag == "NULLIFEXPR" or (expr.tag == "BOOLEXPR" and expr.text("boolop") == "not"):
-            return facts | self.strict(expr.nodes("args")[0])
-        function = {
-            "FUNCEXPR": expr.integer("funcid"),
-            "OPEXPR": self._catalog.operators.get(expr.integer("opno"), 0),
-        }.get(expr.tag, 0)
-        if function in self._catalog.strict and not expr.flag("funcretset"):
-            facts = facts.union(*map(self.strict, expr.nodes("args")))
-        return facts
+            return args[:1]
+        if expr.tag == "ROWCOMPAREEXPR":  # the first pair is always compared
+            strict = self._catalog.operators.get(expr.integers("opnos")[0]) in self._catalog.strict
+            return [*expr.nodes("largs")[:1], *expr.nodes("rargs")[:1]] if strict else []
+        returns_set = expr.flag("funcretset") or expr.flag("opretset")
+        strict = expr.tag in ("FUNCEXPR", "OPEXPR") and self._catalog.function(expr) in self._catalog.strict
+        return args if strict and not returns_set else []
 
-    def _variable(self, expr: Node) -> set[Fact]:
-        """A variable that is not NULL, and with it that there is a row to have it of."""
-        if expr.integer("varlevelsup") != self._level:
-            return set()
-        index = expr.integer("varno")
-        return {(index, expr.integer("varattno")), (index, 0)}
+    def _stable(self, exprs: Iterable[Node]) -> set[Node]:
+        """The parts of expressions that have one value, if they occur twice: nothing volatile in them, no subquery."""
+        nodes = list(exprs)
+        for node in nodes:  # which grows while it is read
+            nodes += node.children if node.tag != "SUBLINK" else []
+        stable: set[Node] = set()
+        for node in reversed(nodes):
+            volatile = self._catalog.function(node) in self._catalog.volatile
+            if node.tag != "SUBLINK" and not volatile and all(child in stable for child in node.children):
+                stable.add(node)
+        return stable
 
-    def _is_stable(self, expr: Node) -> bool:
-        """Whether an expression that stands here twice has one value: nothing volatile in it, and no sub-query."""
-        return self._level == 0 and not any(
-            node.tag == "SUBLINK"
-            or node.integer("funcid") in self._catalog.volatile
-            or self._catalog.operators.get(node.integer("opno"), 0) in self._catalog.volatile
-            for node in expr.walk()
-        )
+    def _subquery(self, scope: Scope, link: Node) -> Facts:
+        query = link.node("subselect")
+        return self._of_row(query, scope.level) if query else NOTHING
 
-    def _compared(self, args: list[Node], *, looks: bool) -> set[Fact]:
-        """`x = ANY (array)`: the array is not NULL, nor is x where one of its elements was looked at."""
-        return self.strict(args[1]) | (self.strict(args[0]) if looks else set[Fact]())
-
-    def _sublink(self, expr: Node) -> set[Fact]:
-        test, query = expr.node("testexpr"), expr.node("subselect")
-        kind = expr.integer("subLinkType")
-        if kind == SubLink.ANY and test is not None:  # a comparison, or one for each column
-            return self.true(test)
-        if kind == SubLink.EXISTS and query is not None and _is_plain(query):
-            inside = Conditions(self._catalog, self._scope, self._proven, self._one_row, self._level + 1)
-            tree = query.node("jointree")
-            quals = tree.node("quals") if tree is not None else None
-            return inside.true(quals) if quals is not None else set()
-        return set()
-
-    def _argument(self, test: Node) -> set[Fact]:
-        """What a test for NULL says of its argument. That of a row is about its fields."""
-        argument = test.node("arg")
-        if argument is None:
-            return set()
-        if not test.flag("argisrow"):
-            return self.strict(argument)
-        all_fields = test.integer("nulltesttype") == Test.IS_NOT_NULL
+    def _null_test(self, scope: Scope, test: Node, value: bool) -> Facts:
+        """A test for NULL; that of a row is about its fields."""
+        argument, positive = test.node("arg"), test.integer("nulltesttype") == NullTest.IS_NOT_NULL
+        if argument is None or positive != value:
+            return NOTHING
+        known = self.strict(scope, argument)
+        if not test.flag("argisrow") or not positive:  # a row that is not NULL has some field that is not
+            return known
         if argument.tag == "ROWEXPR":
-            return set[Fact]().union(*map(self.strict, argument.nodes("args"))) if all_fields else set()
-        fields: set[Fact] = {f"fields {argument.shape}"} if all_fields and self._is_stable(argument) else set()
-        if all_fields and argument.tag == "VAR" and argument.integer("varattno") == 0 and self._variable(argument):
-            index = argument.integer("varno")
-            names = self._scope.entry(index).node("eref")
-            fields |= {(index, number) for number in range(1, len(names.texts("colnames")) + 1)} if names else set()
-        return self.strict(argument) | fields
+            return known.union(self.strict(scope, *argument.nodes("args")))
+        variable = fact(argument)
+        if isinstance(variable, tuple) and variable[2] == 0:
+            names = scope.up(variable[0]).level.entry(variable[1]).node("eref")
+            count = len(names.texts("colnames")) if names else 0
+            known = known.union((variable[0], variable[1], number) for number in range(1, count + 1))
+        return known | ({fields_of(argument)} if argument in self._stable([argument]) else NOTHING)
 
-    def _equal_to(self, one: Node, other: Node) -> set[Fact]:
-        return self.strict(one) if self._proven(self._scope, other) else set()
-
-    def _boolean_test(self, expr: Node) -> set[Fact]:
-        argument = expr.node("arg")
+    def _boolean_test(self, scope: Scope, test: Node, value: bool) -> Facts:
+        argument, kind = test.node("arg"), test.integer("booltesttype")
         if argument is None:
-            return set()
-        match expr.integer("booltesttype"):
-            case Test.IS_TRUE:
-                return self.true(argument)
-            case Test.IS_FALSE:
-                return self.false(argument)
-            case Test.IS_NOT_UNKNOWN:
-                return self.strict(argument)
-            case _:
-                return set()
-
-    def _failed_boolean_test(self, expr: Node) -> set[Fact]:
-        argument = expr.node("arg")
-        if argument is None:
-            return set()
-        match expr.integer("booltesttype"):
-            case Test.IS_NOT_TRUE:
-                return self.true(argument)
-            case Test.IS_NOT_FALSE:
-                return self.false(argument)
-            case Test.IS_UNKNOWN:
-                return self.strict(argument)
-            case _:
-                return set()
-
-    @staticmethod
-    def _boolean(
-        operator: str | None,
-        args: list[Node],
-        same: Callable[[Node], set[Fact]],
-        opposite: Callable[[Node], set[Fact]],
-    ) -> set[Fact]:
-        """AND: what follows from any; OR: what follows from each; NOT: what follows from the opposite."""
-        if operator == "not":
-            return opposite(args[0])
-        found = [same(arg) for arg in args]
-        some = set[Fact]().union(*found)
-        return some if operator == "and" else {each for each in some if all(each in one for one in found)}
+            return NOTHING
+        is_that = (kind in (BoolTest.IS_TRUE, BoolTest.IS_FALSE, BoolTest.IS_UNKNOWN)) == value
+        if kind in (BoolTest.IS_UNKNOWN, BoolTest.IS_NOT_UNKNOWN):
+            return NOTHING if is_that else self.strict(scope, argument)
+        ask = self.when if is_that else self.unless
+        return ask(scope, argument, kind in (BoolTest.IS_TRUE, BoolTest.IS_NOT_TRUE))
 
 
-def sources(node: Node) -> Iterator[Node]:
-    """A part of a join tree and those below it, but not the conditions: a sub-query there has a tree of its own."""
-    yield node
-    for below in (*node.nodes("fromlist"), node.node("larg"), node.node("rarg")):
-        if below is not None:
-            yield from sources(below)
+def conditions_of(scope: Scope) -> list[Node]:
+    """What is true of all rows of a scope: WHERE, and the conditions of joins of which both sides have a row."""
+    tree = scope.level.query.node("jointree")
+    matched = [join.condition for join in scope.level.joins.values() if join.matches <= scope.known]
+    return [each for each in (tree.node("quals") if tree else None, *matched) if each]
 
 
-def relations_in(node: Node) -> set[int]:
-    """The range table entries of a part of a join tree, joins included."""
-    return {each.integer("rtindex") for each in sources(node) if each.tag in ("RANGETBLREF", "JOINEXPR")}
+def _combined(found: list[Facts], *, every: bool) -> Facts:
+    """What follows where every one of some conditions holds, or at least one."""
+    return NOTHING.union(*found) if every else found[0].intersection(*found[1:])
 
 
-def is_true(expr: Node) -> bool:
-    """Whether an expression is the constant true."""
-    return expr.tag == "CONST" and (expr.text("constvalue") or "").startswith("1 [ 1 ")
+def fields_of(row: Node) -> bytes:
+    """The fact that no field of a row is NULL."""
+    return b"fields " + row.shape
 
 
-def is_false(expr: Node) -> bool:
-    """Whether an expression is the constant false."""
-    return expr.tag == "CONST" and (expr.text("constvalue") or "").startswith("1 [ 0 ")
+def is_constant(condition: Node, value: bool) -> bool:
+    """Whether a condition is the constant true, or false."""
+    found = constant(condition)
+    return found is not None and any(found) == value
 
 
-def _has_elements(array: Node) -> bool:
-    return array.tag == "ARRAYEXPR" and bool(array.nodes("elements"))
-
-
-def _is_plain(query: Node) -> bool:
-    """Whether a query has a row only where its WHERE is true."""
-    return not any(query.flag(name) for name in ("hasAggs", "hasTargetSRFs")) and not any(
-        query[name] for name in ("setOperations", "groupClause", "groupingSets", "havingQual")
-    )
+def elements(array: Node) -> list[Node] | None:
+    """The elements of ARRAY[...]; None if they, or those of an array in it, are not all written out."""
+    found: list[Node] = []
+    waiting = [array]
+    while waiting:
+        each = waiting.pop()
+        if each.tag != "ARRAYEXPR":
+            return None
+        inner = each.nodes("elements")
+        if each.flag("multidims"):
+            waiting += inner
+        else:
+            found += inner
+    return found

@@ -4,115 +4,47 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+Command = IntEnum("Command", "SELECT UPDATE INSERT DELETE MERGE", start=1)
+"""nodes/nodes.h, CmdType."""
 
-class Command(IntEnum):
-    """nodes/nodes.h, CmdType."""
+Entry = IntEnum("Entry", "RELATION SUBQUERY JOIN FUNCTION TABLEFUNC VALUES CTE NAMEDTUPLESTORE RESULT GROUP", start=0)
+"""nodes/parsenodes.h, RTEKind."""
 
-    SELECT = 1
-    UPDATE = 2
-    INSERT = 3
-    DELETE = 4
-    MERGE = 5
+Join = IntEnum("Join", "INNER LEFT FULL RIGHT", start=0)
+"""nodes/nodes.h, JoinType."""
 
+SubLink = IntEnum("SubLink", "EXISTS ALL ANY ROWCOMPARE EXPRESSION MULTIEXPR ARRAY CTE", start=0)
+"""nodes/primnodes.h, SubLinkType."""
 
-class Entry(IntEnum):
-    """nodes/parsenodes.h, RTEKind."""
+NullTest = IntEnum("NullTest", "IS_NULL IS_NOT_NULL", start=0)
+"""nodes/primnodes.h, NullTestType."""
 
-    RELATION = 0
-    SUBQUERY = 1
-    JOIN = 2
-    FUNCTION = 3
-    TABLEFUNC = 4
-    VALUES = 5
-    CTE = 6
-    GROUP = 9
+BoolTest = IntEnum("BoolTest", "IS_TRUE IS_NOT_TRUE IS_FALSE IS_NOT_FALSE IS_UNKNOWN IS_NOT_UNKNOWN", start=0)
+"""nodes/primnodes.h, BoolTestType."""
 
+SetOperation = IntEnum("SetOperation", "NONE UNION INTERSECT EXCEPT", start=0)
+"""nodes/parsenodes.h, SetOperation."""
 
-class Join(IntEnum):
-    """nodes/nodes.h, JoinType."""
+Grouping = IntEnum("Grouping", "EMPTY SIMPLE ROLLUP CUBE SETS", start=0)
+"""nodes/parsenodes.h, GroupingSetKind."""
 
-    INNER = 0
-    LEFT = 1
-    FULL = 2
-    RIGHT = 3
+VarReturning = IntEnum("VarReturning", "DEFAULT OLD NEW", start=0)
+"""nodes/primnodes.h, VarReturningType."""
 
+OnConflict = IntEnum("OnConflict", "NONE NOTHING UPDATE", start=0)
+"""nodes/nodes.h, OnConflictAction."""
 
-class SubLink(IntEnum):
-    """nodes/primnodes.h, SubLinkType."""
+MergeMatch = IntEnum("MergeMatch", "MATCHED NOT_MATCHED_BY_SOURCE NOT_MATCHED_BY_TARGET", start=0)
+"""nodes/primnodes.h, MergeMatchKind (17 and later)."""
 
-    EXISTS = 0
-    ALL = 1
-    ANY = 2
-    EXPRESSION = 4
-    ARRAY = 6
+Param = IntEnum("Param", "EXTERNAL EXECUTOR SUBLINK MULTIPLE", start=0)
+"""nodes/primnodes.h, ParamKind."""
 
+JsonConstructor = IntEnum("JsonConstructor", "OBJECT ARRAY", start=1)
+"""nodes/primnodes.h, JsonConstructorType (16 and later): those that build a document of values."""
 
-class Test(IntEnum):
-    """nodes/primnodes.h, NullTestType and BoolTestType."""
-
-    IS_NULL = 0
-    IS_NOT_NULL = 1
-    IS_TRUE = 0
-    IS_NOT_TRUE = 1
-    IS_FALSE = 2
-    IS_NOT_FALSE = 3
-    IS_UNKNOWN = 4
-    IS_NOT_UNKNOWN = 5
-
-
-class SetOperation(IntEnum):
-    """nodes/parsenodes.h, SetOperation."""
-
-    UNION = 1
-    INTERSECT = 2
-    EXCEPT = 3
-
-
-class Grouping(IntEnum):
-    """nodes/parsenodes.h, GroupingSetKind."""
-
-    EMPTY = 0
-    SIMPLE = 1
-    ROLLUP = 2
-    CUBE = 3
-    SETS = 4
-
-
-class VarReturning(IntEnum):
-    """nodes/primnodes.h, VarReturningType."""
-
-    DEFAULT = 0
-    OLD = 1
-    NEW = 2
-
-
-class OnConflict(IntEnum):
-    """nodes/nodes.h, OnConflictAction."""
-
-    NONE = 0
-    NOTHING = 1
-    UPDATE = 2
-
-
-class MergeMatch(IntEnum):
-    """nodes/primnodes.h, MergeMatchKind (17 and later)."""
-
-    MATCHED = 0
-    NOT_MATCHED_BY_SOURCE = 1
-    NOT_MATCHED_BY_TARGET = 2
-
-
-class SqlValue(IntEnum):
-    """nodes/primnodes.h, SQLValueFunctionOp: the one that can be NULL."""
-
-    CURRENT_SCHEMA = 14
-
-
-class JsonConstructor(IntEnum):
-    """nodes/primnodes.h, JsonConstructorType (16 and later): those that build a document of values."""
-
-    OBJECT = 1
-    ARRAY = 2
+CURRENT_SCHEMA = 14
+"""nodes/primnodes.h, SQLValueFunctionOp: the one that can be NULL."""
 
 
 class WindowFrame(IntEnum):

@@ -1,113 +1,127 @@
-"""What RETURNING gives: the row as it was written, which the conditions of the statement say nothing of."""
+"""What RETURNING gives: the row as it was written, of which the conditions of the statement say nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rowsmith.compiler.analysis.catalog import Catalog, Relation
-from rowsmith.compiler.analysis.enums import Command, OnConflict
+from rowsmith.compiler.analysis.enums import Command, MergeMatch, OnConflict
+from rowsmith.compiler.analysis.memory import Memory, remembered
 from rowsmith.compiler.analysis.nodes import Node
-from rowsmith.compiler.analysis.scopes import Scope, of_old_rows
+from rowsmith.compiler.analysis.scopes import Fact, Scope
+
+if TYPE_CHECKING:
+    from rowsmith.compiler.analysis.nullability import Prover
+
+_WRITES = (Command.INSERT, Command.UPDATE, Command.DELETE)
 
 
-class WrittenRow:
-    """Judges columns of the row that an INSERT or UPDATE has written."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """One of the ways in which a statement comes to a row that it returns."""
 
-    def __init__(self, catalog: Catalog, proven: Callable[[Scope, Node], bool]) -> None:
+    command: Command
+    values: dict[int, Node | None]
+    """What is assigned, by the number of the column."""
+    scope: Scope
+    """Of the rows from which that is computed, the old row among them."""
+
+
+class Returning:
+    """Finds the scope of RETURNING."""
+
+    def __init__(self, catalog: Catalog, memory: Memory, prover: Prover) -> None:
+        self.memory = memory
         self._catalog = catalog
-        self._proven = proven
+        self._prover = prover
 
-    def column(self, scope: Scope, number: int) -> bool:
-        """Whether a column of the written row is never NULL."""
-        relid = scope.entry(scope.query.integer("resultRelation")).integer("relid")
-        relation = self._catalog.relations.get(relid)
-        if relation is None or number <= 0:
-            return number <= 0
+    @remembered
+    def scope(self, found: Scope) -> Scope:
+        """The scope of the rows that RETURNING gives; `found` is that of those which FROM and WHERE find."""
+        target, relation = found.level.target, self._relation(found)
+        outcomes = self._outcomes(found)
+        if not outcomes:
+            return found
+        commands = {outcome.command for outcome in outcomes}
+        replaced = bool(relation.replaced & commands)  # by a rule, whose RETURNING gives other rows
+        if commands == {Command.DELETE} and not replaced:
+            return replace(outcomes[0].scope, old=outcomes[0].scope)
+        known = found.known.intersection(*(outcome.scope.known for outcome in outcomes))
+        others = {each for each in known if isinstance(each, tuple) and each[1] != target}
+        written = {number for number in relation.columns if all(self._writes(each, number) for each in outcomes)}
+        facts = frozenset[Fact]((0, target, number) for number in (written if not replaced else ()))
+        row = Scope(found.level, facts | others | {(0, target, 0)}, opaque=frozenset({target}))
+        there = not replaced and Command.INSERT not in commands
+        return replace(row, old=outcomes[0].scope if there else None, new=None if Command.DELETE in commands else row)
+
+    def _relation(self, scope: Scope) -> Relation:
+        return self._catalog.relations[scope.level.entry(scope.level.target).integer("relid")]
+
+    @remembered
+    def _outcomes(self, found: Scope) -> tuple[_Outcome, ...]:
+        level, query = found.level, found.level.query
+        command, conflict = Command(query.integer("commandType")), query.node("onConflict")
+        if command == Command.MERGE:
+            actions = query.nodes("mergeActionList")
+            by_source = any(each.integer("matchKind") == MergeMatch.NOT_MATCHED_BY_SOURCE for each in actions)
+            # The source's side of the join may be missing, and then the target's is there.
+            matched = Scope(level, (level.bare if by_source else found).known | {(0, level.target, 0)})
+            return tuple(
+                _Outcome(Command(kind), _values(each, "targetList"), found if kind == Command.INSERT else matched)
+                for each in actions
+                if (kind := each.integer("commandType")) in _WRITES
+            )
+        outcome = _Outcome(command, _values(query, "targetList"), found)
+        if conflict is None or conflict.integer("action") != OnConflict.UPDATE:
+            return (outcome,)
+        # What is known of the row that was there, and of `excluded`, the row that was not inserted.
+        excluded = conflict.integer("exclRelIndex")
+        numbers = (number for number in self._relation(found).columns if self._writes(outcome, number))
+        facts = frozenset[Fact]([(0, level.target, 0), (0, excluded, 0), *((0, excluded, each) for each in numbers)])
+        scope = self._prover.conditions.where(
+            Scope(level, facts, opaque=frozenset({excluded})), conflict.node("onConflictWhere")
+        )
+        return outcome, _Outcome(Command.UPDATE, _values(conflict, "onConflictSet"), scope)
+
+    def _writes(self, outcome: _Outcome, number: int) -> bool:
+        """Whether a column of a row that is written is never NULL."""
+        scope, target, relation = outcome.scope, outcome.scope.level.target, self._relation(outcome.scope)
+        if outcome.command == Command.DELETE:
+            return self._prover.variable(scope, 0, target, number)
         if relation.kind == "v":
-            return not relation.triggers and self._view_column(relid, number)
-        if self._checked(scope, relation, number):
+            return self._view_column(scope.level.entry(target).integer("relid"), number)
+        column, inserts = relation.columns[number], scope.level.query.integer("commandType") == Command.INSERT
+        # A row that is inserted has just been checked; one that is updated can be a child's, with other constraints.
+        if (column.required and relation.is_table) if inserts else number in relation.proven:
             return True
-        return not relation.triggers and self._assigned(scope, relation, number)
-
-    def proposed(self, scope: Scope, number: int) -> bool:
-        """Whether a column of `excluded`, the row that ON CONFLICT kept from being inserted, is never NULL."""
-        relid = scope.entry(scope.query.integer("resultRelation")).integer("relid")
-        relation = self._catalog.relations.get(relid)
-        if relation is None or relation.kind == "v":
+        if relation.triggers & {outcome.command, Command.INSERT}:  # an UPDATE can move a row to another partition
             return False
-        if relation.columns[number].required:
-            return True
-        return not relation.triggers and self._inserted(scope, relation, number)
+        if not column.generated:
+            return self._assigns(outcome, relation, number)
+        sources = [each for each, other in relation.columns.items() if not other.generated]
+        return self._prover.computed(relation, number, (each for each in sources if self._writes(outcome, each)))
 
-    def _checked(self, scope: Scope, relation: Relation, number: int) -> bool:
-        """Whether the server has just refused NULL there: a constraint holds for new rows, validated or not."""
-        column = relation.columns[number]
-        inserted = scope.query.integer("commandType") == Command.INSERT
-        return column.required if inserted else column.proven
-
-    def _assigned(self, scope: Scope, relation: Relation, number: int) -> bool:
-        column = relation.columns[number]
-        if column.generated:
-            return self._generated(scope, relation, column.default)
-        if scope.query.integer("commandType") == Command.UPDATE:
-            return self._updated(scope, relation, number)
-        conflict = scope.query.node("onConflict")
-        updates = conflict is not None and conflict.integer("action") == OnConflict.UPDATE
-        return self._inserted(scope, relation, number) and (not updates or self._replaced(scope, relation, number))
-
-    def _updated(self, scope: Scope, relation: Relation, number: int) -> bool:
-        """The new value, computed from the old row; or the old one, of which the conditions spoke."""
-        assigned = _target(scope.query.nodes("targetList"), number)
-        with of_old_rows(scope):
-            if assigned is None:
-                return (scope.query.integer("resultRelation"), number) in scope.known
-            return self._value(scope, relation, number, assigned)
-
-    def _inserted(self, scope: Scope, relation: Relation, number: int) -> bool:
-        assigned = _target(scope.query.nodes("targetList"), number)
-        if assigned is None:
-            return self._default(scope, relation, number)
-        return self._value(scope, relation, number, assigned)
-
-    def _replaced(self, scope: Scope, relation: Relation, number: int) -> bool:
-        conflict = scope.query.node("onConflict")
-        assigned = _target(conflict.nodes("onConflictSet"), number) if conflict is not None else None
-        return assigned is not None and self._value(scope, relation, number, assigned)
-
-    def _value(self, scope: Scope, relation: Relation, number: int, expr: Node) -> bool:
-        if expr.tag == "SETTODEFAULT":
-            return self._default(scope, relation, number)
-        return self._proven(scope, expr)
-
-    def _default(self, scope: Scope, relation: Relation, number: int) -> bool:
-        default = relation.columns[number].default
-        return default is not None and self._proven(scope, default)
-
-    def _generated(self, scope: Scope, relation: Relation, expr: Node | None) -> bool:
-        """Its expression, which is over columns of the row itself."""
-        if expr is None:
-            return False
-        alone = Scope(Node("QUERY", {}), None)
-        alone.known = {(1, number) for number in relation.columns if self._is_source(scope, relation, number)}
-        return self._proven(alone, expr)
-
-    def _is_source(self, scope: Scope, relation: Relation, number: int) -> bool:
-        generated = relation.columns[number].generated
-        return self._checked(scope, relation, number) or (not generated and self._assigned(scope, relation, number))
+    def _assigns(self, outcome: _Outcome, relation: Relation, number: int) -> bool:
+        value = outcome.values.get(number)
+        if value is None and outcome.command == Command.UPDATE:
+            return self._prover.variable(outcome.scope, 0, outcome.scope.level.target, number)
+        if value is None or value.tag == "SETTODEFAULT":
+            value = relation.columns[number].default
+        return self._prover.proven(outcome.scope, value)
 
     def _view_column(self, relid: int, number: int) -> bool:
         """A column of a simple view is one of its table: what that refuses, the view does too."""
-        view = self._catalog.view(relid)
-        expr = _target(view.nodes("targetList"), number) if view is not None else None
-        if view is None or expr is None or expr.tag != "VAR":
-            return False
-        inner = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid")
-        relation = self._catalog.relations.get(inner)
-        if relation is None or relation.kind == "v":
-            return relation is not None and not relation.triggers and self._view_column(inner, expr.integer("varattno"))
-        return relation.columns[expr.integer("varattno")].proven
+        relation = self._catalog.relations.get(relid)
+        while relation is not None and (view := self._catalog.view(relid)) and number > 0:
+            expr = _values(view, "targetList").get(number)
+            if relation.triggers or relation.replaced or expr is None or expr.tag != "VAR":
+                return False
+            relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
+            relation = self._catalog.relations.get(relid)
+        return relation is not None and not relation.replaced and (number <= 0 or number in relation.proven)
 
 
-def _target(targets: list[Node], number: int) -> Node | None:
-    """What a list of target entries assigns to a column."""
-    return next((target.node("expr") for target in targets if target.integer("resno") == number), None)
+def _values(node: Node, name: str) -> dict[int, Node | None]:
+    """What a list of target entries assigns, by the number of the column."""
+    return {target.integer("resno"): target.node("expr") for target in reversed(node.nodes(name))}

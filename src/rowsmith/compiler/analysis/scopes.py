@@ -1,47 +1,50 @@
-"""The scope of an expression: one QUERY node, what is known of its relations, and the scope around it."""
+"""Scopes: one QUERY node, and what is known of the rows at hand. A scope never changes: to know more is another one."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
+from typing import NamedTuple
 
-from rowsmith.compiler.analysis.enums import Command, Grouping
+from rowsmith.compiler.analysis.enums import Command, Entry, Grouping, Join
 from rowsmith.compiler.analysis.nodes import Node
 
-Variable = tuple[int, int]
-"""A column of a scope: the index of its range table entry, from 1, and its attribute number; 0 is the row itself."""
-Fact = Variable | str
-"""What is known not to be NULL: a variable, an expression by its shape, or all fields of one (`fields` + its shape)."""
+Fact = tuple[int, int, int] | bytes
+"""Something that is not NULL. A variable: how many queries further out it is, the index of its range table entry, from
+1, and its column; column 0 is the row, for which an outer join may have no match. Or an expression, by its shape."""
+Facts = frozenset[Fact]
+NOTHING: Facts = frozenset()
 
 
-State = tuple[AbstractSet[Fact], dict[int, frozenset[int]]]
+class Joined(NamedTuple):
+    """A join: the range table indices of its two sides, and its condition."""
+
+    kind: Join
+    left: int
+    right: int
+    condition: Node | None
+
+    @property
+    def matches(self) -> Facts:
+        """That both sides have a row."""
+        return frozenset({(0, self.left, 0), (0, self.right, 0)})
 
 
 @dataclass(eq=False)
-class Scope:
-    """A QUERY node, and the one around it."""
+class Level:
+    """A QUERY node and the scope around it: what does not depend on the rows at hand."""
 
     query: Node
     parent: Scope | None
-    filled: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
-    """Range table index: the outer joins, by index, that may fill its columns with NULLs."""
-    known: set[Fact] = field(default_factory=set[Fact])
-    """What is not NULL in any row that passes the conditions."""
-    having: set[Fact] = field(default_factory=set[Fact])
-    """What is not NULL in any group that passes HAVING."""
-    rest: State = (frozenset(), {})
-    """`known` and `filled` where nothing is added for a while."""
-    all_rows: State = (frozenset(), {})
-    """The same for every row that the query looks at; `rest` may be for those that are given on only."""
-    old_rows: State = (frozenset(), {})
-    """The same for the rows that an UPDATE finds."""
-    returning: bool = False
-    """Whether RETURNING is being judged: the target's columns are those of the row that was written."""
-    in_aggregate: bool = False
-    """Whether an argument of an aggregate is being judged: that is computed before rows are grouped."""
+    assumed: Mapping[Node, tuple[bool, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The queries of WITH RECURSIVE that this one is a part of: which of their columns are assumed to be not NULL."""
+
+    @cached_property
+    def bare(self) -> Scope:
+        """The scope in which nothing is known of the rows."""
+        return Scope(self)
 
     @cached_property
     def entries(self) -> list[Node]:
@@ -52,9 +55,10 @@ class Scope:
         """The range table entry of an index."""
         return self.entries[index - 1]
 
-    def up(self, levels: int) -> Scope:
-        """The scope so many levels further out."""
-        return self if levels == 0 or self.parent is None else self.parent.up(levels - 1)
+    @cached_property
+    def target(self) -> int:
+        """The index of the relation that the statement writes; 0 if it writes none."""
+        return self.query.integer("resultRelation")
 
     @cached_property
     def outputs(self) -> list[Node]:
@@ -64,120 +68,170 @@ class Scope:
         return [target for target in targets if not target.flag("resjunk")]
 
     @cached_property
-    def grouped(self) -> bool:
-        """Whether each of its rows stands for at least one row of its input."""
-        return bool(self.query.nodes("groupClause")) and all(self._grouping_sets)
+    def common_tables(self) -> dict[str | None, Node]:
+        """The queries of WITH, by name."""
+        return {each.text("ctename"): each for each in self.query.nodes("cteList")}
+
+    def common_table(self, entry: Node) -> tuple[Level, Node | None]:
+        """The query of WITH that a range table entry refers to, and the level that it is at; None for other entries."""
+        home = self
+        for _ in range(entry.integer("ctelevelsup")):
+            if home.parent is None:
+                return home, None
+            home = home.parent.level
+        return home, home.common_tables.get(entry.text("ctename"))
+
+    # --- the join tree: relations and joins by their index ---
 
     @cached_property
-    def sometimes_grouped(self) -> frozenset[str]:
-        """The shapes of the grouped expressions that some grouping set leaves out: NULL in the rows of that set."""
-        if not self.query.nodes("groupingSets"):
-            return frozenset()
-        some = frozenset[int]().union(*self._grouping_sets)
-        left_out = {reference for reference in some if not all(reference in each for each in self._grouping_sets)}
+    def sources(self) -> list[int]:
+        """What stands in FROM, separated by commas."""
+        tree = self.query.node("jointree")
+        return [node.integer("rtindex") for node in tree.nodes("fromlist")] if tree else []
+
+    @cached_property
+    def joins(self) -> dict[int, Joined]:
+        """The joins, each after those inside it."""
+        tree = self.query.node("jointree")
+        nodes = tree.nodes("fromlist") if tree else []
+        for node in nodes:  # which grows while it is read
+            nodes += [side for side in (node.node("larg"), node.node("rarg")) if side]
+        found: dict[int, Joined] = {}
+        for node in reversed(nodes):
+            if node.tag == "JOINEXPR":
+                left, right = (side.integer("rtindex") if (side := node.node(name)) else 0 for name in ("larg", "rarg"))
+                found[node.integer("rtindex")] = Joined(Join(node.integer("jointype")), left, right, node.node("quals"))
+        return found
+
+    @cached_property
+    def above(self) -> dict[int, int]:
+        """For each side of a join, the join."""
+        return {side: index for index, join in self.joins.items() for side in (join.left, join.right)}
+
+    def inside(self, *indices: int) -> set[int]:
+        """These relations and joins, and those inside the joins."""
+        found = list(indices)
+        for index in found:  # which grows while it is read
+            found += (self.joins[index].left, self.joins[index].right) if index in self.joins else ()
+        return set(found)
+
+    @cached_property
+    def laterals(self) -> dict[int, Node]:
+        """The subqueries in FROM that can refer to what is beside them."""
+        subqueries = {
+            index: each.node("subquery") for index, each in enumerate(self.entries, 1) if each.flag("lateral")
+        }
+        return {index: query for index, query in subqueries.items() if query}
+
+    def alias(self, variable: Node) -> Node | None:
+        """What a column of a join, or of GROUP BY, stands for; None for a column of anything else."""
+        index, number = variable.integer("varno"), variable.integer("varattno")
+        if index > len(self.entries) or number <= 0:  # an expression of a column, such as its default, has no entries
+            return None
+        names = {int(Entry.JOIN): "joinaliasvars", int(Entry.GROUP): "groupexprs"}
+        name = names.get(self.entry(index).integer("rtekind"))
+        return self.entry(index).nodes(name)[number - 1] if name else None
+
+    # --- GROUP BY ---
+
+    @cached_property
+    def grouped(self) -> bool:
+        """Whether every row of it stands for at least one row of its input."""
+        groupings = self.query.nodes("groupingSets")
+        filled = not groupings or any(_common(grouping)[1] for grouping in groupings)
+        return filled and bool(self.query.nodes("groupClause"))
+
+    @cached_property
+    def groups(self) -> Facts:
+        """That the range table entry of the grouped expressions (18 and later) has a row."""
+        entries = enumerate(self.entries, 1)
+        return frozenset((0, index, 0) for index, entry in entries if entry.integer("rtekind") == Entry.GROUP)
+
+    @cached_property
+    def nulled(self) -> Facts:
+        """The grouped expressions that some grouping set leaves out: they are NULL in the rows of that set."""
+        groupings = self.query.nodes("groupingSets")
+        common = frozenset[int]().union(*(_common(grouping)[0] for grouping in groupings))
+        clauses = [each.integer("tleSortGroupRef") for each in self.query.nodes("groupClause") if groupings]
+        left_out = {reference for reference in clauses if reference not in common}
         targets = self.query.nodes("targetList")
         exprs = [target.node("expr") for target in targets if target.integer("ressortgroupref") in left_out]
-        return frozenset(expr.shape for expr in exprs if expr is not None)
+        return frozenset(fact(expr) for expr in exprs if expr)
+
+    def surviving(self, known: Facts) -> Facts:
+        """What is still known after GROUP BY: nothing of what grouping sets leave out, or is computed from that."""
+        if not self.nulled:
+            return known
+        return frozenset(each for each in known if isinstance(each, tuple) and each not in self.nulled)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is known of the rows in which an expression is computed."""
+
+    level: Level
+    known: Facts = NOTHING
+    grouped: bool = False
+    """Whether these are rows after GROUP BY."""
+    of_rows: Scope | None = None
+    """The scope of single rows, if it is another one: before GROUP BY, and outside of the branches of CASE."""
+    of_all: Scope | None = None
+    """The scope of all rows that the query computes, if it is another one: the query around it may keep only some."""
+    opaque: frozenset[int] = frozenset()
+    """Relations of which nothing holds but what is known: the row that a statement has written."""
+    old: Scope | None = None
+    """In RETURNING, the scope of the old row (18 and later), if there always is one."""
+    new: Scope | None = None
+    """In RETURNING, the scope of the new row, if there always is one."""
+
+    @property
+    def rows(self) -> Scope:
+        """The scope of single rows."""
+        return self.of_rows or self
+
+    @property
+    def all(self) -> Scope:
+        """The scope of all rows that the query computes, as a window function sees them."""
+        return self.of_all or self
 
     @cached_property
-    def _grouping_sets(self) -> list[frozenset[int]]:
-        """The grouping sets that GROUP BY means, each as the references of its expressions."""
-        result = [frozenset[int]()]
-        for grouping in self.query.nodes("groupingSets"):
-            result = [left | right for left in result for right in _expanded(grouping)]
-        return result if self.query.nodes("groupingSets") else [frozenset({0})]
+    def columns(self) -> dict[int, frozenset[int]]:
+        """For each range table entry the columns that are known not to be NULL."""
+        found: dict[int, set[int]] = {}
+        for each in self.known:
+            if isinstance(each, tuple) and each[0] == 0 < each[2]:
+                found.setdefault(each[1], set()).add(each[2])
+        return {index: frozenset(numbers) for index, numbers in found.items()}
+
+    def up(self, levels: int) -> Scope:
+        """The scope so many queries further out."""
+        scope = self
+        for _ in range(levels):
+            assert scope.level.parent, "a variable is of a query around it"  # noqa: S101 - the server's own rule
+            scope = scope.level.parent
+        return scope
+
+    def inside_aggregate(self, levels: int) -> Scope:
+        """The scope of the arguments of an aggregate that belongs to the query so many levels further out."""
+        if levels == 0 or self.level.parent is None:
+            return self.rows
+        return replace(self, level=replace(self.level, parent=self.level.parent.inside_aggregate(levels - 1)))
 
 
-def _expanded(grouping: Node) -> list[frozenset[int]]:
-    """The sets that one GROUPING SETS, ROLLUP or CUBE means (nodes/parsenodes.h, GroupingSet)."""
-    kind = Grouping(grouping.integer("kind"))
-    simple = [frozenset(each.integers("content")) for each in grouping.nodes("content")]
-    match kind:
-        case Grouping.EMPTY:
-            return [frozenset()]
+def fact(expr: Node, further: int = 0) -> Fact:
+    """That an expression is not NULL; `further` is how many more queries out it is."""
+    if expr.tag != "VAR" or expr.integer("varreturningtype"):
+        return expr.shape
+    return expr.integer("varlevelsup") + further, expr.integer("varno"), expr.integer("varattno")
+
+
+def _common(grouping: Node) -> tuple[frozenset[int], bool]:
+    """What is in all the sets that one GROUPING SETS, ROLLUP or CUBE means, and whether none of them is empty."""
+    match grouping.integer("kind"):
         case Grouping.SIMPLE:
-            return [frozenset(grouping.integers("content"))]
-        case Grouping.ROLLUP:
-            return [frozenset[int]().union(*simple[:length]) for length in range(len(simple) + 1)]
-        case Grouping.CUBE:
-            result = [frozenset[int]()]
-            for each in simple:
-                result += [other | each for other in result]
-            return result
+            return frozenset(grouping.integers("content")), True
         case Grouping.SETS:
-            return [each for inner in grouping.nodes("content") for each in _expanded(inner)]
-
-
-@contextmanager
-def knowing(scope: Scope, more: set[Fact]) -> Generator[None]:
-    """Let more be known of a scope for a while, as under a condition of CASE."""
-    before = scope.known
-    scope.known = before | more
-    try:
-        yield
-    finally:
-        scope.known = before
-
-
-@contextmanager
-def ignoring(scope: Scope, join: int) -> Generator[None]:
-    """Leave one outer join out of account for a while."""
-    before = scope.filled
-    scope.filled = {index: joins - {join} for index, joins in before.items()}
-    try:
-        yield
-    finally:
-        scope.filled = before
-
-
-@contextmanager
-def at_rest(scope: Scope) -> Generator[None]:
-    """Forget for a while what is known for a while only: what is proven of a relation is kept, and holds everywhere."""
-    scopes = list(_outwards(scope))
-    before = [(each.known, each.filled) for each in scopes]
-    for each in scopes:
-        each.known, each.filled = set(each.rest[0]), each.rest[1]
-    try:
-        yield
-    finally:
-        for each, state in zip(scopes, before, strict=True):
-            each.known, each.filled = state
-
-
-@contextmanager
-def over_all_rows(scope: Scope) -> Generator[None]:
-    """Judge for a while what is computed over other rows than the one at hand, as a window function's arguments are."""
-    before = scope.known, scope.filled, scope.rest
-    scope.known, scope.filled, scope.rest = set(scope.all_rows[0]), scope.all_rows[1], scope.all_rows
-    try:
-        yield
-    finally:
-        scope.known, scope.filled, scope.rest = before
-
-
-@contextmanager
-def of_old_rows(scope: Scope) -> Generator[None]:
-    """Judge for a while what an UPDATE computes from the rows that it finds."""
-    before = scope.known, scope.filled, scope.rest, scope.returning
-    scope.known, scope.filled, scope.rest = set(scope.old_rows[0]), scope.old_rows[1], scope.old_rows
-    scope.returning = False
-    try:
-        yield
-    finally:
-        scope.known, scope.filled, scope.rest, scope.returning = before
-
-
-@contextmanager
-def before_grouping(scope: Scope) -> Generator[None]:
-    """Judge for a while what is computed before rows are grouped: an aggregate's arguments."""
-    before, scope.in_aggregate = scope.in_aggregate, True
-    try:
-        yield
-    finally:
-        scope.in_aggregate = before
-
-
-def _outwards(scope: Scope | None) -> Iterator[Scope]:
-    while scope is not None:
-        yield scope
-        scope = scope.parent
+            inner = [_common(each) for each in grouping.nodes("content")]
+            return inner[0][0].intersection(*(common for common, _ in inner)), all(filled for _, filled in inner)
+        case _:
+            return frozenset(), False

@@ -1,15 +1,15 @@
-"""Unique indexes: what the catalogue says of them, and the form in which expressions are compared with their keys."""
+"""Unique indexes: what the catalog says of them, and the form in which expressions are compared with their keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from rowsmith.compiler.analysis.nodes import Node, Value, read
+from rowsmith.compiler.analysis.nodes import Node, digest, read
 
 # A unique index holds for the table it is on: for a partitioned table that is all of it, for one with inheritance
 # children it is not. A deferred constraint can be violated until the transaction ends. Only the columns of the key
@@ -31,32 +31,42 @@ SELECT amopopr::int8, array_agg(amopfamily::int8) FROM pg_amop
 WHERE amopstrategy = 3 AND amopmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') GROUP BY amopopr
 """
 
-_VOLATILE = "SELECT oid::int8 FROM pg_proc WHERE provolatile = 'v'"
-
 # What is equal under such a collation can be two keys of an index under another.
 _INEXACT = "SELECT oid::int8 FROM pg_collation WHERE NOT collisdeterministic"
 
-# The same value under another type or collation: an index does not tell them apart.
-_RELABELS = frozenset({"RELABELTYPE", "COLLATEEXPR"})
-# Fields that say how an expression was written, or what follows from the others.
-_WRITTEN = frozenset({"funcformat", "coerceformat", "row_format", "opfuncid"})
+# The same value under another type or collation: an index does not distinguish them.
+_RELABELS = ("RELABELTYPE", "COLLATEEXPR")
+# Fields that say how an expression was written, or that follow from the others.
+_WRITTEN = frozenset({"location", "varnosyn", "varattnosyn", "funcformat", "coerceformat", "row_format", "opfuncid"})
 
 Families = frozenset[int]
 """Operator families of btree indexes: the senses of "equal" in which something is known to be equal."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
-    """A unique index. Its keys and its predicate are over the relation as number 1."""
+class Term:
+    """An expression as an index sees it: apart from relabels, and from how it was written."""
 
-    keys: tuple[tuple[str, int], ...]
-    """The shape of each key, and its operator family."""
-    predicate: frozenset[str]
-    """The shapes of the conditions of a partial index."""
+    shape: bytes
+    """The same for two expressions that mean the same."""
+    key: bytes
+    """The same, but for whichever relation: that of an index over a relation equals that of an expression over it."""
+    relations: frozenset[int]
+    """The relations of this query that it refers to, outside of subqueries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """A unique index."""
+
+    keys: tuple[tuple[bytes, int], ...]
+    """The key of each term, and its operator family."""
+    predicate: frozenset[bytes]
+    """The keys of the conditions of a partial index."""
 
 
 class UniqueIndexes:
-    """What the catalogue says of unique indexes and of what "equal" means; asked once, and kept."""
+    """What the catalog says of unique indexes and of what "equal" means. It is asked once."""
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
@@ -67,10 +77,9 @@ class UniqueIndexes:
         found: dict[int, list[_Index]] = {}
         for relid, numbers, families, exprs, predicate in self._rows(_INDEXES):
             rest = iter(_nodes(exprs))
-            shapes = [column(1, number).shape if number else plain(next(rest)).shape for number in numbers]
-            keys = tuple(zip(shapes, families, strict=True))
-            conditions = [plain(each).shape for top in _nodes(predicate) for each in conjuncts(top)]
-            found.setdefault(relid, []).append(_Index(keys, frozenset(conditions)))
+            keys = [column_key(number) if number else term(next(rest)).key for number in numbers]
+            conditions = frozenset(term(each).key for top in _nodes(predicate) for each in conjuncts(top))
+            found.setdefault(relid, []).append(_Index(tuple(zip(keys, families, strict=True)), conditions))
         return found
 
     @cached_property
@@ -84,11 +93,6 @@ class UniqueIndexes:
         return frozenset[int]().union(*self.equalities.values())
 
     @cached_property
-    def volatile(self) -> frozenset[int]:
-        """The functions that may give another value at each call."""
-        return frozenset(oid for (oid,) in self._rows(_VOLATILE))
-
-    @cached_property
     def inexact(self) -> frozenset[int]:
         """The collations under which different strings can be equal."""
         return frozenset(oid for (oid,) in self._rows(_INEXACT))
@@ -97,58 +101,55 @@ class UniqueIndexes:
         return self._conn.execute(statement.encode()).fetchall()
 
 
-def conjuncts(expr: Node | None) -> list[Node]:
+def conjuncts(condition: Node | None) -> list[Node]:
     """The parts of a condition that AND puts together."""
-    if expr is None:
-        return []
-    if expr.tag == "BOOLEXPR" and expr.text("boolop") == "and":
-        return [part for arg in expr.nodes("args") for part in conjuncts(arg)]
-    return [expr]
+    found: list[Node] = []
+    waiting = [condition] if condition else []
+    while waiting:
+        each = waiting.pop()
+        if each.tag == "BOOLEXPR" and each.text("boolop") == "and":
+            waiting += each.nodes("args")
+        else:
+            found.append(each)
+    return found
 
 
-def column(index: int, number: int) -> Node:
-    """A column of a relation in its plain form."""
-    return Node("VAR", {"varno": str(index), "varattno": str(number), "varlevelsup": "0"})
+@cache
+def column_key(number: int) -> bytes:
+    """The key of a column's term."""
+    return term(Node("VAR", {"varno": "1", "varattno": str(number), "varlevelsup": "0"})).key
 
 
-def plain(expr: Node, alias: Callable[[Node], Node | None] = lambda _: None) -> Node:
-    """An expression without what makes no difference to an index: relabels, and how it was written."""
-    while expr.tag in _RELABELS and (inner := expr.node("arg")) is not None:
-        expr = inner
-    if expr.tag == "QUERY":
-        return expr
-    if expr.tag == "VAR":
-        meant = alias(expr)
-        return plain(meant, alias) if meant is not None else _map_var(expr, expr.text("varno"))
-    return _mapped(expr, lambda child: plain(child, alias))
+def term(expr: Node, alias: Callable[[Node], Node | None] = lambda _: None) -> Term:
+    """An expression as an index sees it. `alias` says what a column stands for, if it is one of a join."""
+    order = [expr]
+    meant: dict[Node, Node] = {}
+    for node in order:  # which grows while it is read
+        stands_for = node.node("arg") if node.tag in _RELABELS else alias(node) if node.tag == "VAR" else None
+        if stands_for:
+            meant[node] = stands_for
+        order += [stands_for] if stands_for else node.children if node.tag != "QUERY" else []
+    terms: dict[Node, Term] = {}
+    for node in reversed(order):
+        terms[node] = terms[meant[node]] if node in meant else _term(node, terms)
+    return terms[expr]
 
 
-def rebased(expr: Node, index: int) -> Node:
-    """A plain expression over one relation as number 1, as an index has it; other relations become number 0."""
-    if expr.tag == "QUERY":
-        return expr
-    if expr.tag == "VAR":
-        return _map_var(expr, "1" if expr.integer("varno") == index else "0")
-    return _mapped(expr, lambda child: rebased(child, index))
-
-
-def _map_var(var: Node, number: str | None) -> Node:
-    return Node("VAR", {"varno": number, "varattno": var["varattno"], "varlevelsup": var["varlevelsup"]})
-
-
-def _mapped(expr: Node, change: Callable[[Node], Node]) -> Node:
-    fields = {name: _mapped_value(value, change) for name, value in expr.fields.items() if name not in _WRITTEN}
-    return Node(expr.tag, fields)
-
-
-def _mapped_value(value: Value, change: Callable[[Node], Node]) -> Value:
-    if isinstance(value, Node):
-        return change(value)
-    return [_mapped_value(item, change) for item in value] if isinstance(value, list) else value
+def _term(node: Node, terms: Mapping[Node, Term]) -> Term:
+    """The term of a node, of those of the nodes below it."""
+    if node.tag == "QUERY":
+        return Term(node.shape, node.shape, frozenset())
+    if node.tag == "VAR":
+        column = f"{node.integer('varattno')} {node.integer('varlevelsup')}".encode()
+        relations = frozenset({node.integer("varno")} if not node.integer("varlevelsup") else ())
+        return Term(b"%d %b" % (node.integer("varno"), column), column, relations)
+    shape = digest(node, _WRITTEN, lambda child: terms[child].shape)
+    key = digest(node, _WRITTEN, lambda child: terms[child].key)
+    return Term(shape, key, frozenset[int]().union(*(terms[child].relations for child in node.children)))
 
 
 def _nodes(text: str | None) -> list[Node]:
-    """The nodes of a text of the catalogue: one, or a list of them."""
+    """The nodes of a text of the catalog: one, or a list of them."""
     value = None if text is None else read(text)
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, Node)]

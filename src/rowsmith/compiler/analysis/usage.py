@@ -13,47 +13,41 @@ _OFFSET = 7
 
 
 class Usage:
-    """The columns that queries read and write, as `schema.table.column`."""
+    """The columns that a query reads and writes, as `schema.table.column`."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, query: Node) -> None:
         self.reads: set[str] = set()
         self.writes: set[str] = set()
-        self._seen: set[int] = set()
+        self._catalog = catalog
+        seen: set[Node] = set()
+        waiting = [query]
+        while waiting:
+            each = waiting.pop()
+            if each not in seen:
+                seen.add(each)
+                waiting += self._add(each)
 
-    def add(self, query: Node) -> None:
-        """Count in a query, with all that is below it and behind its views and functions."""
+    def _add(self, query: Node) -> Iterator[Node]:
+        """Count in a query with what is below it; the queries behind its views and functions are given back."""
         for node in query.walk():
+            function = self._catalog.function(node)
             if node.tag == "QUERY":
-                self._add_level(node)
-            elif node.tag in ("FUNCEXPR", "OPEXPR"):
-                self._add_function(self._function(node))
+                yield from self._add_level(node)
+            elif function >= FIRST_USER_OID:  # the server has the statements of those with BEGIN ATOMIC or RETURN
+                yield from self._catalog.body(function)
 
-    def _function(self, node: Node) -> int:
-        return node.integer("funcid") or self._catalog.operators.get(node.integer("opno"), 0)
-
-    def _add_function(self, function: int) -> None:
-        """Its statements, where the server has them parsed: functions written with BEGIN ATOMIC or RETURN."""
-        if function >= FIRST_USER_OID and function not in self._seen:
-            self._seen.add(function)
-            for query in self._catalog.body(function):
-                self.add(query)
-
-    def _add_level(self, query: Node) -> None:
+    def _add_level(self, query: Node) -> Iterator[Node]:
         permissions = query.nodes("rteperminfos")
         for index, entry in enumerate(query.nodes("rtable"), 1):
-            if entry.integer("rtekind") != Entry.RELATION and not entry.integer("relid"):
-                continue
-            # From 16 on they stand in a list of their own, and the entry has its number there.
-            info = permissions[entry.integer("perminfoindex") - 1] if entry.integer("perminfoindex") else entry
             relid = entry.integer("relid")
-            view = self._catalog.view(relid)
-            if view is not None and relid not in self._seen:
-                self._seen.add(relid)
-                self.add(view)
+            if entry.integer("rtekind") != Entry.RELATION and not relid:
+                continue
+            # From 16 on they are in a list of their own, and the entry has its number there.
+            info = permissions[entry.integer("perminfoindex") - 1] if entry.integer("perminfoindex") else entry
+            if (view := self._catalog.view(relid)) is not None:
+                yield view
             self.reads |= set(self._names(relid, info.members("selectedCols")))
-            written = info.members("insertedCols") | info.members("updatedCols")
-            self.writes |= set(self._names(relid, written))
+            self.writes |= set(self._names(relid, info.members("insertedCols") | info.members("updatedCols")))
             if index == query.integer("resultRelation") and _deletes(query):
                 self.writes |= set(self._names(relid, frozenset({_OFFSET})))
 
