@@ -50,6 +50,26 @@ CASES = {
         "j!",
         values=("1",),
     ),
+    # Whole rows and system columns in a view.
+    "an insert into a view of whole rows": Case(
+        "CREATE TABLE t (id int, x int); CREATE VIEW v AS SELECT id, t AS whole FROM t",
+        "INSERT INTO v (id) VALUES ($1) RETURNING id, whole",
+        "id? whole!",
+        values=(None,),
+    ),
+    "an insert into a view of a view of whole rows": Case(
+        "CREATE TABLE t (id int, x int); CREATE VIEW v AS SELECT id, t AS whole, x + 1 AS more FROM t;"
+        "CREATE VIEW w AS SELECT id AS one, whole AS two, more FROM v",
+        "INSERT INTO w (one) VALUES ($1) RETURNING w AS it, w.*",
+        "it! one? two! more?",
+        values=(None,),
+    ),
+    "an insert into a view of system columns": Case(
+        "CREATE TABLE t (id int, x int); CREATE VIEW v AS SELECT id, ctid, tableoid FROM t",
+        "INSERT INTO v (id) VALUES ($1) RETURNING *",
+        "id? ctid! tableoid!",
+        values=(None,),
+    ),
 }  # fmt: skip
 
 

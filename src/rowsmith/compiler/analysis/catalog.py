@@ -216,6 +216,19 @@ class Catalog:
             self._views[relid] = found[0] if found else None
         return self._views[relid]
 
+    def behind(self, relid: int, number: int) -> list[tuple[Relation, int]]:
+        """A column, and if it is one of a view, the column that this simply is, and so on to that of a table."""
+        found: list[tuple[Relation, int]] = []
+        while relid in self.relations:
+            found.append((self.relations[relid], number))
+            view = self.view(relid)
+            targets = view.nodes("targetList") if view and number > 0 else []
+            expr = next((each.node("expr") for each in targets if each.integer("resno") == number), None)
+            if view is None or expr is None or expr.tag != "VAR":
+                break
+            relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
+        return found
+
     def body(self, function: int) -> list[Node]:
         """The queries of a function that was written with BEGIN ATOMIC or RETURN; none for any other."""
         if function not in self._bodies:
