@@ -364,7 +364,8 @@ def test_half_open_lets_one_through(driver: type[Driver], proxy: Proxy) -> None:
         assert await one() is not None
         proxy.refuse = False
         proxy.stall()
-        await here.until(lambda: here.db._breaker.state is CircuitState.HALF_OPEN)
+        breaker = here.db._breaker  # pyright: ignore[reportPrivateUsage] - its state is public only after a probe
+        await here.until(lambda: breaker.state is CircuitState.HALF_OPEN)
         came = proxy.clients
         calls = [here.start(one) for _ in range(10)]
         await here.until(lambda: sum(call.done for call in calls) == 9 and proxy.clients > came)
