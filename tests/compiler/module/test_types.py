@@ -166,9 +166,8 @@ def test_every_type_is_the_same_inside_a_composite(
     """psycopg returns a composite as text: each attribute is read by its annotation."""
     attributes = [(f"v{index}", pg_type, values) for index, (pg_type, _, values) in enumerate(SCALARS)]
     with typed_conn.transaction(force_rollback=True):
-        typed_conn.execute(
-            f"CREATE TYPE everything AS ({', '.join(f'{name} {type_}' for name, type_, _ in attributes)})"
-        )
+        columns = ", ".join(f"{name} {type_}" for name, type_, _ in attributes)
+        typed_conn.execute(f"CREATE TYPE everything AS ({columns})".encode())
         names, types = [name for name, _, _ in attributes], [f":{name}::{type_}" for name, type_, _ in attributes]
         sql = f"-- name: one({', '.join(names)})$\nSELECT ROW({', '.join(types)})::everything;"
         found = module(typed_conn, sql, tmp_path, models=models)
