@@ -55,7 +55,7 @@ def test_the_module_is_written_and_checked(folder: Path, server_url: str) -> Non
     write(folder, {"migrations/0002.null.sql": "ALTER TABLE users ALTER COLUMN email DROP NOT NULL;\n"})
     stale = rowsmith("check", *server)
     assert stale.exit_code == 1
-    assert "the module is not what the queries and the migrations give [stale-module]" in stale.output
+    assert "the module does not match the queries and the migrations [stale-module]" in stale.output
     stale = rowsmith("generate", "--check", *server)
     assert stale.exit_code == 1
     assert module.read_text() == text

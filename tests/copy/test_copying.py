@@ -1,4 +1,4 @@
-"""COPY of rows into a table: rows of every kind, values of every type in both formats, and all that can be wrong."""
+"""`copy_rows`: rows of every kind, values of every type in both formats, and everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class World:
         )
 
     def wait(self, result: Any) -> Any:
-        """What an awaitable gives; on the synchronous connection it is given already."""
+        """The result of an awaitable, or a result as it is on the synchronous connection."""
         return self.runner.run(_await(result)) if self.runner else result
 
     def copy(self, table: str, rows: Any, **options: Any) -> int:
-        """copy_rows, to its end."""
+        """Run copy_rows to its end."""
         count: int = self.wait(copy_rows(self.conn, table, rows, **options))
         return count
 
@@ -76,7 +76,7 @@ class World:
         return list(self.wait(cursor.fetchall())) if cursor.description else []
 
     def close(self) -> None:
-        """Roll back, and end."""
+        """Roll back, and close the connection."""
         self.wait(self.conn.close())
         if self.runner:
             self.runner.close()
@@ -243,7 +243,7 @@ def test_an_asynchronous_iterable(worker_database_url: str) -> None:
     assert asyncio.run(main()) == [(2003, 2000, "label 999")]
 
 
-def test_an_asynchronous_iterable_is_none_for_a_synchronous_connection(conn: psycopg.Connection[Any]) -> None:
+def test_a_synchronous_connection_refuses_an_asynchronous_iterable(conn: psycopg.Connection[Any]) -> None:
     async def generate() -> AsyncIterator[int]:
         yield 1
 
@@ -253,7 +253,7 @@ def test_an_asynchronous_iterable_is_none_for_a_synchronous_connection(conn: psy
         call(conn, "item", generate())
 
 
-def test_what_is_one_row_is_no_iterable_of_rows(world: World) -> None:
+def test_a_single_row_is_refused(world: World) -> None:
     world.sql(ITEM)
     for one in (ROWS["models"][0], ROWS["dicts"][0], "row", b"row"):
         with pytest.raises(TypeError, match=rf"expects an iterable of rows, found a single {type(one).__name__}"):
@@ -345,7 +345,7 @@ def test_columns_that_are_left_out_get_their_defaults(world: World) -> None:
     assert world.sql("SELECT role, is_active, login_attempts, id IS NULL FROM users") == [("USER", True, 0, False)]
 
 
-def test_a_table_without_columns_has_none_to_write(world: World) -> None:
+def test_a_table_without_columns_to_write_is_refused(world: World) -> None:
     world.sql("CREATE TEMP TABLE item ()")
     with pytest.raises(ValueError, match="there are no columns of item to write"):
         world.copy("item", [()])
@@ -354,7 +354,7 @@ def test_a_table_without_columns_has_none_to_write(world: World) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [(1,)]])
-def test_a_table_that_is_not_there(world: World, rows: list[Any]) -> None:
+def test_a_table_that_does_not_exist(world: World, rows: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"there is no table userz \(did you mean users\?\)"):
         world.copy("userz", rows)
     with pytest.raises(ValueError, match=r"there is no table nowhere\.near$"):
@@ -365,21 +365,21 @@ def test_a_table_that_is_not_there(world: World, rows: list[Any]) -> None:
     assert world.sql("SELECT 1") == [(1,)]
 
 
-def test_what_is_no_name_of_a_table_is_refused(world: World) -> None:
+def test_sql_instead_of_a_table_name_is_refused(world: World) -> None:
     with pytest.raises((psycopg.errors.InvalidName, ValueError), match="users; DROP"):  # by versions to 15, from 16 on
         world.copy("users; DROP TABLE users", [(1,)])
     world.wait(world.conn.rollback())
     assert world.sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_what_is_no_table_keeps_postgresqls_own_error(world: World) -> None:
+def test_an_index_instead_of_a_table_is_postgresqls_error(world: World) -> None:
     with pytest.raises(psycopg.errors.WrongObjectType) as raised:
         world.copy("users_pkey", [(1,)], columns=["id"])
     assert raised.value.__notes__ == ["in copy_rows() into users_pkey"]
 
 
 @pytest.mark.parametrize("rows", [[], EXPECTED])
-def test_columns_that_are_not_there(world: World, rows: list[Any]) -> None:
+def test_columns_that_do_not_exist(world: World, rows: list[Any]) -> None:
     world.sql(ITEM)
     with pytest.raises(
         ValueError, match=r"item has no column 'lable' \(did you mean label\?\)\. Its columns: id, label"
@@ -397,7 +397,7 @@ def test_an_empty_iterable_copies_no_rows(world: World) -> None:
     assert world.copy("item", iter(()), columns=["id"]) == 0
 
 
-# What is wrong with a row
+# Wrong rows
 
 
 @pytest.mark.parametrize("before", [0, 1, 63, 64, 3000])
@@ -413,7 +413,7 @@ def test_an_empty_iterable_copies_no_rows(world: World) -> None:
         (iter([1, "a", None]), TypeError, f"expected {ROW_KINDS}, found list_iterator"),
     ],
 )
-def test_what_is_no_row_is_named_by_its_number(
+def test_something_that_is_not_a_row_is_reported_by_its_number(
     world: World, bad: Any, error: type[Exception], message: str, before: int
 ) -> None:
     world.sql(ITEM)
@@ -424,7 +424,7 @@ def test_what_is_no_row_is_named_by_its_number(
 
 @pytest.mark.parametrize("row", [(1,), (1, None, 2)])
 @pytest.mark.parametrize("before", [0, 100])
-def test_a_row_of_another_length_is_named_in_text_too(world: World, row: tuple[Any, ...], before: int) -> None:
+def test_a_row_of_another_length_in_the_text_format(world: World, row: tuple[Any, ...], before: int) -> None:
     world.sql("CREATE TEMP TABLE item (id int, at point)")
     with pytest.raises(ValueError, match=rf"row {before + 1}: expected 2 values \(id, at\), found {len(row)}"):
         world.copy("item", [(1, None)] * before + [row, (1, None)])
@@ -449,7 +449,7 @@ def test_a_row_of_another_length_is_named_in_text_too(world: World, row: tuple[A
         (Slotted(1, "x", None), object.__new__(Plain), "found no field label, price"),
     ],
 )
-def test_a_row_with_other_fields_than_the_first_is_named_by_its_number(
+def test_a_row_with_other_fields_than_the_first_is_reported_by_its_number(
     world: World, good: Any, bad: Any, message: str, before: int
 ) -> None:
     world.sql(ITEM)
@@ -473,7 +473,7 @@ def test_a_field_of_the_first_row_that_is_no_column(world: World) -> None:
         world.copy("item", [{"id": 1, "prize": 2}])
 
 
-def test_an_error_in_the_code_of_a_row_is_its_own(world: World) -> None:
+def test_an_error_in_the_code_of_a_row_is_raised_with_a_note(world: World) -> None:
     class Explosive(Model):
         @property
         def shout(self) -> str:
@@ -511,8 +511,13 @@ class Profile(BaseModel):
     addresses: list[Address] = []
 
 
+class Pair(NamedTuple):
+    first: int
+    second: str
+
+
 class Moment(datetime):
-    """A datetime of somebody's own, as freezegun and pandas have them."""
+    """A subclass of datetime, as freezegun and pandas have one."""
 
 
 TYPES = """
@@ -570,7 +575,7 @@ VALUES: dict[str, list[Any]] = {
     "email[]": [["a@example.com"]],
     "char(3)[]": [["abc", "x  "]],
     "jsonb[]": [[{"a": 1}, [1, 2], "x", None], []],
-    "point2": [(1, "a"), (None, 'q"\\,()'), {"y": "a", "x": 1}],
+    "point2": [(1, "a"), (None, 'q"\\,()'), {"y": "a", "x": 1}, Pair(1, "a")],
     "point2[]": [[(1, "a"), None, (2, "")], []],
     "line2": [((1, "a"), {"k": [1]}, ["x", "y z"], Colour.RED), (None, None, None, None)],
     "int4range": [Range(1, 10), Range(empty=True), Range(None, 5)],
@@ -583,7 +588,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 def as_parameter(declared: str, value: Any) -> Any:
-    """A value as an INSERT of psycopg's has to be given it."""
+    """The value in the form that psycopg needs for an INSERT."""
     if declared in ("json", "jsonb"):
         return value if isinstance(value, (Json, Jsonb)) else Jsonb(value)
     if declared == "jsonb[]":
@@ -600,7 +605,7 @@ def as_parameter(declared: str, value: Any) -> Any:
 
 @pytest.fixture(params=["binary", "text"])
 def extra_type(request: pytest.FixtureRequest) -> str:
-    """The type of a further column. There is no binary dumper for a point, which makes the whole COPY one of text."""
+    """The type of an extra column. A point has no binary dumper, so the whole COPY uses the text format."""
     return "int" if request.param == "binary" else "point"
 
 
@@ -654,7 +659,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
 
 @pytest.fixture(scope="module")
 def formats(server_url: str, template: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A connection with two tables of the same columns, one of which has another that makes it one for text."""
+    """A connection with two tables of the same columns. One has an extra column, so it is copied in the text format."""
     columns = ", ".join(f'"{name}" {name}' for name in STRATEGIES)
     with cloned(server_url, template) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute(f"CREATE TABLE as_binary ({columns}); CREATE TABLE as_text ({columns}, extra point)".encode())
@@ -673,7 +678,7 @@ def test_both_formats_store_the_same(formats: psycopg.Connection[TupleRow], rows
     assert one == other
 
 
-def test_the_formats_are_what_these_tests_take_them_for(
+def test_each_type_is_copied_in_the_expected_format(
     conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
@@ -696,7 +701,7 @@ def test_the_formats_are_what_these_tests_take_them_for(
 
 
 class Expression:
-    """Like an expression of an ORM: it takes part in any calculation, and is no value."""
+    """Like an expression of an ORM: it can be part of any calculation, but it is not a value."""
 
     def __sub__(self, other: object) -> Expression:
         return self
@@ -794,7 +799,7 @@ WRONG: list[tuple[str, Any, type[Exception], str]] = [
 
 @pytest.mark.parametrize("before", [0, 100])
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{type(wrong[1]).__name__} for {wrong[0]}")
-def test_a_wrong_value_is_named_by_row_and_column_and_never_stored(
+def test_a_wrong_value_is_reported_by_row_and_column_and_never_stored(
     conn: psycopg.Connection[Any], wrong: tuple[str, Any, type[Exception], str], before: int, extra_type: str
 ) -> None:
     declared, value, error, message = wrong
@@ -815,7 +820,7 @@ def test_a_wrong_value_is_named_by_row_and_column_and_never_stored(
     assert conn.execute("SELECT count(*) FROM item").fetchone() == (0,)
 
 
-def test_a_wrong_value_in_a_world_of_threads_or_tasks(world: World) -> None:
+def test_a_wrong_value_with_threads_and_with_tasks(world: World) -> None:
     with pytest.raises(ValueError, match=r"row 2, column login_attempts \(integer\): expected an int from -2147483648"):
         world.copy("users", [{"email": "a", "login_attempts": 1}, {"email": "b", "login_attempts": 2**40}])
 
@@ -823,7 +828,7 @@ def test_a_wrong_value_in_a_world_of_threads_or_tasks(world: World) -> None:
 # Texts, JSON, and what users register
 
 
-def test_texts_are_read_by_postgresql_as_those_of_a_csv_file(world: World) -> None:
+def test_postgresql_reads_texts_as_in_a_csv_file(world: World) -> None:
     file = io.StringIO("id,email,is_active,login_attempts,created_at\n" + f"{UUID(int=5)},ada@example.com,no,7,{NOW}\n")
     header, *rows = csv.reader(file)
     password = [[*row, "x"] for row in rows]
@@ -833,14 +838,14 @@ def test_texts_are_read_by_postgresql_as_those_of_a_csv_file(world: World) -> No
     ]
 
 
-def test_a_text_that_postgresql_cannot_read_is_its_own_error(world: World) -> None:
+def test_a_text_that_postgresql_cannot_read_is_postgresqls_error(world: World) -> None:
     world.sql(ITEM)
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match='integer: "one"') as raised:
         world.copy("item", [("1", "a", "1.5"), ("one", "a", "1.5")])
     assert raised.value.__notes__ == ["in copy_rows() into item, row 2"]
 
 
-def test_once_there_are_texts_other_values_are_taken_too_but_not_the_other_way(world: World) -> None:
+def test_texts_are_accepted_if_there_are_some_among_the_first_rows(world: World) -> None:
     world.sql("CREATE TEMP TABLE item (id int, at timestamptz, flag boolean)")
     rows: list[tuple[Any, ...]] = [("1", str(NOW), "yes"), (2, NOW, True), (True, None, False), (4, SHIFTED, "off")]
     assert world.copy("item", rows * 50) == 200
@@ -907,7 +912,7 @@ class MoneyDumper(Dumper):
 
 
 class InfiniteDateDumper(DateDumper):
-    """psycopg's documentation has it as an example."""
+    """An example from psycopg's documentation."""
 
     def dump(self, obj: date) -> Buffer | None:
         return b"infinity" if obj == date.max else super().dump(obj)
@@ -930,7 +935,7 @@ def test_dumpers_registered_on_the_connection_are_used(world: World) -> None:
     assert world.sql("SELECT price::text, day::text, prices::text FROM item") == [
         ("1.50", "infinity", "{0.01}"), ("2.5", "2026-01-01", "{2}"), (None, None, None)
     ]  # fmt: skip
-    # A class for which there is a dumper of text alone, when the format is binary already.
+    # A class that has a dumper for the text format only, when the format is already binary.
     with pytest.raises(
         TypeError, match=r"row 101, column price \(numeric\): expected a Decimal or an int, found Money"
     ):
@@ -944,7 +949,52 @@ def test_a_binary_dumper_registered_for_a_type_is_used(world: World) -> None:
     assert world.sql("SELECT label FROM item ORDER BY id") == [("one!",), ("2!",), (None,)]
 
 
-def test_what_a_registered_dumper_takes_is_its_own_affair(conn: psycopg.Connection[Any]) -> None:
+def test_a_binary_dumper_registered_for_uuid_or_jsonb_is_used(conn: psycopg.Connection[Any]) -> None:
+    class HexadecimalDumper(Dumper):
+        format = Format.BINARY
+        oid = psycopg.postgres.types["uuid"].oid
+
+        def dump(self, obj: str) -> Buffer:
+            return bytes.fromhex(obj)
+
+    class NothingDumper(Dumper):
+        format = Format.BINARY
+        oid = psycopg.postgres.types["jsonb"].oid
+
+        def dump(self, obj: object) -> Buffer:
+            return b"\x01{}"
+
+    conn.adapters.register_dumper(None, HexadecimalDumper)
+    conn.adapters.register_dumper(None, NothingDumper)
+    conn.execute("CREATE TEMP TABLE item (a uuid, b uuid, c jsonb)")
+    copy_rows(conn, "item", [("00" * 16, "ff" * 16, [1]), (None, None, None)])
+    assert conn.execute("SELECT a, b, c FROM item").fetchall() == [
+        (UUID(int=0), UUID(int=2**128 - 1), {}), (None, None, None)
+    ]  # fmt: skip
+
+
+def test_each_of_several_columns_of_a_type_is_checked(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("CREATE TEMP TABLE item (a uuid, b uuid, c jsonb, d jsonb)")
+    good: list[Any] = [UUID(int=1), UUID(int=2), {}, [1]]
+    assert copy_rows(conn, "item", [good] * 100) == 100
+    for index, message in ((0, r"column a \(uuid\): expected a UUID, found int"), (1, r"column b \(uuid\): expected")):
+        with pytest.raises(TypeError, match=message), conn.transaction():
+            copy_rows(conn, "item", [good, [5 if number == index else each for number, each in enumerate(good)]])
+    assert copy_rows(conn, "item", [(str(UUID(int=1)), str(UUID(int=2)), {}, [1])]) == 1
+    assert copy_rows(conn, "item", [(UUID(int=1), str(UUID(int=2)), {}, [1])]) == 1
+    assert conn.execute("SELECT count(*) FROM item").fetchone() == (102,)
+
+
+def test_a_table_may_have_as_many_columns_as_postgresql_allows(conn: psycopg.Connection[Any]) -> None:
+    columns = ", ".join(f"c{number} int" for number in range(1600))
+    for extra in ("", "ALTER TABLE item ALTER c0 TYPE point USING NULL"):
+        conn.execute(f"CREATE TEMP TABLE item ({columns}); {extra}".encode())
+        assert copy_rows(conn, "item", [(None, *range(1, 1600))]) == 1
+        assert conn.execute("SELECT c0, c1, c1599 FROM item").fetchone() == (None, 1, 1599)
+        conn.execute("DROP TABLE item")
+
+
+def test_a_registered_binary_dumper_decides_which_values_it_accepts(conn: psycopg.Connection[Any]) -> None:
     class HexadecimalDumper(Dumper):
         format = Format.BINARY
         oid = psycopg.postgres.types["int4"].oid
@@ -961,7 +1011,7 @@ def test_what_a_registered_dumper_takes_is_its_own_affair(conn: psycopg.Connecti
 
 
 @pytest.mark.parametrize("extra_type", ["int", "point"])
-def test_a_dumper_registered_for_what_is_json_elsewhere_is_used(conn: psycopg.Connection[Any], extra_type: str) -> None:
+def test_a_dumper_registered_for_dict_is_used_for_json(conn: psycopg.Connection[Any], extra_type: str) -> None:
     class CountingDumper(Dumper):
         def dump(self, obj: dict[str, Any]) -> Buffer:
             return str(len(obj)).encode()
@@ -998,7 +1048,7 @@ def test_a_registered_enumeration_is_written_as_registered(conn: psycopg.Connect
     assert copy_rows(conn, "item", [("red",)] * 100 + [(Shade.red,)], columns=["value"]) == 101
 
 
-def test_a_label_that_the_enumeration_has_not_is_postgresqls_own_error(world: World) -> None:
+def test_an_unknown_label_of_an_enumeration_is_postgresqls_error(world: World) -> None:
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="user_role") as raised:
         world.copy("users", [{"email": "a", "password_hash": "x", "role": "EMPEROR"}])
     assert raised.value.__notes__ == ["in copy_rows() into users, row 1"]
@@ -1078,7 +1128,7 @@ def test_the_row_of_an_error_in_other_languages(context: str | None, note: str) 
 
 
 class Interruption(BaseException):
-    """What is no Exception."""
+    """An error that is not an Exception."""
 
 
 @pytest.mark.parametrize("at", [0, 10, 5000])
@@ -1172,7 +1222,7 @@ def test_a_transaction_begins_as_with_psycopg(world: World) -> None:
     assert world.sql("SELECT count(*) FROM users") == [(0,)]
 
 
-def test_in_a_transaction_that_failed_postgresqls_own_error_comes(world: World) -> None:
+def test_in_a_failed_transaction_postgresqls_error_is_raised(world: World) -> None:
     with pytest.raises(psycopg.errors.DivisionByZero):
         world.sql("SELECT 1 / 0")
     with pytest.raises(psycopg.errors.InFailedSqlTransaction) as raised:
@@ -1180,7 +1230,7 @@ def test_in_a_transaction_that_failed_postgresqls_own_error_comes(world: World) 
     assert raised.value.__notes__ == ["in copy_rows() into users"]
 
 
-def test_inside_a_pipeline_there_is_no_copy(worker_database_url: str) -> None:
+def test_copy_rows_is_refused_inside_a_pipeline(worker_database_url: str) -> None:
     with psycopg.connect(worker_database_url) as conn, conn.pipeline():
         with pytest.raises(psycopg.NotSupportedError, match=r"copy_rows\(\) cannot run inside conn\.pipeline\(\)"):
             copy_rows(conn, "users", [])
@@ -1194,7 +1244,7 @@ def test_inside_a_pipeline_there_is_no_copy(worker_database_url: str) -> None:
     asyncio.run(main())
 
 
-def test_what_is_no_connection_is_a_type_error() -> None:
+def test_something_that_is_not_a_connection_is_a_type_error() -> None:
     call: Callable[..., Any] = copy_rows
     with pytest.raises(
         TypeError, match=r"copy_rows\(\) expects a psycopg Connection or AsyncConnection first, found str"
@@ -1202,14 +1252,14 @@ def test_what_is_no_connection_is_a_type_error() -> None:
         call("postgresql://", "users", [])
 
 
-def test_a_closed_connection_is_psycopgs_own_error(world: World) -> None:
+def test_a_closed_connection_is_psycopgs_error(world: World) -> None:
     world.wait(world.conn.close())
     with pytest.raises(psycopg.OperationalError, match="closed") as raised:
         world.copy("users", [])
     assert raised.value.__notes__ == ["in copy_rows() into users"]
 
 
-def test_nothing_is_prepared_as_a_transaction_pooler_asks(world: World) -> None:
+def test_nothing_is_prepared_if_prepare_threshold_forbids_it(world: World) -> None:
     world.conn.prepare_threshold = 0
     for number in range(3):
         world.copy("users", [{"email": str(number), "password_hash": "x"}])
@@ -1295,7 +1345,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(conn: psycopg.Connection[A
     few, many = peak(2_000, "x" * 100), peak(60_000, "x" * 100)
     assert many < few * 1.5
     assert conn.execute("SELECT count(*) FROM item").fetchone() == (62_000,)
-    # 64 rows are looked at before the first is sent; afterwards a large one is sent by itself.
+    # The format is chosen by the first 64 rows, before any is sent. After that, a large row is sent by itself.
     assert peak(300, "x" * 200_000) < 64 * 200_000 * 4
 
 
@@ -1304,7 +1354,7 @@ def test_large_rows_are_taken_as_they_are_sent(conn: psycopg.Connection[Any]) ->
     living = most = 0
 
     class Row(tuple[Any, ...]):
-        """A row whose life is watched."""
+        """A row that counts how many of its kind are alive."""
 
         __slots__ = ()
 
@@ -1361,7 +1411,7 @@ def test_every_table_of_the_blueprint_comes_back_as_it_was(loaded: str, table: s
 
 
 def check_round_trip(world: World, loaded: str, table: str) -> None:
-    """Copy all rows of a table into one like it, in several forms, and look for differences."""
+    """Copy all rows of a table into one like it, in several forms, and compare."""
     world.sql(f"CREATE TEMP TABLE copied (LIKE {table} INCLUDING ALL)")
     with psycopg.connect(loaded) as conn:
         tuples = conn.execute(f"SELECT * FROM {table}".encode()).fetchall()

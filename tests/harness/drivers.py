@@ -253,7 +253,8 @@ class Driver(ABC):
                 conn = await block.__aenter__()
                 entered += 1
                 assert conn.info.transaction_status is TransactionStatus.IDLE
-                pids.update(pid for (pid,) in await sql(conn, "SELECT pg_backend_pid()"))
+                await sql(conn, "SELECT 1")
+                pids.add(conn.info.backend_pid)  # PgBouncer may give several clients one server process
         finally:
             for block in blocks[:entered]:
                 await block.__aexit__(None, None, None)

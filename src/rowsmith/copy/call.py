@@ -45,8 +45,8 @@ def copy_rows(conn: object, table: str, rows: Any, *, columns: Iterable[str] | N
     if isinstance(columns, str):
         raise TypeError(f"copy_rows() expects an iterable of column names, found the single name {columns!r}")
     if isinstance(rows, (str, bytes, Mapping)) or is_model(rows):
-        found = type(cast("object", rows)).__qualname__
-        raise TypeError(f"copy_rows() expects an iterable of rows, found a single {found}")
+        kind = type(cast("object", rows)).__qualname__
+        raise TypeError(f"copy_rows() expects an iterable of rows, found a single {kind}")
     names = None if columns is None else tuple(columns)
     # After isinstance(), pyright does not know the row type of the connection, which does not matter here.
     if isinstance(conn, Connection):

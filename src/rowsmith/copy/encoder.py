@@ -31,7 +31,7 @@ class Encoder:
     `name` is what the user calls the table. `rows` are the first rows, at least one: they decide on the columns and the
     format, and are not written yet. `context` is the cursor of the COPY, on which dumpers are registered.
 
-    Raises ValueError or TypeError for columns that do not exist and rows that are none.
+    Raises ValueError or TypeError for columns that do not exist, and for what is not a row.
     """
 
     def __init__(
@@ -59,10 +59,7 @@ class Encoder:
         """How many rows to add next, for about one chunk of data."""
 
     def add(self, rows: list[Any]) -> bytes | bytearray:
-        """Add rows, and return the data to send: a chunk, or nothing yet.
-
-        Raises TypeError or ValueError for a value that does not fit; other errors get a note. Then it is unusable.
-        """
+        """Add rows, and return the data to send: a chunk, or nothing yet. Errors name the row and the column."""
         size = len(self._data)
         try:
             self._format.write(self._records.values(rows), self._data)

@@ -124,8 +124,7 @@ _UUID = _own_dumper(2, lambda value: value.int.to_bytes(16))  # does what psycop
 def _in_text(column: ColumnType, context: abc.AdaptContext) -> Converter:
     """The converter to values whose text by psycopg is read as the column's type.
 
-    A value with a user's dumper is left alone, and so is a str, which PostgreSQL reads. For JSON, a str is a value like
-    any other.
+    A value with a user's dumper is left alone, and so is a str, which PostgreSQL reads. In JSON, a str is a value.
     """
     usual = "False" if column.fits is None else column.fits.usual
     return Converter(_text_call(column, context), usual if column.oid in JSON else f"{usual} or isinstance(value, str)")
@@ -141,7 +140,7 @@ def _text_call(kind: ColumnType, context: abc.AdaptContext, *, in_list: bool = F
         dump = context.adapters.get_dumper(wrapper, PyFormat.TEXT)(wrapper, context).dump
         return lambda value: value if is_custom_value(value) else _json_text(dump, value)
     if kind.element is not None:
-        convert: Convert = partial(_list, kind, _text_call(kind.element, context, in_list=True))
+        convert = _list_call(kind, kind.element, context)
     elif kind.attributes:
         names, parts = zip(*kind.attributes, strict=True)
         convert = partial(_composite, Records(names, None, ()), [_text_call(part, context) for part in parts])
@@ -161,13 +160,16 @@ def _json_text(dump: Dump, value: Any) -> str | None:
     return None if data is None else str(data, "utf-8")
 
 
-def _list(kind: ColumnType, convert: Convert, value: Any) -> list[Any]:
-    if kind.fits is not None and not is_list(value):
-        raise kind.fits.misfit(value)
-    # A list in the list is a further dimension. Of JSON it is an element.
-    has_dimensions = kind.element is not None and kind.element.oid not in JSON
-    nested = partial(_list, kind, convert)
-    return map_list(lambda item: nested(item) if has_dimensions and is_list(item) else convert(item), value)
+def _list_call(kind: ColumnType, element: ColumnType, context: abc.AdaptContext) -> Convert:
+    convert = _text_call(element, context, in_list=True)
+    has_dimensions = element.oid not in JSON  # otherwise a list in the list is an element
+
+    def convert_list(value: Any) -> list[Any]:
+        if kind.fits is not None and not is_list(value):
+            raise kind.fits.misfit(value)
+        return map_list(lambda item: convert_list(item) if has_dimensions and is_list(item) else convert(item), value)
+
+    return convert_list
 
 
 def _scalar(fits: Type, value: Any, *, in_list: bool) -> Any:
@@ -181,5 +183,10 @@ def _scalar(fits: Type, value: Any, *, in_list: bool) -> Any:
 
 def _composite(records: Records, converts: Sequence[Convert], value: Any) -> tuple[Any, ...]:
     """A tuple, which psycopg writes as a composite."""
-    values = records.check(tuple(cast("Sequence[Any]", value)) if isinstance(value, tuple) else value)
-    return tuple(None if item is None else convert(item) for convert, item in zip(converts, values, strict=True))
+    row = tuple(cast("Sequence[Any]", value)) if isinstance(value, tuple) else value  # a named tuple goes by position
+    try:
+        (values,) = records.values([row])
+        return tuple([None if item is None else convert(item) for convert, item in zip(converts, values, strict=True)])
+    except Exception:
+        records.check(row)
+        raise

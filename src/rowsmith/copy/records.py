@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, 
 from functools import lru_cache, partial
 from itertools import islice
 from keyword import iskeyword
+from operator import attrgetter
 from typing import Any, cast
 
 from rowsmith.copy.tables import did_you_mean
@@ -22,7 +23,7 @@ iterate_sync = iter
 
 
 def iterate_async(rows: Iterable[Any] | AsyncIterable[Any]) -> Iterator[Any] | AsyncIterator[Any]:
-    """The iterator over rows of both kinds."""
+    """The iterator over rows."""
     return aiter(rows) if isinstance(rows, AsyncIterable) else iter(rows)
 
 
@@ -80,10 +81,7 @@ class Records:
         self._reads: dict[type[Any], Read] = {}
 
     def values(self, rows: list[Any]) -> Rows:
-        """The values of each row in the order of the columns. A sequence without names may have too many, or too few.
-
-        Raises TypeError, ValueError, KeyError, AttributeError and what the code of a row's class raises.
-        """
+        """The values of each row in the order of the columns. A wrong row may cause any error: `check` explains it."""
         if len(set(map(type, rows))) == 1:
             return self._read(rows[0])(rows)
         return [self._read(row)([row])[0] for row in rows]
@@ -118,7 +116,7 @@ class Records:
         self._refuse_others(names)
         if is_model(row) and set(self._columns) <= set(names):
             # By its `__dict__`, which is three times as fast as by its attributes.
-            return lambda rows: self._items(map(vars, rows))
+            return lambda rows: self._items(map(attrgetter("__dict__"), rows))
         return _reader(self._columns, _attribute)
 
     def _mappings(self, rows: list[Any]) -> Rows:

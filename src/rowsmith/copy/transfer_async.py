@@ -19,7 +19,7 @@ from rowsmith.copy.tables import FIND_TABLE, Table, read_table
 async def copy_rows_async(conn: AsyncConnection[Any], name: str, rows: Any, columns: Sequence[str] | None) -> int:
     """Write rows into a table, and return how many. `copy_rows` in `copy/call.py` says the rest."""
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): a pipeline has no COPY")
+        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): pipeline mode has no COPY")
     start, table = perf_counter(), None
     source = iterate_async(rows)
     try:
@@ -36,17 +36,15 @@ async def copy_rows_async(conn: AsyncConnection[Any], name: str, rows: Any, colu
     return count
 
 
-async def _copy(
-    cursor: AsyncRawCursor[Any], name: str, table: Table, source: Any, columns: Sequence[str] | None
-) -> int:
-    rows = await take_async(source, FIRST_ROWS)
-    if not rows:
+async def _copy(cursor: AsyncRawCursor[Any], name: str, table: Table, rows: Any, columns: Sequence[str] | None) -> int:
+    taken = await take_async(rows, FIRST_ROWS)
+    if not taken:
         return 0
-    encoder = Encoder(name, table, columns, rows, cursor)
+    encoder = Encoder(name, table, columns, taken, cursor)
     async with cursor.copy(encoder.statement) as copy:
-        while rows:
-            if data := encoder.add(rows):
+        while taken:
+            if data := encoder.add(taken):
                 await copy.write(data)
-            rows = await take_async(source, encoder.wanted)
+            taken = await take_async(rows, encoder.wanted)
         await copy.write(encoder.end())
     return cursor.rowcount

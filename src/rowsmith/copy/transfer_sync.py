@@ -20,7 +20,7 @@ from rowsmith.copy.tables import FIND_TABLE, Table, read_table
 def copy_rows_sync(conn: Connection[Any], name: str, rows: Any, columns: Sequence[str] | None) -> int:
     """Write rows into a table, and return how many. `copy_rows` in `copy/call.py` says the rest."""
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): a pipeline has no COPY")
+        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): pipeline mode has no COPY")
     start, table = perf_counter(), None
     source = iterate_sync(rows)
     try:
@@ -37,15 +37,15 @@ def copy_rows_sync(conn: Connection[Any], name: str, rows: Any, columns: Sequenc
     return count
 
 
-def _copy(cursor: RawCursor[Any], name: str, table: Table, source: Any, columns: Sequence[str] | None) -> int:
-    rows = take_sync(source, FIRST_ROWS)
-    if not rows:
+def _copy(cursor: RawCursor[Any], name: str, table: Table, rows: Any, columns: Sequence[str] | None) -> int:
+    taken = take_sync(rows, FIRST_ROWS)
+    if not taken:
         return 0
-    encoder = Encoder(name, table, columns, rows, cursor)
+    encoder = Encoder(name, table, columns, taken, cursor)
     with cursor.copy(encoder.statement) as copy:
-        while rows:
-            if data := encoder.add(rows):
+        while taken:
+            if data := encoder.add(taken):
                 copy.write(data)
-            rows = take_sync(source, encoder.wanted)
+            taken = take_sync(rows, encoder.wanted)
         copy.write(encoder.end())
     return cursor.rowcount

@@ -22,8 +22,7 @@ from rowsmith.values.types import NUMERIC, TYPES, Dump
 
 _ELEMENTS = {info.array_oid: info.oid for info in postgres.types if info.array_oid}
 _PSYCOPG = ("psycopg", "psycopg_binary", "psycopg_c")
-_FIRST_USER_OID = 16384
-"""access/transam.h, FirstNormalObjectId: built-in types are below it."""
+_FIRST_USER_OID = 16384  # FirstNormalObjectId in PostgreSQL's access/transam.h
 
 
 class Dumper(dict[type, Dump]):

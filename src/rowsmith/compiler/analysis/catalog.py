@@ -25,7 +25,7 @@ WITH RECURSIVE family (root, relid) AS (
     UNION
     SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.relid
 )
-SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, array_agg(f.relid::int8),
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity, array_agg(f.relid::int8),
        coalesce(bit_or(t.tgtype), 0), array(
            SELECT r.ev_type::text::int FROM pg_rewrite AS r
            WHERE r.ev_class = c.oid AND r.is_instead AND r.rulename <> '_RETURN'
@@ -34,7 +34,7 @@ FROM family AS f
 JOIN pg_class AS c ON c.oid = f.root
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_trigger AS t ON t.tgrelid = f.relid AND t.tgtype & 1 <> 0 AND t.tgtype & (2 | 64) <> 0
-GROUP BY c.oid, n.nspname, c.relname, c.relkind
+GROUP BY c.oid, n.nspname
 """
 _TRIGGER_BITS = {Command.INSERT: 4, Command.DELETE: 8, Command.UPDATE: 16}
 
@@ -53,35 +53,20 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 
 ORDER BY a.attrelid, a.attnum
 """
 
-_FUNCTIONS = "SELECT oid::int8, proisstrict, provolatile = 'v' FROM pg_proc"
+# Functions: strict, volatile, harmless. Not all volatile ones have an effect, and some stable ones do: they assign a
+# transaction id, or read tables and views that do not appear in the query.
+_FUNCTIONS = """
+SELECT oid::int8, proisstrict, provolatile = 'v', pronamespace = 'pg_catalog'::regnamespace AND oid < 16384 AND (
+    proname IN ('clock_timestamp', 'gen_random_uuid', 'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
+    OR (provolatile <> 'v' AND proname NOT IN ('pg_current_xact_id', 'txid_current')
+        AND proname !~ '^(cursor|database|query|schema|table)_to_xml')
+) FROM pg_proc
+"""
 
 _OPERATORS = "SELECT oid::int8, oprcode::int8 FROM pg_operator"
 
-# Volatile functions that have no effect, and stable ones that have one: they assign a transaction id, or read tables
-# and views that do not appear in the query.
-_HARMLESS = """
-SELECT oid::int8 FROM pg_proc
-WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384
-  AND (proname IN ('clock_timestamp', 'gen_random_uuid', 'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7')
-       OR (provolatile <> 'v' AND proname NOT IN ('pg_current_xact_id', 'txid_current')
-           AND proname !~ '^(cursor|database|query|schema|table)_to_xml'))
-"""
-
-# Tables with row security, and those that are foreign tables or have one among their descendants.
-_GUARDED = """
-WITH RECURSIVE guarded (oid) AS (
-    SELECT oid FROM pg_class WHERE relkind = 'f'
-    UNION
-    SELECT inhparent FROM pg_inherits JOIN guarded ON inhrelid = oid
-)
-SELECT oid::int8 FROM guarded UNION SELECT oid::int8 FROM pg_class WHERE relrowsecurity
-"""
-
-_DOMAINS = "SELECT oid::int8 FROM pg_type WHERE typtype = 'd'"
-
-_NOT_NULL_DOMAINS = "SELECT oid::int8 FROM pg_type WHERE typtype = 'd' AND typnotnull"
-
-_ARRAYS = "SELECT oid::int8 FROM pg_type WHERE typcategory = 'A'"
+# Types: domain, NOT NULL domain, array.
+_TYPES = "SELECT oid::int8, typtype = 'd', typtype = 'd' AND typnotnull, typcategory = 'A' FROM pg_type"
 
 _FAMILY = """
 WITH builtin AS (
@@ -117,6 +102,8 @@ class Relation:
     schema: str
     name: str
     kind: str
+    secured: bool
+    """Whether it has row security."""
     triggers: frozenset[Command]
     """The commands before or instead of which a trigger runs for each row, and may change it or drop it."""
     replaced: frozenset[Command]
@@ -151,9 +138,9 @@ class Catalog:
         """Relations by OID."""
         found: dict[int, Relation] = {}
         members: dict[int, list[int]] = {}
-        for oid, schema, name, kind, members[oid], triggers, rules in self._rows(_RELATIONS):
+        for oid, schema, name, kind, secured, members[oid], triggers, rules in self._rows(_RELATIONS):
             commands = frozenset(command for command, bit in _TRIGGER_BITS.items() if triggers & bit)
-            found[oid] = Relation(schema, name, kind, commands, frozenset(map(Command, rules)))
+            found[oid] = Relation(schema, name, kind, secured, commands, frozenset(map(Command, rules)))
         for relid, number, name, of, required, proven, generated, default in self._rows(_COLUMNS):
             tree = read(default) if default and relid >= FIRST_USER_OID else None
             expr = tree if isinstance(tree, Node) else None
@@ -165,12 +152,17 @@ class Catalog:
     @cached_property
     def strict(self) -> frozenset[int]:
         """The functions that give NULL for a NULL argument."""
-        return frozenset(oid for oid, strict, _ in self._functions if strict)
+        return frozenset(oid for oid, strict, _, _ in self._functions if strict)
 
     @cached_property
     def volatile(self) -> frozenset[int]:
         """The functions that can give another value at each call."""
-        return frozenset(oid for oid, _, volatile in self._functions if volatile)
+        return frozenset(oid for oid, _, volatile, _ in self._functions if volatile)
+
+    @cached_property
+    def harmless(self) -> frozenset[int]:
+        """The functions that are known to have no effect besides their result. All of them are built in."""
+        return frozenset(oid for oid, _, _, harmless in self._functions if harmless)
 
     @cached_property
     def _functions(self) -> list[TupleRow]:
@@ -182,29 +174,23 @@ class Catalog:
         return dict(self._rows(_OPERATORS))
 
     @cached_property
-    def harmless(self) -> frozenset[int]:
-        """The functions that are known to have no effect besides their result. All of them are built in."""
-        return frozenset(oid for (oid,) in self._rows(_HARMLESS))
-
-    @cached_property
-    def guarded(self) -> frozenset[int]:
-        """The relations for whose rows the server may run code of the user's, or of another server."""
-        return frozenset(oid for (oid,) in self._rows(_GUARDED))
-
-    @cached_property
     def domains(self) -> frozenset[int]:
         """The domains."""
-        return frozenset(oid for (oid,) in self._rows(_DOMAINS))
+        return frozenset(oid for oid, domain, _, _ in self._types if domain)
 
     @cached_property
     def not_null_domains(self) -> frozenset[int]:
         """The domains that are NOT NULL."""
-        return frozenset(oid for (oid,) in self._rows(_NOT_NULL_DOMAINS))
+        return frozenset(oid for oid, _, not_null, _ in self._types if not_null)
 
     @cached_property
     def arrays(self) -> frozenset[int]:
         """The array types."""
-        return frozenset(oid for (oid,) in self._rows(_ARRAYS))
+        return frozenset(oid for oid, _, _, array in self._types if array)
+
+    @cached_property
+    def _types(self) -> list[TupleRow]:
+        return self._rows(_TYPES)
 
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
@@ -229,6 +215,19 @@ class Catalog:
             found = queries(rows[0][0]) if rows and self.relations[relid].kind == "v" else []
             self._views[relid] = found[0] if found else None
         return self._views[relid]
+
+    def behind(self, relid: int, number: int) -> list[tuple[Relation, int]]:
+        """A column, and if it is one of a view, the column that this simply is, and so on to that of a table."""
+        found: list[tuple[Relation, int]] = []
+        while relid in self.relations:
+            found.append((self.relations[relid], number))
+            view = self.view(relid)
+            targets = view.nodes("targetList") if view and number > 0 else []
+            expr = next((each.node("expr") for each in targets if each.integer("resno") == number), None)
+            if view is None or expr is None or expr.tag != "VAR":
+                break
+            relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
+        return found
 
     def body(self, function: int) -> list[Node]:
         """The queries of a function that was written with BEGIN ATOMIC or RETURN; none for any other."""

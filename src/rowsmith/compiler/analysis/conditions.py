@@ -120,12 +120,19 @@ class Conditions:
     @remembered
     def _bare(self, level: Level) -> Scope:
         """A scope in which nothing is known, nor in those around it."""
-        return self.level(level.query, self._bare(level.parent.level) if level.parent else None).bare
+        return self._level(level.query, self._bare(level.parent.level) if level.parent else None, level.assumed).bare
 
-    @remembered
     def level(self, query: Node, parent: Scope | None) -> Level:
         """A QUERY node in the scope around it."""
-        return Level(query, parent, parent.level.assumed) if parent else Level(query, None)
+        return self._level(query, parent, parent.level.assumed if parent else frozenset())
+
+    def assuming(self, query: Node, parent: Scope, columns: tuple[bool, ...]) -> Level:
+        """A recursive query, some of whose columns are assumed to be not NULL where it refers to itself."""
+        return self._level(query, parent, parent.level.assumed | {(query, columns)})
+
+    @remembered
+    def _level(self, query: Node, parent: Scope | None, assumed: frozenset[tuple[Node, tuple[bool, ...]]]) -> Level:
+        return Level(query, parent, assumed)
 
     # --- conditions ---
 

@@ -20,11 +20,23 @@ class Effects:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._views: dict[int, bool] = {}
+        self._views: set[Node] = set()
+        """Those that are known to only read."""
 
     def only_reads(self, tree: Node) -> bool:
         """Whether a query, with its subqueries and the views that it reads, only reads."""
-        return all(self._is_harmless(node) for node in tree.walk())
+        seen, waiting = set[Node](), [tree]
+        while waiting:
+            query = waiting.pop()
+            if query in seen or query in self._views:
+                continue
+            seen.add(query)
+            for node in query.walk():
+                if not self._is_harmless(node):
+                    return False
+                waiting += filter(None, (self._catalog.view(entry.integer("relid")) for entry in _relations(node)))
+        self._views |= seen - {tree}
+        return True
 
     def _is_harmless(self, node: Node) -> bool:
         catalog = self._catalog
@@ -43,16 +55,11 @@ class Effects:
         return catalog.harmless.issuperset(filter(None, functions)) and max(operators) < FIRST_USER_OID
 
     def _is_readable(self, relid: int) -> bool:
+        """Whether the server runs no code of the user's, nor of another server, for the rows of a relation."""
         relation = self._catalog.relations.get(relid)
-        if relation is None or relid in self._catalog.guarded:
+        if relation is None or relation.secured:
             return False
-        if relation.kind != "v":
-            return relation.kind in "rpmS"
-        if relid not in self._views:
-            view = self._catalog.view(relid)
-            self._views[relid] = True  # up to version 15, a view's own tree refers to the view
-            self._views[relid] = view is not None and self.only_reads(view)
-        return self._views[relid]
+        return all(member.kind in "rpmSv" for member in relation.members)
 
 
 def _relations(query: Node) -> list[Node]:

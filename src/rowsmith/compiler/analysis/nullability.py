@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from types import MappingProxyType
 
 from rowsmith.compiler.analysis.catalog import Catalog, Relation
 from rowsmith.compiler.analysis.conditions import TRANSPARENT, Conditions, elements, fields_of, is_constant
@@ -217,7 +216,7 @@ class Prover:
         query = cte.node("ctequery") if cte else None
         if cte is None or query is None:
             return False
-        columns = scope.level.assumed.get(query) or (
+        columns = dict(scope.level.assumed).get(query) or (
             self._recursive(query, home) if cte.flag("cterecursive") else self.outputs(query, home.bare)
         )
         # Behind the last one are those that SEARCH and CYCLE add, which are never NULL.
@@ -228,15 +227,11 @@ class Prover:
         """Assume of every column that it is not NULL, and take back what does not follow from that, until all does."""
         columns = tuple(True for _ in self.conditions.level(query, home.bare).outputs)
         while True:
-            proven = self._outputs(self._assuming(query, home, columns), frozenset())
+            proven = self._outputs(self.conditions.assuming(query, home.bare, columns), frozenset())
             narrowed = tuple(old and new for old, new in zip(columns, proven, strict=True))
             if narrowed == columns:
                 return columns
             columns = narrowed
-
-    @remembered
-    def _assuming(self, query: Node, home: Level, columns: tuple[bool, ...]) -> Level:
-        return Level(query, home.bare, MappingProxyType({**home.assumed, query: columns}))
 
     # --- expressions ---
 
@@ -323,9 +318,8 @@ class Prover:
             true = self.conditions.when(scope, condition, True) if condition else NOTHING
             if not self.proven(self.conditions.branch(scope, true), when.node("result")):
                 return False
-            scope = (
-                self.conditions.branch(scope, self.conditions.unless(scope, condition, True)) if condition else scope
-            )
+            unless = self.conditions.unless(scope, condition, True) if condition else NOTHING
+            scope = self.conditions.branch(scope, unless)
         return self.proven(scope, expr.node("defresult"))
 
     def _domain(self, scope: Scope, expr: Node) -> bool:
@@ -362,9 +356,8 @@ class Prover:
         if query is None or kind in (SubLink.EXISTS, SubLink.ARRAY):
             return query is not None
         if kind == SubLink.EXPRESSION:
-            return (
-                self.conditions.one_row.of_query(self.conditions.level(query, scope)) and self.outputs(query, scope)[0]
-            )
+            one_row = self.conditions.one_row.of_query(self.conditions.level(query, scope))
+            return one_row and self.outputs(query, scope)[0]
         test = expr.node("testexpr")
         if test is None or kind not in (SubLink.ANY, SubLink.ALL):
             return False

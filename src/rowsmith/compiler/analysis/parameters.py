@@ -101,14 +101,9 @@ def _stored(catalog: Catalog, query: Node, *, exact: bool) -> Iterator[tuple[int
 
 def _required(catalog: Catalog, relid: int, number: int) -> bool:
     """Whether a column refuses NULL; one of a view does what the column of its table does, if it is simply one."""
-    while (view := catalog.view(relid)) is not None:
-        expr = next((each.node("expr") for each in view.nodes("targetList") if each.integer("resno") == number), None)
-        if expr is None or expr.tag != "VAR":
-            return True
-        relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
-    relation = catalog.relations.get(relid)
-    column = relation.columns.get(number) if relation else None
-    return column is None or column.required or column.type in catalog.not_null_domains
+    *_, (relation, number) = catalog.behind(relid, number)
+    column = relation.columns.get(number)
+    return relation.kind == "v" or column is None or column.required or column.type in catalog.not_null_domains
 
 
 def _assignments(query: Node) -> Iterator[Node]:

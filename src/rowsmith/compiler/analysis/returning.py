@@ -112,14 +112,11 @@ class Returning:
 
     def _view_column(self, relid: int, number: int) -> bool:
         """A column of a simple view is one of its table: what that refuses, the view does too."""
-        relation = self._catalog.relations.get(relid)
-        while relation is not None and (view := self._catalog.view(relid)) and number > 0:
-            expr = _values(view, "targetList").get(number)
-            if relation.triggers or relation.replaced or expr is None or expr.tag != "VAR":
-                return False
-            relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
-            relation = self._catalog.relations.get(relid)
-        return relation is not None and not relation.replaced and (number <= 0 or number in relation.proven)
+        *views, (table, number) = self._catalog.behind(relid, number)
+        if table.kind == "v" and number > 0:  # it is computed
+            return False
+        simple = not table.replaced and not any(view.triggers or view.replaced for view, _ in views)
+        return simple and (number <= 0 or number in table.proven)
 
 
 def _values(node: Node, name: str) -> dict[int, Node | None]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import NamedTuple
 
 from rowsmith.compiler.analysis.enums import Command, Entry, Grouping, Join
@@ -38,7 +36,7 @@ class Level:
 
     query: Node
     parent: Scope | None
-    assumed: Mapping[Node, tuple[bool, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    assumed: frozenset[tuple[Node, tuple[bool, ...]]] = frozenset()
     """The queries of WITH RECURSIVE that this one is a part of: which of their columns are assumed to be not NULL."""
 
     @cached_property

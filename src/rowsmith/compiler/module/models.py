@@ -57,8 +57,8 @@ class Contents:
 def contents(descriptions: Iterable[Description], types: Types, models: Models) -> Contents:
     """The contents of the module for queries that have been checked: each has the columns that its mark needs.
 
-    Raises UnknownTypeError where there is no Python type for one of PostgreSQL's, and ModuleError, which lists every
-    fault with the query, its file and its line.
+    Raises UnknownTypeError if a type has no Python type, and ModuleError, which lists every fault with the query, its
+    file and its line.
     """
     ordered = sorted(descriptions, key=lambda each: (each.query.namespace, each.query.file.as_posix(), each.query.line))
     collector = _Collector(ordered, types)
@@ -163,7 +163,7 @@ def _names(annotations: Iterable[str]) -> set[str]:
 def _table_classes(descriptions: Sequence[Description], types: Types) -> Iterator[tuple[int, str]]:
     """The record classes that can stand for whole rows of tables, by the types of these rows.
 
-    One can if a query with it gives exactly the table's columns, and what it never has as NULL is NOT NULL there.
+    One can if a query with it returns exactly the table's columns, and if its fields that are never None are NOT NULL.
     """
     queries: dict[str, list[Description]] = {}
     for each in descriptions:

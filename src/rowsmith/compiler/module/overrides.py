@@ -47,7 +47,7 @@ WORD = re.compile(r"(?<![.\w\"'])[^\W\d]\w*")
 
 
 def check_overrides(conn: psycopg.Connection[TupleRow], overrides: Overrides) -> None:
-    """Raise ModuleError where an override is not a type, or is for a type or column that does not exist."""
+    """Raise ModuleError if an override is not a type, or is for a type or column that does not exist."""
     known = {name for (name,) in conn.execute(_KNOWN_NAMES.encode())}
     for key, value in overrides.items():
         if key not in known:
@@ -75,7 +75,7 @@ def parse_override(key: str, value: str) -> tuple[str, dict[str, str]]:
 
 
 def overriding(overrides: Overrides) -> dict[str, str]:
-    """The modules of the names that overrides import. Raises ModuleError where two of these have the same name."""
+    """The modules of the names that overrides import. Raises ModuleError if two have the same name."""
     modules: dict[str, str] = {}
     for key, value in overrides.items():
         for name, module in parse_override(key, value)[1].items():

@@ -38,12 +38,12 @@ SCALARS = {
     "json": "JsonValue",
     "jsonb": "JsonValue",
 }
-"""The built-in types that psycopg makes something else of than the text that PostgreSQL sends."""
+"""The built-in types that psycopg does not return as text."""
 
 _TEXTS = frozenset({"citext"})
-"""Types of extensions that are texts."""
+"""Types of extensions whose values are text."""
 _PSEUDO = {"void": "None", "record": "tuple[str | None, ...]"}
-"""For an anonymous row PostgreSQL does not send the types of its columns."""
+"""PostgreSQL does not send the types of the columns of an anonymous row."""
 
 RESERVED = frozenset({"Queries", "queries"})
 """The names by which a generated module gives its queries."""
@@ -73,7 +73,7 @@ def read_types(
 ) -> Types:
     """Ask the catalogue for all types in the descriptions, and those inside them.
 
-    Raises ModuleError where an override is not a type, or names a type or column that does not exist.
+    Raises ModuleError if an override is not a type, or is for a type or column that does not exist.
     """
     descriptions = tuple(descriptions)
     if overrides:
@@ -134,7 +134,7 @@ class Types:
             case "e":
                 return self._names[found.oid]
             case "c" if not self._contains(found.oid, found.oid):
-                self.attributes(found)  # raises where one is of a type that is not supported
+                self.attributes(found)  # raises if one has an unsupported type
                 return self._names[found.oid]
             case "r" | "m":
                 name = "Range" if found.kind == "r" else "Multirange"
@@ -155,7 +155,7 @@ class Types:
         try:
             natural = self._natural(found, parameter=parameter)
         except UnsupportedError:
-            natural = "str"  # psycopg gives what it does not know as text, and takes it so
+            natural = "str"  # psycopg returns and accepts a type that it does not know as text
         return natural if plain(natural) == annotation else f"Annotated[{annotation}, From({natural})]"
 
 
