@@ -221,7 +221,8 @@ class Driver(ABC):
 
     async def age(self, seconds: float = 10.0) -> None:
         """Let the connections of the pool, all of them idle, look older, and idle for longer."""
-        pools: list[Any] = [pool for pool in (self.db._pool, *self.db._apools.values()) if pool.opened]
+        every: list[Any] = [self.db._pool, *self.db._apools.values()]
+        pools = [pool for pool in every if pool.opened]
         await self.until(lambda: all(len(pool._pool._pool) == pool._pool._nconns for pool in pools))
         for pool in pools:
             for conn in pool._pool._pool:
