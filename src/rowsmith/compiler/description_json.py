@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.types import Types, UnsupportedError, plain
+from rowsmith.compiler.module.types import Types, plain
+from rowsmith.errors import UnknownTypeError
 
 
 def as_json(descriptions: Iterable[Description], types: Types, root: Path) -> dict[str, Any]:
@@ -34,6 +35,6 @@ def _typed(typed: Typed, python_type: Callable[[Typed], str]) -> dict[str, Any]:
     """`python` is the type besides None; null if none is known, which `check` reports."""
     try:
         python = plain(python_type(typed))
-    except UnsupportedError:
+    except UnknownTypeError:
         python = None
     return {"name": typed.name, "pg_type": typed.pg_type, "python": python, "nullable": typed.nullable}
