@@ -7,9 +7,10 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg_pool
 from psycopg import AsyncConnection, Connection
@@ -45,7 +46,7 @@ PROBE_SECONDS = 5.0
 _T = TypeVar("_T")
 
 
-class Database:
+class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["Database"]):
     """One PostgreSQL database: a pool for threads and a pool for each event loop, opened when they are first used.
 
     `settings` is a `Settings`, a URL (everything else then comes from the environment), or None for the environment
@@ -236,16 +237,10 @@ class Database:
             await pool.close()
         await asyncio.to_thread(self.close)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     def _pools(self) -> list[Pool | AsyncPool]:

@@ -144,8 +144,12 @@ def _text_call(kind: ColumnType, context: abc.AdaptContext, *, in_list: bool = F
         convert = partial(_scalar, kind.fits, in_list=in_list)
     else:
         return _same
-    as_it_is = () if kind.oid in JSON else (str,)
-    return lambda value: value if isinstance(value, as_it_is) or is_custom_class(type(value)) else convert(value)
+    stays: tuple[type[object], ...] = () if kind.oid in JSON else (str,)
+
+    def call(value: object) -> Any:
+        return value if isinstance(value, stays) or is_custom_class(type(value)) else convert(value)
+
+    return call
 
 
 def _same(value: Any) -> Any:
