@@ -12,7 +12,6 @@ import logging
 import random
 import signal
 import socket
-import sys
 import threading
 import warnings
 import weakref
@@ -20,10 +19,8 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from dis import opname
 from pathlib import Path
 from time import monotonic, sleep
-from types import FrameType
 from typing import Any
 from uuid import uuid4
 
@@ -49,6 +46,7 @@ from rowsmith.queries.statement import BoundQuery
 from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
+from tests.harness.interruptions import interrupted_at
 from tests.harness.network import Proxy
 from tests.harness.waiting import PATIENCE, wait_until
 from tests.harness.worlds import World, outcome, told
@@ -1270,46 +1268,6 @@ def test_ctrl_c_leaves_the_connection_in_step(
             interrupted.begin()
             interruption.during(interrupted.once, chance.uniform(0.00001, 0.004))
             interrupted.check()
-
-
-class Step:
-    """Raises KeyboardInterrupt at one step of the Python code of rowsmith and psycopg, for `sys.settrace`.
-
-    A step is where the interpreter looks for signals: as a function begins, and after a call of one that is not
-    Python's (manual of the `signal` module, "Execution of Python signal handlers").
-    """
-
-    def __init__(self, number: int) -> None:
-        self._left = number
-        self.reached = False
-        self._called: FrameType | None = None
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> Step | None:
-        if frame.f_globals.get("__name__", "").split(".")[0] not in ("rowsmith", "psycopg"):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "call" or (event == "opcode" and self._called is frame):
-            self._left -= 1
-        self._called = None
-        if self._left == 0:
-            self.reached = True
-            raise KeyboardInterrupt
-        if event == "opcode" and opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL"):
-            self._called = frame
-        return self
-
-
-def interrupted_at(number: int, work: Callable[[], object]) -> bool:
-    """Whether the work has as many steps; it is interrupted there."""
-    step, previous = Step(number), sys.gettrace()
-    try:
-        sys.settrace(step)
-        work()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.settrace(previous)
-    return step.reached
 
 
 @pytest.mark.parametrize("name", ["fast", "first use", "first use in a transaction"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from types import CodeType, FrameType
 from typing import Any
+from weakref import ReferenceType, ref
 
 from psycopg import BaseConnection
 
@@ -26,12 +27,19 @@ _FRAMES = 5
 
 @dataclass(slots=True)
 class _Checkout:
+    conn: ReferenceType[BaseConnection[Any]]
     owner: Owner
     since: float
     """Seconds of the monotonic clock."""
     stack: list[tuple[CodeType, int]]
     """Code, and an offset in its bytes: the line is looked up when it is needed."""
     reported: bool = False
+
+    @property
+    def pid(self) -> int:
+        """The server process, 0 if the connection is closed."""
+        conn = self.conn()
+        return 0 if conn is None or conn.closed else conn.pgconn.backend_pid
 
     def traceback(self) -> str:
         return "\n".join(
@@ -42,12 +50,15 @@ class _Checkout:
 class Checkouts:
     """Counts connections out and in. Each step is one of a dictionary, which is safe under threads.
 
+    They are referred to weakly: a connection that its holder has lost is collected, and says so.
+
     A connection in use for longer than `threshold` seconds is logged, with the stack that acquired it (0: never).
     """
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._checkouts: dict[BaseConnection[Any], _Checkout] = {}
+        self._checkouts: dict[int, _Checkout] = {}
+        """By the `id` of the connection."""
         self._waiting: set[Owner] = set()
         self._due = 0.0 if threshold else math.inf
         """When the oldest one that was not reported reaches the threshold, at the earliest."""
@@ -56,7 +67,7 @@ class Checkouts:
         return len(self._checkouts)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._checkouts))
+        return (conn for checkout in list(self._checkouts.values()) if (conn := checkout.conn()) is not None)
 
     def wait(self, most: int) -> Owner:
         """Note that the caller waits for a connection, one of `most`, until `stop_waiting`.
@@ -86,18 +97,18 @@ class Checkouts:
         """Note that a connection was acquired."""
         if now >= self._due:
             self._report(now)
-        self._checkouts[conn] = _Checkout(current_owner(), now, _stack())
+        self._checkouts[id(conn)] = _Checkout(ref(conn), current_owner(), now, _stack())
 
-    def end(self, conn: BaseConnection[Any], now: float) -> None:
-        """Note that a connection was released."""
+    def end(self, conn: BaseConnection[Any], now: float) -> bool:
+        """Note that a connection was released. Returns whether it was in use."""
         if now >= self._due:
             self._report(now)
-        self._checkouts.pop(conn, None)
+        return self._checkouts.pop(id(conn), None) is not None
 
     def _report(self, now: float) -> None:
         """Log the connections that have reached the threshold. The oldest ones come first."""
         self._due = now + self._threshold
-        for conn, checkout in list(self._checkouts.items()):
+        for checkout in list(self._checkouts.values()):
             if now - checkout.since < self._threshold:
                 self._due = checkout.since + self._threshold
                 return
@@ -105,7 +116,7 @@ class Checkouts:
                 checkout.reported = True
                 logger.warning(
                     "a connection (server process %d) has been in use for %.1f s. It was acquired here:\n%s",
-                    conn.pgconn.backend_pid if not conn.closed else 0,
+                    checkout.pid,
                     now - checkout.since,
                     checkout.traceback(),
                 )

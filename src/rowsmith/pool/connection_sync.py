@@ -19,7 +19,7 @@ from rowsmith.pool.events import ConnectionEvents
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
-from rowsmith.wire.deadlines import CURRENT, exceeded, until
+from rowsmith.wire.deadlines import CURRENT, current_end, earliest, exceeded, until
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -43,6 +43,10 @@ class PooledConnection(Connection[TupleRow]):
     opened_at: float
     used_at: float
     """When the server last answered, as far as the pool knows. Both are seconds of the monotonic clock."""
+    pooled = False
+    """Whether it is one of the pool's, and not beside it."""
+    lent = False
+    """Whether it is in use."""
     made_with: tuple[Any, Any, int | None]
     """The cursor classes and the prepare_threshold that `clean` restores."""
 
@@ -67,7 +71,7 @@ class PooledConnection(Connection[TupleRow]):
                 if events.ended or not is_transient(error) or not (wanted or monotonic() < patience):
                     raise
             sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
-        conn.events, conn.generation = events, generation
+        conn.events, conn.generation, conn.pooled = events, generation, patient
         conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
@@ -79,6 +83,14 @@ class PooledConnection(Connection[TupleRow]):
             return super().connect(conninfo, **kwargs)
         except UnicodeError as error:  # a label is empty or longer than 63 characters (RFC 1035)
             raise psycopg.OperationalError(f"failed to resolve host: not a valid host name ({error})") from error
+
+    def __del__(self, *_: Any) -> None:
+        """Tell the pool if the connection was neither returned nor closed by it: an exception came at a bad moment."""
+        if not self.pooled:
+            super().__del__()
+        elif (self.lent or not self.closed) and not self.events.ended:
+            self.lent = False
+            self.events.lost(self)
 
     def close(self) -> None:
         """Close the connection, unless it is closed."""
@@ -142,7 +154,7 @@ class PooledConnection(Connection[TupleRow]):
             transaction.settle(self.pgconn)
 
     def _wait_in_time(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
-        end = CURRENT.get()
+        end = None if CURRENT.get() is None else current_end()
         if timeout is not None or end is None:
             return super().wait(gen, interval, timeout)
         try:
@@ -182,7 +194,7 @@ class PooledConnection(Connection[TupleRow]):
             self.set_deferrable(None)
         session = session_of(self)
         if server and (session.dirty or session.streams):
-            with until(monotonic() + _CLEAN_SECONDS):
+            with until(earliest(monotonic() + _CLEAN_SECONDS)):
                 self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
             session.dirty, session.streams = False, set()
 

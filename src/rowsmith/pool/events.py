@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakSet
 
 import psycopg
@@ -38,6 +39,8 @@ class ConnectionEvents:
         """Whether the pool is closed, so that no connection is needed any more."""
         self.wanted: Callable[[], bool] = lambda: False
         """Whether a caller is waiting for a connection."""
+        self.lost: Callable[[Any], None] = lambda _: None
+        """Called with a connection of the pool that nobody refers to any more, though it was not returned."""
         self.last_failure: ConnectFailure | None = None
         """The latest failure, None after a connection was made."""
         self.connections: WeakSet[PGconn] = WeakSet()

@@ -21,6 +21,7 @@ from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_async,
+    later_async,
     lock_async,
     putconn_async,
     sleep_async,
@@ -81,6 +82,8 @@ class AsyncPool:
         self._refusal = CLOSED
         self._abandoned = False
         self._suspect_at = -1.0
+        self._later: Callable[[Callable[[], Any]], None] = later_async()
+        self.events.lost = self._refill
 
     # --- opening ---
 
@@ -165,6 +168,7 @@ class AsyncPool:
                 if not usable:
                     await conn.close()
                     await putconn_async(self._pool, conn)
+                    conn.lent = False
             if usable:
                 self.checkouts.add(conn, monotonic())
                 return conn
@@ -192,9 +196,11 @@ class AsyncPool:
         if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             return None
         try:
-            return await self._pool.getconn(_AT_ONCE_SECONDS)
+            conn = await self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        conn.lent = True
+        return conn
 
     async def _waited_for(self, start: float, end: float) -> AsyncPooledConnection:
         owner = self.checkouts.wait(self.settings.max_connections)
@@ -211,10 +217,12 @@ class AsyncPool:
         timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         try:
-            return await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
+            conn = await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             remaining()
             raise self._timed_out(monotonic() - start) from error
+        conn.lent = True
+        return conn
 
     async def _is_usable(self, conn: AsyncPooledConnection, end: float) -> bool:
         """Whether a connection is young enough and answers. One that was used a moment ago is not asked.
@@ -263,7 +271,10 @@ class AsyncPool:
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 await self._drain(conn.generation)
+            closed = conn.lent = conn.closed
             await putconn_async(self._pool, conn)
+            if closed:
+                conn.lent = False
 
     async def _tidy(self, conn: AsyncPooledConnection) -> None:
         try:
@@ -275,6 +286,33 @@ class AsyncPool:
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be cleaned, and is closed: %s", error)
             await conn.close()
+
+    def reclaim(self, conn: AsyncPooledConnection) -> None:
+        """Replace a connection whose transaction block is gone without having ended. Whoever has it may still use it.
+
+        The garbage collector may call this anywhere, so it waits for nothing.
+        """
+        if self.checkouts.end(conn, monotonic()) and not self._abandoned:
+            self._later(lambda: self._replace(conn))
+
+    async def _replace(self, conn: AsyncPooledConnection) -> None:
+        logger.warning("a transaction block was abandoned: it is rolled back, and its connection is replaced")
+        async with conn.lock:
+            await conn.close()
+        await self.release(conn)
+
+    def _refill(self, conn: AsyncPooledConnection) -> None:
+        """Replace a connection that nobody refers to any more. The garbage collector calls this."""
+        self.checkouts.end(conn, monotonic())
+        if not self._abandoned:
+            conn.pgconn.finish()
+            # So that psycopg's pool takes it back.
+            conn._pool = self._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            self._later(lambda: self._return_lost(conn))
+
+    async def _return_lost(self, conn: AsyncPooledConnection) -> None:
+        logger.warning("a connection was lost by its holder, and is replaced")
+        await self._pool.putconn(conn)
 
     # --- connections beside the pool ---
 

@@ -22,6 +22,7 @@ from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_sync,
+    later_sync,
     lock_sync,
     putconn_sync,
     sleep_sync,
@@ -82,6 +83,8 @@ class Pool:
         self._refusal = CLOSED
         self._abandoned = False
         self._suspect_at = -1.0
+        self._later: Callable[[Callable[[], Any]], None] = later_sync()
+        self.events.lost = self._refill
 
     # --- opening ---
 
@@ -166,6 +169,7 @@ class Pool:
                 if not usable:
                     conn.close()
                     putconn_sync(self._pool, conn)
+                    conn.lent = False
             if usable:
                 self.checkouts.add(conn, monotonic())
                 return conn
@@ -193,9 +197,11 @@ class Pool:
         if not self._pool._pool:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             return None
         try:
-            return self._pool.getconn(_AT_ONCE_SECONDS)
+            conn = self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        conn.lent = True
+        return conn
 
     def _waited_for(self, start: float, end: float) -> PooledConnection:
         owner = self.checkouts.wait(self.settings.max_connections)
@@ -212,10 +218,12 @@ class Pool:
         timeout = end - monotonic()
         # psycopg_pool leaves a client that KeyboardInterrupt took away in its queue, and gives it the next connection.
         try:
-            return uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
+            conn = uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             remaining()
             raise self._timed_out(monotonic() - start) from error
+        conn.lent = True
+        return conn
 
     def _is_usable(self, conn: PooledConnection, end: float) -> bool:
         """Whether a connection is young enough and answers. One that was used a moment ago is not asked.
@@ -264,7 +272,10 @@ class Pool:
         finally:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 self._drain(conn.generation)
+            closed = conn.lent = conn.closed
             putconn_sync(self._pool, conn)
+            if closed:
+                conn.lent = False
 
     def _tidy(self, conn: PooledConnection) -> None:
         try:
@@ -276,6 +287,33 @@ class Pool:
         except (psycopg.Error, TimeoutError) as error:
             logger.warning("a connection could not be cleaned, and is closed: %s", error)
             conn.close()
+
+    def reclaim(self, conn: PooledConnection) -> None:
+        """Replace a connection whose transaction block is gone without having ended. Whoever has it may still use it.
+
+        The garbage collector may call this anywhere, so it waits for nothing.
+        """
+        if self.checkouts.end(conn, monotonic()) and not self._abandoned:
+            self._later(lambda: self._replace(conn))
+
+    def _replace(self, conn: PooledConnection) -> None:
+        logger.warning("a transaction block was abandoned: it is rolled back, and its connection is replaced")
+        with conn.lock:
+            conn.close()
+        self.release(conn)
+
+    def _refill(self, conn: PooledConnection) -> None:
+        """Replace a connection that nobody refers to any more. The garbage collector calls this."""
+        self.checkouts.end(conn, monotonic())
+        if not self._abandoned:
+            conn.pgconn.finish()
+            # So that psycopg's pool takes it back.
+            conn._pool = self._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            self._later(lambda: self._return_lost(conn))
+
+    def _return_lost(self, conn: PooledConnection) -> None:
+        logger.warning("a connection was lost by its holder, and is replaced")
+        self._pool.putconn(conn)
 
     # --- connections beside the pool ---
 

@@ -27,13 +27,18 @@ class TransactionBlock:
     _conn: PooledConnection
     _transaction: OpenTransaction
     _depth: int
+    entered = False
+    """Whether it had a connection."""
+    _left = False
 
     def __init__(self, database: object, pool: Pool, options: TransactionOptions) -> None:
         self._database = database
         self._pool = pool
         self._options = options
-        self.entered = False
-        """Whether it had a connection."""
+
+    def __del__(self) -> None:
+        if self.entered and not self._left:
+            self._give_up()
 
     @property
     def lost(self) -> bool:
@@ -41,29 +46,37 @@ class TransactionBlock:
         return self.entered and self._conn.closed
 
     def __enter__(self) -> PooledConnection:
-        outer = find_open(self._database)
-        if outer is None:
-            self._open()
-        else:
-            self._join(outer)
+        try:
+            outer = find_open(self._database)
+            if outer is None:
+                self._open()
+            else:
+                self._join(outer)
+        except BaseException:
+            self._give_up()
+            raise
         return self._conn
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         transaction = self._transaction
-        if transaction.foreign:
-            return
-        transaction.end_block(self._depth)
         try:
-            if transaction.doomed:
-                self._end_doomed(failed=exc_type is not None)
-            elif exc_type is None:
-                self._end()
-            else:
-                self._undo(self._depth)
-        except BaseException as error:
-            self._leave(error)
-            raise
-        self._leave(exc)
+            if transaction.foreign:
+                return
+            transaction.end_block(self._depth)
+            try:
+                if transaction.doomed:
+                    self._end_doomed(failed=exc_type is not None)
+                elif exc_type is None:
+                    self._end()
+                else:
+                    self._undo(self._depth)
+            except BaseException as error:
+                self._leave(error)
+                raise
+            self._leave(exc)
+        finally:
+            if not self._left:
+                self._give_up()
 
     # --- the beginning ---
 
@@ -72,9 +85,9 @@ class TransactionBlock:
         conn = self._conn = self._pool.acquire()
         transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
         transaction.session.transaction = self._transaction = transaction
-        add_open(transaction)
         self._depth = transaction.enter_block()
         self.entered = True
+        add_open(transaction)
 
     def _join(self, outer: OpenTransaction) -> None:
         """Begin a savepoint in a transaction."""
@@ -162,6 +175,16 @@ class TransactionBlock:
             end_open(self._transaction)
             self._transaction.session.transaction = None
             self._pool.release(self._conn, error)
+        self._left = True
+
+    def _give_up(self) -> None:
+        """Give up the transaction of a block that has not ended and will not: an exception came at a bad moment, or
+        nobody refers to the block any more. No other block joins it."""
+        if self.entered and not self._left and not self._transaction.foreign:
+            self._left = True
+            if self._transaction.abandon_block():
+                self._transaction.session.transaction = None
+                self._pool.reclaim(self._conn)
 
     # --- commands ---
 

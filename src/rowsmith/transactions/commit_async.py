@@ -22,7 +22,7 @@ from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.deadlines import CURRENT, until
+from rowsmith.wire.deadlines import current_end, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
@@ -44,7 +44,7 @@ async def commit_async(
     returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
     psycopg.Error for what the server says to COMMIT.
     """
-    deadline = CURRENT.get()
+    deadline = current_end()
     if deadline is None:
         return await _commit(conn, pool, transaction, read_only=read_only)
     with until(max(deadline, monotonic() + _GRACE_SECONDS)):
@@ -101,7 +101,7 @@ async def _ask_id(conn: AsyncPooledConnection, transaction: OpenTransaction) -> 
 
 async def _resolve(pool: AsyncPool, identity: Identity | None, error: Exception) -> None:
     """Return if the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
-    deadline = CURRENT.get()
+    deadline = current_end()
     end = monotonic() + pool.settings.pool_timeout / 1000
     if deadline is not None:
         end = max(deadline, monotonic() + _GRACE_SECONDS)

@@ -23,7 +23,7 @@ from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_sync
-from rowsmith.wire.deadlines import CURRENT, until
+from rowsmith.wire.deadlines import current_end, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
@@ -43,7 +43,7 @@ def commit_sync(conn: PooledConnection, pool: Pool, transaction: OpenTransaction
     returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
     psycopg.Error for what the server says to COMMIT.
     """
-    deadline = CURRENT.get()
+    deadline = current_end()
     if deadline is None:
         return _commit(conn, pool, transaction, read_only=read_only)
     with until(max(deadline, monotonic() + _GRACE_SECONDS)):
@@ -98,7 +98,7 @@ def _ask_id(conn: PooledConnection, transaction: OpenTransaction) -> None:
 
 def _resolve(pool: Pool, identity: Identity | None, error: Exception) -> None:
     """Return if the transaction was committed. Raises ConnectionLostError, CommitUnknownError, or a late error."""
-    deadline = CURRENT.get()
+    deadline = current_end()
     end = monotonic() + pool.settings.pool_timeout / 1000
     if deadline is not None:
         end = max(deadline, monotonic() + _GRACE_SECONDS)

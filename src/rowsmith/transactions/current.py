@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Any
+from weakref import ref
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
@@ -27,7 +28,7 @@ class OpenTransaction(Transaction):
     ) -> None:
         super().__init__(begin, wants_id=wants_id)
         self.database = database
-        self.connection = connection
+        self._connection = ref(connection)
         self.session: Session[Any] = session_of(connection)
         self.owner = current_owner()
         self.doomed = False
@@ -38,6 +39,16 @@ class OpenTransaction(Transaction):
         """Whether it belongs to the process that this one was forked from."""
         self._depth = -1
         self._blocks = 0
+
+    @property
+    def connection(self) -> Connection[TupleRow] | AsyncConnection[TupleRow] | None:
+        """None if nobody refers to it any more. The transaction does not keep it: its blocks do."""
+        return self._connection()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a block can join it. After an exception at a bad moment it may have lost its connection."""
+        return not self.ended and self._connection() is not None
 
     def enter_block(self) -> int:
         """Count a block in. Returns its depth."""
@@ -55,6 +66,13 @@ class OpenTransaction(Transaction):
         self._depth = depth - 1
         self._blocks -= 1
         return self._blocks == 0
+
+    def abandon_block(self) -> bool:
+        """Count out a block that is gone without having ended. Returns whether it was the last one."""
+        self.doomed = True
+        self._blocks -= 1
+        self.ended |= self._blocks <= 0
+        return self._blocks <= 0
 
     @property
     def is_last_block(self) -> bool:
@@ -74,7 +92,7 @@ def find_open(database: object) -> OpenTransaction | None:
     transactions = _open.get()
     owner = current_owner() if transactions else None
     for transaction in reversed(transactions):
-        if transaction.database is database and transaction.owner is owner and not transaction.ended:
+        if transaction.database is database and transaction.owner is owner and transaction.is_open:
             return transaction
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import threading
@@ -200,6 +201,39 @@ def uninterrupted_sync(call: Callable[[], _T], discard: Callable[[_T], object]) 
     if threading.current_thread() is not threading.main_thread():
         return call()
     return within_sync(None, call, discard)
+
+
+def later_async() -> Callable[[Callable[[], Coroutine[Any, Any, object]]], None]:
+    """What has a coroutine function called by the running event loop, soon. The garbage collector may call it."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[object]] = set()
+
+    def start(call: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        task = loop.create_task(call())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    def later(call: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(start, call)
+
+    return later
+
+
+def later_sync() -> Callable[[Callable[[], object]], None]:
+    """What has a function called by another thread, soon. The garbage collector may call it.
+
+    The collector may run in the middle of `threading`, while its locks are held. `_thread` has none.
+    """
+
+    def start(call: Callable[[], object]) -> None:
+        threading.Thread(target=call, name="rowsmith-later", daemon=True).start()
+
+    def later(call: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the interpreter is ending
+            _thread.start_new_thread(start, (call,))
+
+    return later
 
 
 def current_owner() -> Owner:

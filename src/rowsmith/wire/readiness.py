@@ -21,7 +21,7 @@ from typing import Any, Self
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import ConnStatus
 
-from rowsmith.wire.deadlines import CURRENT, exceeded, remaining
+from rowsmith.wire.deadlines import CURRENT, current_end, exceeded, remaining
 
 _Wake = Callable[["AsyncReadiness"], object]
 # As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
@@ -79,7 +79,7 @@ class AsyncReadiness:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._watch(loop)
-        end = CURRENT.get()
+        end = None if CURRENT.get() is None else current_end()
         timer = None if end is None else loop.call_later(end - monotonic(), self._expire)
         self._asyncio_future_blocking = True
         error: BaseException | None = None

@@ -1,0 +1,222 @@
+"""Blocks that do not end, and blocks that an exception interrupts at a bad moment."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+from psycopg.pq import TransactionStatus
+
+from rowsmith import Database
+from rowsmith.errors import TransactionError
+from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
+from tests.harness.interruptions import interrupted_at
+from tests.harness.waiting import wait_until
+
+PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
+
+
+# --- values from outside ---
+
+
+@both_worlds
+@pytest.mark.parametrize("value", ["\ud800", "a\0b"])
+def test_a_setting_that_cannot_be_sent_takes_no_connection(
+    driver: type[Driver], observer: Observer, value: str
+) -> None:
+    here = driver(small(observer.url))
+
+    async def body() -> None:
+        for _ in range(10):
+            with pytest.raises(ValueError, match=r"app\.tenant"):
+                async with here.transaction(settings={"app.tenant": value}):
+                    pytest.fail("the block was entered")
+        await here.check_whole()
+
+    here.drive(body)
+
+
+# --- blocks that nobody ends ---
+
+
+@both_worlds
+def test_no_block_joins_one_that_was_abandoned(
+    driver: type[Driver], observer: Observer, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = driver(small(observer.url, max_connections=1))
+
+    async def body() -> None:
+        block = here.transaction()
+        conn = await block.__aenter__()
+        await insert(conn, 1)
+        with caplog.at_level(logging.WARNING, "rowsmith"):
+            del block, conn
+            async with here.transaction() as other:  # of the only connection
+                await insert(other, 2)
+        assert observer.stored() == [2]
+        assert "a transaction block was abandoned" in caplog.text
+
+    here.drive(body)
+
+
+@both_worlds
+def test_a_connection_outlives_the_block_that_was_not_kept(driver: type[Driver], observer: Observer) -> None:
+    """`conn = db.transaction().__enter__()`: the block is gone at once, and so is the connection."""
+    here = driver(small(observer.url))
+
+    async def body() -> None:
+        conn = await here.transaction().__aenter__()
+        await here.until(lambda: conn.closed)
+        async with here.transaction() as other:
+            assert other is not conn
+            await insert(other, 1)
+        assert observer.stored() == [1]
+        await here.check_whole()
+
+    here.drive(body)
+
+
+async def abandon_a_savepoint(here: Driver) -> None:
+    async with here.transaction() as conn:
+        await insert(conn, 1)
+        inner = here.transaction()
+        await inner.__aenter__()
+        del inner
+        await insert(conn, 2)
+
+
+@both_worlds
+def test_a_savepoint_that_was_abandoned_dooms_its_transaction(driver: type[Driver], observer: Observer) -> None:
+    here = driver(small(observer.url))
+
+    async def body() -> None:
+        with pytest.raises(TransactionError, match="ended before a block inside it"):
+            await abandon_a_savepoint(here)
+        assert observer.stored() == []
+        await here.check_whole()
+
+    here.drive(body)
+
+
+@both_worlds
+def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer) -> None:
+    here = driver(small(observer.url, max_connections=1))
+
+    async def body() -> None:
+        for _ in range(3):
+            block = here.connection()
+            conn = await block.__aenter__()
+            del block, conn
+        async with here.connection() as conn:
+            await insert(conn, 1)
+        assert here.db.statistics()["pool_size"] <= 2  # that of threads counts its first connection before it opens
+
+    here.drive(body)
+
+
+# --- exceptions at a bad moment ---
+
+
+class InjectedError(Exception):
+    """What a signal's handler raises, such as the soft time limit of a job."""
+
+
+class Interrupted:
+    """Blocks in this thread that are interrupted, and what is stored in the end."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.db: Database = small(observer.url, max_connections=2)
+        self.number = 0
+
+    def insert(self) -> None:
+        """Store the number, in a transaction with a savepoint."""
+        with self.db.transaction() as conn:
+            conn.execute("INSERT INTO items VALUES (%s)", [self.number])
+            with self.db.transaction():
+                conn.execute("SELECT 1")
+
+    def lease(self) -> None:
+        with self.db.connection() as conn:
+            conn.execute("SELECT 1")
+
+    def lock(self) -> None:
+        with self.db.advisory_lock("a"):
+            pass
+
+    def run(self) -> None:
+        self.db.run(lambda conn: conn.execute("SELECT 1"))
+
+    def check(self) -> None:
+        """Every connection can be acquired, a new block stores what it is told to, and nothing was stored twice."""
+        self.number += 1
+        with self.db.transaction() as one:
+            one.execute("INSERT INTO items VALUES (%s)", [self.number])
+            with self.db.connection() as other:
+                assert other.info.transaction_status is TransactionStatus.IDLE
+        assert self.observer.stored().count(self.number) == 1
+        self.number += 1
+
+
+@pytest.fixture
+def interrupted(observer: Observer) -> Iterator[Interrupted]:
+    """Nothing is logged meanwhile: interrupted there, a handler of Python's logging may stay locked for ever."""
+    logging.disable()
+    made = Interrupted(observer)
+    with made.db:
+        yield made
+        wait_until(lambda: made.db.statistics()["connections_in_use"] == 0)
+    logging.disable(logging.NOTSET)
+
+
+# Python drops an exception that comes in a finalizer, and says so.
+dropped_in_finalizers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@dropped_in_finalizers
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InjectedError])
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.lease, Interrupted.lock, Interrupted.run])
+def test_an_exception_at_any_step_loses_nothing(
+    interrupted: Interrupted, work: Callable[[Interrupted], None], error: type[BaseException]
+) -> None:
+    interrupted.check()
+    number, reached = 0, True
+    while reached:
+        number += 1
+        reached = interrupted_at(number, lambda: work(interrupted), packages=PACKAGES, error=error)
+        stored = interrupted.observer.stored()
+        assert len(stored) == len(set(stored))
+        interrupted.check()
+    assert number > 50
+
+
+@dropped_in_finalizers
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InjectedError])
+def test_a_signal_at_any_moment_loses_nothing(interrupted: Interrupted, error: type[BaseException]) -> None:
+    came = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        came.set()
+        raise error
+
+    chance = Random(1)  # noqa: S311 - for variety alone
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(300):
+            try:
+                came.clear()
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00001, 0.004))
+                while not came.is_set():
+                    interrupted.insert()
+                    interrupted.number += 1
+            except error:
+                pass
+            interrupted.check()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    stored = interrupted.observer.stored()
+    assert len(stored) == len(set(stored))
