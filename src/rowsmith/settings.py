@@ -204,9 +204,7 @@ class Settings(BaseSettings):
     )
 
     database_url: _Url = Field(validation_alias="database_url", description="URL for the role of the program.")
-    migration_database_url: _Url | None = Field(
-        None, validation_alias="migration_database_url", description="URL for DDL; None: `database_url`."
-    )
+    migration_database_url: _Url | None = Field(None, validation_alias="migration_database_url", description="For DDL.")
     # Before min_connections, whose validator needs it (and also runs for the default, as in all BaseSettings).
     max_connections: _PositiveCount = Field(10, description="Most connections in the pool; 1 or more.")
     min_connections: _Count = Field(2, description="Connections kept open; 0 or more, at most max_connections.")
@@ -220,9 +218,7 @@ class Settings(BaseSettings):
     connect_retries: _Count = Field(3, description="More attempts after a failed one; 0: none.")
     breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
     breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker allows one attempt, in ms.")
-    leak_threshold: _Limit = Field(
-        60_000, description="Time after which a connection in use is logged, in ms; 0: never."
-    )
+    leak_threshold: _Limit = Field(60_000, description="Time until a connection in use is logged, in ms; 0: never.")
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(

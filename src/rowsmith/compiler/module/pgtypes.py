@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import TupleRow, args_row
 
+from rowsmith.values.types import BY_NAME, CLASSES
+
 CODECS = "rowsmith.values.codecs"
-# What an annotation may name, the module that it is imported from, and the built-in types that it stands for.
-_PYTHON_TYPES = (
-    ("bool", None, "bool"),
-    ("int", None, "int2 int4 int8 oid"),
-    ("float", None, "float4 float8"),
-    ("bytes", None, "bytea"),
-    ("Decimal", "decimal", "numeric"),
-    ("date", "datetime", "date"),
-    ("time", "datetime", "time timetz"),
-    ("datetime", "datetime", "timestamp timestamptz"),
-    ("timedelta", "datetime", "interval"),
-    ("UUID", "uuid", "uuid"),
-    ("Inet", CODECS, "inet"),
-    ("Cidr", CODECS, "cidr"),
-    ("JsonValue", "pydantic", "json jsonb"),
-    ("Json", "psycopg.types.json", ""),
-    ("Jsonb", "psycopg.types.json", ""),
-    ("Range", "psycopg.types.range", ""),
-    ("Multirange", "psycopg.types.multirange", ""),
-)
-MODULES = {name: module for name, module, _ in _PYTHON_TYPES if module}
+_OTHERS = {"inet": "Inet", "cidr": "Cidr", "json": "JsonValue", "jsonb": "JsonValue"}
+SCALARS = {name: entry.exact[0].__name__ for name, entry in BY_NAME.items()} | _OTHERS
+"""The Python types of PostgreSQL's built-in types: by default the first class that the table of values has for it."""
+MODULES = {
+    "Inet": CODECS,
+    "Cidr": CODECS,
+    "JsonValue": "pydantic",
+    "Json": "psycopg.types.json",
+    "Jsonb": "psycopg.types.json",
+    "Range": "psycopg.types.range",
+    "Multirange": "psycopg.types.multirange",
+    **{name: CLASSES[name].__module__ for name in SCALARS.values() if name in CLASSES and not hasattr(builtins, name)},
+}
 """The names that an annotation may use, besides the built-in ones, and the module of each."""
-SCALARS = {pg_type: name for name, _, pg_types in _PYTHON_TYPES for pg_type in pg_types.split()}
-"""The built-in types that psycopg does not return as text."""
 
 _TYPES = b"""
 SELECT t.oid::int8, n.nspname::text, t.typname::text, format_type(t.oid, NULL), t.typtype::text,
