@@ -224,6 +224,16 @@ SELECT :value::mood_range;
     assert same(found.queries.ranges(typed_conn, value=Range(mood.HAPPY, None)), Range(mood.HAPPY, None))
 
 
+def test_an_enumeration_named_like_a_name_of_the_module(
+    typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    sql = '-- name: one(list, value)$\nSELECT :value::app."array" FROM unnest(:list::int[]);'
+    with typed_conn.transaction(force_rollback=True):
+        typed_conn.execute("CREATE SCHEMA app; CREATE TYPE app.\"array\" AS ENUM ('a')")
+        found = module(typed_conn, sql, tmp_path, models=models)
+        assert found.queries.one(typed_conn, list=[1], value="a") is found.Array_.A
+
+
 def test_composites(typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models) -> None:
     sql = """
 -- name: one(value)$
