@@ -11,7 +11,7 @@ from typing import get_args
 
 from rowsmith.compiler.checks import findings
 from rowsmith.compiler.checks.check import Report
-from rowsmith.compiler.generation import preventing, staleness
+from rowsmith.compiler.commands import preventing, staleness
 from rowsmith.compiler.module.render import render, write_module
 from rowsmith.compiler.project import Models, Project
 from rowsmith.compiler.workbench import Workbench

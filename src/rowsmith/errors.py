@@ -149,13 +149,9 @@ HINTS = {
 # Manual, appendix "PostgreSQL Error Codes". 57P01 and 57P02 end a session when the server shuts down.
 _BY_SQLSTATE = {
     "25006": Category.READ_ONLY,
-    "28000": Category.AUTH,
-    "28P01": Category.AUTH,
-    "42501": Category.AUTH,
     "53300": Category.SATURATED,
-    "57P01": Category.STARTING,
-    "57P02": Category.STARTING,
-    "57P03": Category.STARTING,
+    **dict.fromkeys(("28000", "28P01", "42501"), Category.AUTH),
+    **dict.fromkeys(("57P01", "57P02", "57P03"), Category.STARTING),
 }
 # A failed connection attempt has no SQLSTATE in psycopg, only libpq's text. libpq's own part of it is English in the
 # binary package; what a server with another lc_messages says is not recognized and counts as UNKNOWN.

@@ -122,35 +122,32 @@ def _unknown_option(query: str) -> str | None:
     return None
 
 
-def _url_fault(url: str) -> str | None:
-    """What is wrong with a URL, as the rest of a sentence that begins with the variable; None if nothing is."""
+def _url(value: object) -> SecretStr:
+    """A URL that libpq can read. The ValueError has the rest of a sentence that begins with the variable."""
+    given = value.get_secret_value() if isinstance(value, SecretStr) else value
+    url = given.strip() if isinstance(given, str) else None
     if not url:
-        return f"is empty. {_SET_URL}"
+        raise ValueError(f"is {'not text' if url is None else 'empty'}. {_SET_URL}")
     parts = re.fullmatch("([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url, re.DOTALL)
     if not parts:
-        return _NOT_A_URL
+        raise ValueError(_NOT_A_URL)
     scheme, rest = parts.groups()
     if scheme.lower() not in _SCHEMES:
-        return f"has the scheme {scheme!r}: expected {'://, '.join(_SCHEMES)}://. {_SET_URL}"
+        raise ValueError(f"has the scheme {scheme!r}: expected {'://, '.join(_SCHEMES)}://. {_SET_URL}")
     # More than one @ is ambiguous: libpq reads u:p@ss@host as the host "ss@host", and u:p/w@host as the port "p", so
     # that a part of the password would be logged as something else.
     authority, _, path = rest.partition("/")
     if authority.count("@") > 1 or "@" in path or "\0" in rest:
-        return _UNREADABLE
+        raise ValueError(_UNREADABLE)
     try:
         ports = _read_url(url).get("port", "").split(",")
     except (psycopg.Error, UnicodeError):
         option = _unknown_option(rest.rpartition("@")[2].partition("?")[2])
         unknown = f"has the option {option!r}, which libpq does not know. Remove it from the URL."
-        return unknown if option else _UNREADABLE
-    return None if all(1 <= (_digits(port) or 0) <= _MAX_PORT for port in ports if port) else _BAD_PORT
-
-
-def _url(value: object) -> SecretStr:
-    url = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if fault := _url_fault(url.strip()) if isinstance(url, str) else f"is not text. {_SET_URL}":
-        raise ValueError(fault)
-    return SecretStr(str(url).strip())
+        raise ValueError(unknown if option else _UNREADABLE) from None
+    if not all(1 <= (_digits(port) or 0) <= _MAX_PORT for port in ports if port):
+        raise ValueError(_BAD_PORT)
+    return SecretStr(url)
 
 
 # A peer that vanishes is noticed after a minute (manual, "Parameter Key Words"); the last one is in ms.
@@ -204,9 +201,7 @@ class Settings(BaseSettings):
     )
 
     database_url: _Url = Field(validation_alias="database_url", description="URL for the role of the program.")
-    migration_database_url: _Url | None = Field(
-        None, validation_alias="migration_database_url", description="URL for DDL; None: `database_url`."
-    )
+    migration_database_url: _Url | None = Field(None, validation_alias="migration_database_url", description="For DDL.")
     # Before min_connections, whose validator needs it (and also runs for the default, as in all BaseSettings).
     max_connections: _PositiveCount = Field(10, description="Most connections in the pool; 1 or more.")
     min_connections: _Count = Field(2, description="Connections kept open; 0 or more, at most max_connections.")
@@ -220,9 +215,7 @@ class Settings(BaseSettings):
     connect_retries: _Count = Field(3, description="More attempts after a failed one; 0: none.")
     breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
     breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker allows one attempt, in ms.")
-    leak_threshold: _Limit = Field(
-        60_000, description="Time after which a connection in use is logged, in ms; 0: never."
-    )
+    leak_threshold: _Limit = Field(60_000, description="Time until a connection in use is logged, in ms; 0: never.")
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(

@@ -18,6 +18,7 @@ import os
 import warnings
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import psycopg
@@ -105,13 +106,10 @@ def _temporary(rung: str, pg_bin: str | None = None) -> Generator[SessionServer]
 
 @contextmanager
 def _container() -> Generator[SessionServer]:
-    from testcontainers.community.postgres import (  # noqa: PLC0415 - optional, slow to import, the last resort
-        PostgresContainer,
-    )
-
+    postgres = import_module("testcontainers.community.postgres")  # optional, slow to import, the last resort
     settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **_OPTIONS}
     command = " ".join(["postgres", *(f"-c {name}={value}" for name, value in settings.items())])
-    with PostgresContainer(_IMAGE, username="postgres", driver=None).with_command(command) as container:
+    with postgres.PostgresContainer(_IMAGE, username="postgres", driver=None).with_command(command) as container:
         url = container.get_connection_url()
         yield SessionServer(_CONTAINER, url, url)
 

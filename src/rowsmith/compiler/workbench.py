@@ -22,6 +22,8 @@ from rowsmith.compiler.checks.check import Examiner
 from rowsmith.compiler.watch import state
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
 from rowsmith.findings import display_path
+from rowsmith.server.embedded import temporary_server
+from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, libpq_url
 from rowsmith.settings import Settings
 
@@ -68,9 +70,6 @@ class Workbench(AbstractContextManager["Workbench"]):
 
     def _create(self, folders: Sequence[Path]) -> psycopg.Connection[TupleRow]:
         if self._server_url is None:
-            from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - not needed with a server's URL
-            from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - as above
-
             self._progress("starting PostgreSQL")
             self._server_url = self._server.enter_context(temporary_server(find_binaries())).url()
         self._progress("creating a scratch database")

@@ -28,18 +28,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from rowsmith.errors import ServerError
-from rowsmith.server.programs import (
-    Account,
-    account_for,
-    as_account,
-    environment,
-    give,
-    make_folder,
-    refuse_windows,
-    run,
-    usable,
-    version,
-)
+from rowsmith.server import programs
+from rowsmith.server.programs import Account, as_account, run, usable
 
 if sys.platform != "win32":  # importing this module works everywhere; using it on Windows raises ServerError
     import fcntl
@@ -106,8 +96,8 @@ class Server:
     """
 
     def __init__(self, data: Path, binaries: Path) -> None:
-        refuse_windows()
         self.data, self.binaries = data.absolute(), binaries
+        self._account = programs.account_for(self.data)
 
     def start(self, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
         """Start the server, with new data if there is none, and wait up to 30 seconds until it accepts connections.
@@ -216,7 +206,7 @@ class Server:
     def _locked(self) -> Generator[None]:
         """Let one process at a time start or stop this server. The kernel releases the lock of a process that dies."""
         try:
-            make_folder(self.data.parent)
+            programs.make_folder(self.data.parent)
             path = self.data.with_name(f"{self.data.name}.lock")
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -233,7 +223,7 @@ class Server:
                     f"{self.data} is neither empty nor a PostgreSQL data folder (no PG_VERSION). Choose another folder."
                 )
             return False
-        found, expected = version_file.read_text().strip(), str(version(self.binaries)[0])
+        found, expected = version_file.read_text().strip(), str(programs.version(self.binaries)[0])
         if found != expected:
             raise ServerError(
                 f"{self.data} holds data of PostgreSQL {found}, but {self.binaries} is PostgreSQL {expected}. Use the "
@@ -243,26 +233,25 @@ class Server:
 
     def _create_data(self, *, durable: bool) -> None:
         """Run initdb next to the data folder and move the result there, so that it is complete or not there at all."""
-        account = account_for(self.data)
         with tempfile.TemporaryDirectory(dir=self.data.parent, prefix=f"{self.data.name}.new-") as name:
             staged, password = Path(name, "data"), Path(name, "password")
             password.write_text(secrets.token_urlsafe(24))
-            give(account, password, Path(name))
+            programs.give(self._account, password, Path(name))
             locale = ["--encoding=UTF8", "--locale=C"]
-            if version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
+            if programs.version(self.binaries) >= _BUILTIN_LOCALE_SINCE:
                 locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             elif sys.platform == "linux":  # macOS has no C.UTF-8
                 locale.append("--lc-ctype=C.UTF-8")
+            initdb = usable(self.binaries, self._account) / "initdb"
             command: list[str | Path] = [
-                *(usable(self.binaries, account) / "initdb", "-D", staged, "-U", "postgres", f"--pwfile={password}"),
+                *(initdb, "-D", staged, "-U", "postgres", f"--pwfile={password}"),
                 *("--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions", *locale),
                 *([] if durable else ["--no-sync"]),
             ]
-            result = run(command, account, seconds=_INITDB_SECONDS)
+            result = run(command, self._account, seconds=_INITDB_SECONDS)
             if result.returncode != 0:
-                raise ServerError(
-                    f"initdb could not create the data folder {self.data}{as_account(account)}:\n{result.stdout}"
-                )
+                who = as_account(self._account)
+                raise ServerError(f"initdb could not create the data folder {self.data}{who}:\n{result.stdout}")
             password.rename(staged / _PASSWORD)
             staged.rename(self.data)
 
@@ -270,9 +259,8 @@ class Server:
         """Start postgres with pg_ctl, which detaches it from our terminal; on new data if there is none."""
         if not self._has_data():
             self._create_data(durable=options.get("fsync") != "off")
-        account, folder = account_for(self.data), _socket_folder(self.data)
-        if folder != self.data:
-            _private_folder(folder, account)
+        if (folder := _socket_folder(self.data)) != self.data:
+            _private_folder(folder, self._account)
         options |= {"listen_addresses": "" if port is None else "127.0.0.1", "unix_socket_directories": str(folder)}
         deadline = time.monotonic() + _START_SECONDS
         while True:
@@ -286,18 +274,17 @@ class Server:
             passing = any(fault in log for fault in _PASSING_FAULTS) or (port == 0 and _PORT_TAKEN in log)
             if not passing or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The server in {self.data} did not start{as_account(account)}. "
+                    f"The server in {self.data} did not start{as_account(self._account)}. "
                     f"The end of its log, {self.data / _LOG}:\n{log or result.stdout.strip()}"
                 )
             time.sleep(0.2)
 
     def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pg_ctl and wait for the outcome."""
-        account = account_for(self.data)
         # The folder is passed as PGDATA and as the working folder: pg_ctl does not quote -D and -l in a shell command.
-        program = usable(self.binaries, account) / "pg_ctl"
+        program = usable(self.binaries, self._account) / "pg_ctl"
         command: list[str | Path] = [program, *arguments, "-w", "-t", str(_START_SECONDS)]
-        return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
+        return run(command, self._account, seconds=_START_SECONDS + 15, folder=self.data)
 
     def _log(self) -> list[str]:
         log = self.data / _LOG
@@ -314,15 +301,15 @@ def temporary_server(
     enough is free (on Linux, 2 GiB); for much data, set TMPDIR to a folder on a disk. `port` and `options` are those of
     Server.start, which says what is raised.
     """
-    account = account_for()
+    account = programs.account_for()
     folder = Path(tempfile.mkdtemp(prefix="rowsmith-", dir=_temporary_root(account)))
-    give(account, folder)
+    programs.give(account, folder)
     server = Server(folder / "data", binaries)
     program = usable(binaries, account) / "pg_ctl"
     with subprocess.Popen(
         ["/bin/sh", "-c", _WATCHDOG, "sh", program, folder, _socket_folder(server.data)],
         cwd="/",
-        env=environment(),
+        env=programs.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -363,7 +350,7 @@ def _private_folder(folder: Path, account: Account) -> None:
     """Create a folder in a shared place. Raises ServerError if somebody else has put one there."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-        give(account, folder)
+        programs.give(account, folder)
     found = folder.lstat()
     owner = os.geteuid() if account.uid is None else account.uid
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:

@@ -1,8 +1,8 @@
 """PostgreSQL's built-in types, and the Python values that each of them stores unchanged.
 
 This is the one table for prepared statements (`values/dumpers.py`) and for COPY (`copy/formats.py`). To add a type, add
-an entry to `_BY_NAME`, and edge values to `tests/values/test_type_table.py`, which sends them in all three ways. Types
-without an entry work as well, as psycopg writes them. Annotations of columns are in `compiler/module/types.py`.
+an entry to `BY_NAME`, and edge values to `tests/values/test_type_table.py`, which sends them in all three ways. Types
+without an entry work as well, as psycopg writes them, and are `str` in a generated module.
 
 psycopg alone is not enough. Its binary dumpers trust their values: they cut integers off, take any object for a bool,
 and read the memory of whatever they are given as a time. Its text dumpers go by the class of the value, and PostgreSQL
@@ -143,7 +143,7 @@ _ADDRESS = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface)
 _NETWORK = (IPv4Network, IPv6Network)
 _TEXT = Type("a str", (str,), trusted="True", in_binary=False)
 _ANYTHING = Type("a value that JSON can hold", (object,), usual="False", trusted="True", in_binary=False)
-_BY_NAME = {
+BY_NAME = {
     "bool": Type("a bool", (bool,), fits=lambda v: isinstance(v, int) and v in (0, 1)),
     "int2": _integer("!h", -(2**15), 2**15 - 1),
     "int4": _integer("!i", -(2**31), 2**31 - 1),
@@ -165,8 +165,8 @@ _BY_NAME = {
     "interval": Type("a timedelta", (timedelta,)),
     **dict.fromkeys(("json", "jsonb"), _ANYTHING),
 }
-_OIDS = {name: postgres.types[name].oid for name in _BY_NAME}  # those of built-in types never change (pg_type.dat)
-TYPES = {_OIDS[name]: entry for name, entry in _BY_NAME.items()}
+_OIDS = {name: postgres.types[name].oid for name in BY_NAME}  # those of built-in types never change (pg_type.dat)
+TYPES = {_OIDS[name]: entry for name, entry in BY_NAME.items()}
 """By OID."""
 CLASSES = {entry.exact[0].__name__: entry.exact[0] for entry in TYPES.values()}
 """The classes that the conditions name."""

@@ -20,7 +20,7 @@ from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
 from rowsmith.compiler.module.models import Models
-from rowsmith.compiler.module.pgtypes import SCALARS as PSYCOPG_MAKES
+from rowsmith.compiler.module.overrides import SCALARS as PSYCOPG_MAKES
 from rowsmith.errors import ModuleError, UnknownTypeError
 from tests.harness.databases import cloned
 from tests.harness.modules import module
@@ -190,7 +190,7 @@ def test_every_built_in_type_that_is_not_listed_is_text(typed_conn: psycopg.Conn
     for name, oid in rows:
         loader = psycopg.adapters.get_loader(oid, psycopg.pq.Format.TEXT)
         text = loader is None or loader.__name__ in ("TextLoader", "StrLoader")
-        assert text is (name not in PSYCOPG_MAKES), (name, loader)
+        assert text is (PSYCOPG_MAKES.get(name, "str") == "str"), (name, loader)
 
 
 def test_enumerations(typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models) -> None:
@@ -222,6 +222,16 @@ SELECT :value::mood_range;
         assert row.range.lower is each
     assert same(found.queries.several(typed_conn, value=[*mood, None]), [*mood, None])
     assert same(found.queries.ranges(typed_conn, value=Range(mood.HAPPY, None)), Range(mood.HAPPY, None))
+
+
+def test_an_enumeration_named_like_a_name_of_the_module(
+    typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    sql = '-- name: one(list, value)$\nSELECT :value::app."array" FROM unnest(:list::int[]);'
+    with typed_conn.transaction(force_rollback=True):
+        typed_conn.execute("CREATE SCHEMA app; CREATE TYPE app.\"array\" AS ENUM ('a')")
+        found = module(typed_conn, sql, tmp_path, models=models)
+        assert found.queries.one(typed_conn, list=[1], value="a") is found.Array_.A
 
 
 def test_composites(typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models) -> None:

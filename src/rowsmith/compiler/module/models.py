@@ -11,9 +11,8 @@ from pydantic import BaseModel
 
 from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.pgtypes import PgType
 from rowsmith.compiler.module.source import camel, free_name
-from rowsmith.compiler.module.types import Types, optional, plain
+from rowsmith.compiler.module.types import PgType, Types, optional, plain
 from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query

@@ -1,4 +1,4 @@
-"""The user's own choice of Python types: `[tool.rowsmith.types]`, by type or by column."""
+"""The names of Python types, and the user's own choice of them: `[tool.rowsmith.types]`, by type or by column."""
 
 from __future__ import annotations
 
@@ -11,8 +11,24 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import TupleRow
 
-from rowsmith.compiler.module.pgtypes import MODULES
 from rowsmith.errors import ModuleError
+from rowsmith.values.types import BY_NAME, CLASSES
+
+CODECS = "rowsmith.values.codecs"
+_OTHERS = {"inet": "Inet", "cidr": "Cidr", "json": "JsonValue", "jsonb": "JsonValue"}
+SCALARS = {name: entry.exact[0].__name__ for name, entry in BY_NAME.items()} | _OTHERS
+"""The Python types of PostgreSQL's built-in types: by default the first class that the table of values has for it."""
+MODULES = {
+    "Inet": CODECS,
+    "Cidr": CODECS,
+    "JsonValue": "pydantic",
+    "Json": "psycopg.types.json",
+    "Jsonb": "psycopg.types.json",
+    "Range": "psycopg.types.range",
+    "Multirange": "psycopg.types.multirange",
+    **{name: CLASSES[name].__module__ for name in SCALARS.values() if name in CLASSES and not hasattr(builtins, name)},
+}
+"""The names that an annotation may use, besides the built-in ones, and the module of each."""
 
 # Types and columns by every name that an override may use for them, with their schema or without.
 _KNOWN_NAMES = b"""

@@ -9,13 +9,13 @@ import builtins
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, args_row
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.overrides import Overrides, read_overrides
-from rowsmith.compiler.module.pgtypes import CODECS, MODULES, SCALARS, PgType, fetch
+from rowsmith.compiler.module.overrides import CODECS, MODULES, SCALARS, Overrides, read_overrides
 from rowsmith.compiler.module.source import camel, free_name, namespace_class
 from rowsmith.errors import UnknownTypeError
 from rowsmith.queries.query import Query
@@ -25,6 +25,43 @@ _TEXTS = frozenset({"citext"})
 """Types of extensions whose values are text."""
 _PSEUDO = {"void": "None", "record": "tuple[str | None, ...]"}
 """PostgreSQL does not send the types of the columns of an anonymous row."""
+_TYPES = b"""
+SELECT t.oid::int8, n.nspname::text, t.typname::text, format_type(t.oid, NULL), t.typtype::text,
+       coalesce(e.oid, t.typbasetype, 0)::int8, coalesce(r.rngsubtype, m.rngsubtype, 0)::int8, e.oid IS NOT NULL,
+       array(SELECT l.enumlabel::text FROM pg_enum AS l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder),
+       coalesce((SELECT json_object_agg(a.attname, a.atttypid::int8 ORDER BY a.attnum) FROM pg_attribute AS a
+                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
+FROM pg_type AS t
+JOIN pg_namespace AS n ON n.oid = t.typnamespace
+LEFT JOIN pg_type AS e ON e.typarray = t.oid
+LEFT JOIN pg_range AS r ON r.rngtypid = t.oid
+LEFT JOIN pg_range AS m ON m.rngmultitypid = t.oid
+WHERE t.oid = ANY (%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PgType:
+    """A type of the catalogue."""
+
+    oid: int
+    schema: str
+    name: str
+    formatted: str
+    kind: str
+    """b base, c composite, d domain, e enumeration, m multirange, p pseudo, r range"""
+    inner: int
+    """The element of an array, the base of a domain."""
+    bound: int
+    """The subtype of a range or multirange."""
+    is_array: bool
+    labels: list[str]
+    attributes: Mapping[str, int]
+
+    @property
+    def parts(self) -> set[int]:
+        """The OIDs of the types that it is made of."""
+        return {self.inner, self.bound, *self.attributes.values()} - {0}
 
 
 def optional(annotation: str) -> str:
@@ -52,7 +89,12 @@ def read_types(
     Raises ModuleError if an override is not a type, or is for a type or column that does not exist.
     """
     chosen = read_overrides(conn, overrides or {})
-    found = fetch(conn, {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)})
+    found: dict[int, PgType] = {}
+    wanted = {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)}
+    while wanted:
+        rows = conn.cursor(row_factory=args_row(PgType)).execute(_TYPES, [list(wanted)])
+        found |= {each.oid: each for each in rows}
+        wanted = {oid for each in found.values() for oid in each.parts} - found.keys()
     return Types(found, chosen, [each.query for each in descriptions])
 
 
