@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from types import CodeType, FrameType
 from typing import Any
@@ -17,12 +19,15 @@ from weakref import ReferenceType, ref
 from psycopg import BaseConnection
 
 from rowsmith.errors import Category, PoolTimeoutError
+from rowsmith.findings import display_path
 from rowsmith.wire.concurrency import Owner, current_owner
 
 logger = logging.getLogger("rowsmith.pool")
 
 _PACKAGE = str(Path(__file__).parent.parent)
 _FRAMES = 5
+_HOLDERS = 5
+"""The number of holders in the message of PoolTimeoutError."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,13 @@ class _Checkout:
         """The server process, 0 if the connection is closed."""
         conn = self.conn()
         return 0 if conn is None or conn.closed else conn.pgconn.backend_pid
+
+    def describe(self, now: float) -> str:
+        """Who holds it, since when, and where it was acquired, on one line."""
+        kind, name = ("thread", self.owner.name) if isinstance(self.owner, Thread) else ("task", self.owner.get_name())
+        code, offset = self.stack[0]
+        where = f"{display_path(Path(code.co_filename))}:{_line(code, offset)} in {code.co_name}"
+        return f"{kind} {name} for {now - self.since:.1f} s, acquired at {where} (server process {self.pid})"
 
     def traceback(self) -> str:
         return "\n".join(
@@ -68,6 +80,12 @@ class Checkouts:
 
     def __iter__(self) -> Iterator[Any]:
         return (conn for checkout in list(self._checkouts.values()) if (conn := checkout.conn()) is not None)
+
+    def describe(self) -> str:
+        """The first few holders, a line each."""
+        now, found = monotonic(), sorted(self._checkouts.copy().values(), key=attrgetter("since"))
+        more = [f"and {len(found) - _HOLDERS} more"] if len(found) > _HOLDERS else []
+        return "\n".join(f"  {line}" for line in [*(each.describe(now) for each in found[:_HOLDERS]), *more])
 
     def wait(self, most: int) -> Owner:
         """Note that the caller waits for a connection, one of `most`, until `stop_waiting`.
@@ -128,7 +146,7 @@ def _stack() -> list[tuple[CodeType, int]]:
     found: list[tuple[CodeType, int]] = []
     while frame is not None:
         code = frame.f_code
-        if not _is_ours(code.co_filename):
+        if not is_ours(code.co_filename):
             found.append((code, frame.f_lasti))
             if len(found) == _FRAMES:
                 break
@@ -137,7 +155,8 @@ def _stack() -> list[tuple[CodeType, int]]:
 
 
 @cache
-def _is_ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
+    """Whether a file is one of this package."""
     return file.startswith(_PACKAGE)
 
 

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from rowsmith.errors import is_transient
 from rowsmith.pool.events import ConnectionEvents
+from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
@@ -73,6 +74,7 @@ class PooledConnection(Connection[TupleRow]):
             sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
         conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
+        conn.watch_statements()
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
@@ -83,6 +85,10 @@ class PooledConnection(Connection[TupleRow]):
             return super().connect(conninfo, **kwargs)
         except UnicodeError as error:  # a label is empty or longer than 63 characters (RFC 1035)
             raise psycopg.OperationalError(f"failed to resolve host: not a valid host name ({error})") from error
+
+    def watch_statements(self) -> None:
+        """Have a command that ends the transaction of a block noticed, when one of psycopg's cursors runs it."""
+        self._prepared = WatchedStatements(session_of(self), self.prepare_threshold)
 
     def __del__(self, *_: Any) -> None:
         """Tell the pool if the connection was neither returned nor closed by it: an exception came at a bad moment."""

@@ -390,7 +390,8 @@ class Pool:
             return PoolTimeoutError(message, failure.category)
         message += (
             f"{len(self.checkouts)} of {self.settings.max_connections} are in use. Hold connections for less time, or "
-            "raise DB_MAX_CONNECTIONS. A block that acquires a second connection inside its first can wait for itself"
+            "raise DB_MAX_CONNECTIONS. A block that acquires a second connection inside its first can wait for itself. "
+            f"They are held by\n{self.checkouts.describe()}"
         )
         return PoolTimeoutError(message, Category.POOL_EXHAUSTED)
 

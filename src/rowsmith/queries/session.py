@@ -18,6 +18,7 @@ from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from rowsmith.queries.commands import ends_transaction
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.wire.connection_async import AsyncWire
 from rowsmith.wire.connection_sync import Wire
@@ -76,6 +77,8 @@ class Session(Generic[_W]):
                 conn._prepared.clear()  # psycopg's prepared statements are gone as well
         if self.transaction is not None:
             self.transaction.note(bound, result)
+            if self.dirty and ends_transaction([result], bound.query.sql):
+                self.transaction.ended_by_hand = True
 
     # --- prepared statements ---
 

@@ -15,7 +15,7 @@ from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.commit_sync import commit_sync
 from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open
 from rowsmith.transactions.options import PLAIN, TransactionOptions
-from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, savepoint
+from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
 from rowsmith.wire.protocol import command_tag
 
 logger = logging.getLogger("rowsmith.transactions")
@@ -91,6 +91,8 @@ class TransactionBlock:
 
     def _join(self, outer: OpenTransaction) -> None:
         """Begin a savepoint in a transaction."""
+        if outer.is_iterated_over():
+            raise iterated()
         self._conn = self._connection_of(outer)
         self._transaction = outer
         self._check_not_doomed()
@@ -189,8 +191,8 @@ class TransactionBlock:
     # --- commands ---
 
     def _ending(self, depth: int, *, failed: bool) -> Ending:
-        status = self._conn.pgconn.transaction_status
-        return ending(depth, status, failed=failed, begun=self._transaction.begun)
+        status, transaction = self._conn.pgconn.transaction_status, self._transaction
+        return ending(depth, status, failed=failed, begun=transaction.begun, by_hand=transaction.ended_by_hand)
 
     def _send(self, *commands: bytes) -> str | None:
         """Run commands. Returns the tag of the last one."""

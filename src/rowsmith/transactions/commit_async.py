@@ -22,7 +22,7 @@ from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.deadlines import current_end, until
+from rowsmith.wire.deadlines import CURRENT, current_end, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
@@ -44,7 +44,7 @@ async def commit_async(
     returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
     psycopg.Error for what the server says to COMMIT.
     """
-    deadline = current_end()
+    deadline = None if CURRENT.get() is None else current_end()
     if deadline is None:
         return await _commit(conn, pool, transaction, read_only=read_only)
     with until(max(deadline, monotonic() + _GRACE_SECONDS)):

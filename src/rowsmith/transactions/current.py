@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
 from weakref import ref
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
+from rowsmith.pool.checkouts import is_ours
 from rowsmith.queries.session import Session, session_of
 from rowsmith.wire.concurrency import current_owner
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
+
+_CONTEXTLIB = contextlib.__file__
 
 
 class OpenTransaction(Transaction):
@@ -31,6 +39,7 @@ class OpenTransaction(Transaction):
         self._connection = ref(connection)
         self.session: Session[Any] = session_of(connection)
         self.owner = current_owner()
+        self._generator = _generator_of_block()
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
         self.ended = False
@@ -65,7 +74,21 @@ class OpenTransaction(Transaction):
         """Count a block out, after its commands were sent. Returns whether it was the last one."""
         self._depth = depth - 1
         self._blocks -= 1
+        if self._blocks == 0:
+            self._generator = None
         return self._blocks == 0
+
+    def is_iterated_over(self) -> bool:
+        """Whether the running code iterates over a generator that has opened the transaction.
+
+        Then the block is not around that code, though it is open: the generator is suspended. A generator that is a
+        context manager or a fixture of pytest is not iterated over: what has advanced it to its `yield` has returned.
+        """
+        if self._generator is None:
+            return False
+        running = set(_frames(sys._getframe()))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
+        generator, consumer = self._generator
+        return generator not in running and consumer in running
 
     def abandon_block(self) -> bool:
         """Count out a block that is gone without having ended. Returns whether it was the last one."""
@@ -78,6 +101,27 @@ class OpenTransaction(Transaction):
     def is_last_block(self) -> bool:
         """Whether only one block is left. Others may still be at work on the connection."""
         return self._blocks == 1
+
+
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def _generator_of_block() -> tuple[FrameType, FrameType] | None:
+    """If the block that is being opened is in a generator: the generator's frame, and that of what iterates over it."""
+    opener: FrameType | None = sys._getframe(3)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
+    # contextlib has ExitStack.
+    while opener is not None and (is_ours(file := opener.f_code.co_filename) or file == _CONTEXTLIB):
+        opener = opener.f_back
+    if opener is None or not opener.f_code.co_flags & _GENERATORS:
+        return None
+    return opener, next(frame for frame in _frames(opener) if not frame.f_code.co_flags & _GENERATORS)
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame, and those that have called it, from the innermost outwards."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 _open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())

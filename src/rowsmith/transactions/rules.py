@@ -43,14 +43,17 @@ def savepoint(depth: int) -> bytes:
     return b"SAVEPOINT rowsmith_%d" % depth
 
 
-def ending(depth: int, status: int, *, failed: bool, begun: bool = True) -> Ending:
+def ending(depth: int, status: int, *, failed: bool, begun: bool = True, by_hand: bool = False) -> Ending:
     """How the block of a depth ends, given the connection's status and whether an exception has left the block.
 
-    `status` is a psycopg.pq.TransactionStatus. A transaction in which no statement ran has not `begun`.
+    `status` is a psycopg.pq.TransactionStatus. A transaction in which no statement ran has not `begun`. If a command
+    has ended it `by_hand`, the one that is open now is another.
     """
     if not begun:
         return _NOTHING
     match status:
+        case TransactionStatus.INTRANS | TransactionStatus.INERROR if by_hand:
+            return Ending(() if depth else _undo(0), None if failed else _ended_inside())
         case TransactionStatus.INTRANS if not failed:
             return Ending((b"RELEASE SAVEPOINT rowsmith_%d" % depth,)) if depth else _COMMITTED
         case TransactionStatus.INTRANS | TransactionStatus.INERROR:
@@ -93,6 +96,15 @@ def disorder() -> TransactionError:
     return TransactionError(
         "a transaction block ended before a block inside it, such as that of a generator that was not run to its end: "
         "the whole transaction is rolled back. End blocks in the reverse order of their beginning"
+    )
+
+
+def iterated() -> TransactionError:
+    """The error of a block in a loop over a generator that holds a block of its own."""
+    return TransactionError(
+        "the code that iterates over a generator opens a block while a transaction block inside the generator is "
+        "open. It would be a savepoint of the generator's transaction, and be rolled back if the loop ends early. Read "
+        "the rows before the loop, as by list(...), or open one block around the loop"
     )
 
 

@@ -43,6 +43,8 @@ class Transaction:
         """Whether BEGIN was sent."""
         self.wants_id = wants_id
         """Whether its id is still to be asked for once something has written."""
+        self.ended_by_hand = False
+        """Whether a user's command has ended it, whatever has begun since."""
         self.wrote = False
         """Whether a statement ran that is known to write."""
         self.unproven: set[Effect] = set()

@@ -1,0 +1,73 @@
+"""Commands that users run by hand: which of them end a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg._preparing import Key, Prepare, PrepareManager
+from psycopg.pq.abc import PGresult
+
+from rowsmith.queries.lexer import TokenKind, tokenize
+from rowsmith.wire.protocol import command_tag
+
+if TYPE_CHECKING:
+    from psycopg._queries import PostgresQuery
+
+    from rowsmith.queries.session import Session
+
+
+def ends_transaction(results: Sequence[PGresult], text: str) -> bool:
+    """Whether one of the results is that of a command that ended the transaction.
+
+    The tag of ROLLBACK TO SAVEPOINT, which does not end it, is that of ROLLBACK.
+    """
+    tags = {command_tag(result) for result in results}
+    if not tags.isdisjoint(("COMMIT", "PREPARE TRANSACTION")):
+        return True
+    return "ROLLBACK" in tags and any(
+        words[0] in ("rollback", "abort") and "to" not in words for words in _statements(text)
+    )
+
+
+def _statements(text: str) -> Iterator[list[str]]:
+    """The keywords and names of each statement."""
+    words: list[str] = []
+    for token in tokenize(text):
+        if token.kind is TokenKind.NAME:
+            words.append(token.text.lower())
+        elif token.kind is TokenKind.SEMICOLON and words:
+            yield words
+            words = []
+    if words:
+        yield words
+
+
+class _Kept(tuple[bytes, tuple[int, ...]]):
+    """The key of a statement that psycopg has already counted or prepared."""
+
+    __slots__ = ()
+
+
+class WatchedStatements(PrepareManager):
+    """The prepared statements of psycopg's cursors on a connection, which see every result but those of COPY.
+
+    If a command ends the transaction of a block, the transaction is told.
+    """
+
+    def __init__(self, session: Session[Any], threshold: int | None) -> None:
+        super().__init__()
+        self._session = session
+        self.prepare_threshold = threshold
+
+    def maybe_add_to_cache(self, query: PostgresQuery, prep: Prepare, name: bytes) -> Key | None:
+        """psycopg wants None for a statement that it need not look at again. We want to, and `validate` is called."""
+        return super().maybe_add_to_cache(query, prep, name) or _Kept(self.key(query))
+
+    def validate(self, key: Key, prep: Prepare, name: bytes, results: Sequence[PGresult]) -> None:
+        """Look at the results of a statement."""
+        transaction = self._session.transaction
+        if transaction is not None and ends_transaction(results, key[0].decode(errors="replace")):
+            transaction.ended_by_hand = True
+        if not isinstance(key, _Kept):
+            super().validate(key, prep, name, results)
