@@ -22,8 +22,13 @@ from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
 # What the server says of a valid statement that cannot be the body of a function: LOCK, NOTIFY, a column whose type
-# stays unknown.
-_NO_FUNCTION = (psycopg.ProgrammingError, psycopg.NotSupportedError)
+# stays unknown; one whose tree is too deep or too large to be written down.
+_NO_FUNCTION = (
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class Describer:
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
         """The analyzed tree: that of the body of a function that consists of the query.
 
-        None for the few statements that cannot be in a function, such as LOCK and NOTIFY.
+        None for the few statements that cannot be in a function.
         """
         types = ", ".join(self._type_name(oid) for oid in parameters)
         head = f"CREATE FUNCTION pg_temp.rowsmith_query({types}) RETURNS {'SETOF record' if returns else 'void'}"
