@@ -22,7 +22,7 @@ from tests.harness.examples import register_profiles
 from tests.harness.pgbouncer import is_between, prepare_threshold
 
 register_profiles()
-pytest_plugins = ["rowsmith.testing", "tests.harness.pgbouncer"]
+pytest_plugins = ["rowsmith.testing", "tests.harness.pgbouncer", "tests.harness.local_servers"]
 
 FIGURES = pytest.StashKey[list[str]]()
 

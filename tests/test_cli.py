@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.waiting import PATIENCE
+
 ROWSMITH = [sys.executable, "-m", "rowsmith"]
 
 
@@ -23,7 +25,7 @@ def run(*arguments: str, folder: Path | None = None, **environment: str) -> subp
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=folder,
         env=kept | environment,
     )

@@ -41,12 +41,15 @@ def snippets(document: Path) -> list[Snippet]:
     return found
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    (tmp_path / "pyproject.toml").touch()
-    yield tmp_path
-    shell("rowsmith server stop", tmp_path)
-    shutil.rmtree(project_data_folder(tmp_path).parent, ignore_errors=True)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The README's project: its files are written, and its shell blocks have run."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pyproject.toml").touch()
+    build(README, folder)
+    yield folder
+    shell("rowsmith server stop", folder)
+    shutil.rmtree(project_data_folder(folder).parent, ignore_errors=True)
 
 
 def shell(script: str, folder: Path) -> str:
@@ -82,7 +85,6 @@ def play(document: Path, folder: Path) -> str:
 
 
 def test_the_snippets_of_the_readme_run(project: Path) -> None:
-    build(README, project)
     printed = play(README, project).splitlines()
     assert printed == [
         "Ada",
@@ -92,7 +94,6 @@ def test_the_snippets_of_the_readme_run(project: Path) -> None:
 
 
 def test_the_snippets_of_the_guide_run(project: Path) -> None:
-    build(README, project)
     build(GUIDE, project)
     printed = play(GUIDE, project)
     for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):

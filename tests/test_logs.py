@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from rowsmith import logs
+from tests.harness.waiting import PATIENCE
 
 QUERY, FAILURE = "query get_user: 0.3 ms", "query get_user failed: 22P02"
 ON_STDERR = f"DEBUG rowsmith.queries: {QUERY}\nERROR rowsmith.queries: {FAILURE}\n"
@@ -23,6 +24,7 @@ import logging, logging.config, sys
 from types import SimpleNamespace
 {before}
 import rowsmith.logs
+from tests.harness.waiting import PATIENCE
 rowsmith.logs.configure(SimpleNamespace(development={development}))
 {after}
 logger = logging.getLogger("rowsmith.queries")
@@ -48,7 +50,7 @@ app.addHandler(logging.StreamHandler(sys.stdout))"""
 def run(before: str = "", after: str = "", *, development: bool) -> tuple[str, str, bool]:
     """Standard output, where the application logs to; standard error; and whether a query costs a record."""
     script = SCRIPT.format(before=before, after=after, development=development)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout, done.stderr, bool(done.returncode)
 

@@ -16,6 +16,7 @@ import pytest
 from rowsmith import errors, migrations
 from rowsmith.server.programs import find_binaries
 from tests.harness.databases import MIGRATIONS, ROOT, settings_for
+from tests.harness.waiting import PATIENCE
 
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.name.endswith(".rollback.sql"))
 
@@ -30,7 +31,7 @@ def yoyo(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Yoyo:
 
     def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "yoyo", *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     return run
 
@@ -197,11 +198,11 @@ def test_a_lock_that_is_held_too_long_is_an_error_naming_its_holder(empty_databa
     def hold() -> None:
         with backend, backend.lock():
             held.set()
-            freed.wait(10)
+            freed.wait(PATIENCE)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(10)
+    held.wait(PATIENCE)
     with other, pytest.raises(errors.MigrationError, match=r"server process \d+ \(the-first, since"), other.lock(0.1):
         pass
     freed.set()
@@ -222,7 +223,7 @@ def test_indexes_are_built_concurrently_while_another_run_waits(empty_database_u
     for run in runs:
         run.start()
     for run in runs:
-        run.join(30)
+        run.join(PATIENCE)
     assert "a_x" in relations(empty_database_url)
 
 

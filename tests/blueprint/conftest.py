@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from tests.blueprint.rows import Run, async_run, sync_run
-
-Opener = Callable[[str], AbstractContextManager[Run]]
+from tests.blueprint.rows import Run
 
 
-@pytest.fixture(params=[pytest.param(sync_run, id="sync"), pytest.param(async_run, id="async")])
-def run(request: pytest.FixtureRequest, worker_database_url: str) -> Generator[Run]:
-    """Runs queries in a transaction that is rolled back: over a Connection, then over an AsyncConnection."""
-    opener: Opener = request.param
-    with opener(worker_database_url) as run:
+@pytest.fixture(params=["sync", "async"])
+def run(request: pytest.FixtureRequest, worker_database_url: str) -> Iterator[Run]:
+    """Runs queries in a transaction, which the end of its connection rolls back: for threads, then for tasks."""
+    with closing(Run(worker_database_url, asynchronous=request.param == "async")) as run:
         yield run

@@ -2,95 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg import AsyncConnection, Connection
-from psycopg.rows import TupleRow
 from pydantic import BaseModel
 
 from blueprint.queries import Project, Session, Template, User, queries
 from tests.harness.pgbouncer import prepare_threshold
+from tests.harness.worlds import World
 
 UNKNOWN = UUID(int=0)
 """The id of nothing."""
 
-_T = TypeVar("_T")
 
-
-class Run(ABC):
+class Run(World):
     """Runs queries in the test's transaction: `run(queries.get_user_by_id, user_id=...)`."""
 
-    @abstractmethod
+    def __init__(self, url: str, *, asynchronous: bool) -> None:
+        super().__init__(url, asynchronous=asynchronous, autocommit=False, prepare_threshold=prepare_threshold())
+        # For %s in the statements of a test.
+        self.cursor = psycopg.AsyncCursor if asynchronous else psycopg.Cursor
+
     def __call__(self, query: Callable[..., Any], /, *sets: Any, **parameters: Any) -> Any:
         """What the query gives. `sets` is the list of parameter sets of a `*!` query."""
-
-    @abstractmethod
-    def sql(self, statement: str, *values: Any) -> list[TupleRow]:
-        """Run a statement of the test's own, with %s for its values; the rows, if it returns any."""
+        return self.run(query(self.conn, *sets, **parameters))
 
     def now(self) -> datetime:
         """The time of the transaction, which is what now() gives to all that happens in it."""
-        ((now,),) = self.sql("SELECT now()")
+        now = self.value("SELECT now()")
         assert isinstance(now, datetime)
         return now
-
-
-class SyncRun(Run):
-    def __init__(self, conn: Connection[TupleRow]) -> None:
-        self._conn = conn
-
-    def __call__(self, query: Callable[..., Any], /, *sets: Any, **parameters: Any) -> Any:
-        return query(self._conn, *sets, **parameters)
-
-    def sql(self, statement: str, *values: Any) -> list[TupleRow]:
-        cursor = self._conn.execute(statement.encode(), values or None)
-        return cursor.fetchall() if cursor.description else []
-
-
-class AsyncRun(Run):
-    def __init__(self, conn: AsyncConnection[TupleRow], runner: asyncio.Runner) -> None:
-        self._conn = conn
-        self._runner = runner
-
-    def __call__(self, query: Callable[..., Any], /, *sets: Any, **parameters: Any) -> Any:
-        return self._runner.run(_wait(query(self._conn, *sets, **parameters)))
-
-    def sql(self, statement: str, *values: Any) -> list[TupleRow]:
-        return self._runner.run(self._sql(statement, values))
-
-    async def _sql(self, statement: str, values: Sequence[Any]) -> list[TupleRow]:
-        cursor = await self._conn.execute(statement.encode(), values or None)
-        return await cursor.fetchall() if cursor.description else []
-
-
-async def _wait(awaitable: Awaitable[_T]) -> _T:
-    return await awaitable
-
-
-@contextmanager
-def sync_run(url: str) -> Generator[Run]:
-    """A runner over a psycopg Connection; what it did is rolled back."""
-    with psycopg.connect(url, prepare_threshold=prepare_threshold()) as conn:
-        yield SyncRun(conn)
-        conn.rollback()
-
-
-@contextmanager
-def async_run(url: str) -> Generator[Run]:
-    """A runner over an AsyncConnection; what it did is rolled back."""
-    with asyncio.Runner() as runner:
-        conn = runner.run(AsyncConnection.connect(url, prepare_threshold=prepare_threshold()))
-        try:
-            yield AsyncRun(conn, runner)
-        finally:
-            runner.run(conn.close())  # the server rolls back
 
 
 def values(row: BaseModel) -> tuple[Any, ...]:

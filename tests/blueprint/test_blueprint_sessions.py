@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,12 +15,10 @@ from blueprint.queries import LogLevel, LogLine, Session, SessionStatus, queries
 from tests.blueprint.rows import (
     UNKNOWN,
     Run,
-    async_run,
     new_session,
     new_user,
     new_users,
     started_session,
-    sync_run,
     values,
 )
 
@@ -82,7 +81,11 @@ def test_workers_get_different_sessions_and_none_waits(database_url: str) -> Non
     with psycopg.connect(database_url) as conn:
         for _ in range(2):
             queries.queue_session(conn, user_id=None, session_type="analysis", input_data=None, metadata=None)
-    with sync_run(database_url) as first, async_run(database_url) as second, sync_run(database_url) as third:
+    with ExitStack() as stack:
+        first, second, third = (
+            stack.enter_context(closing(Run(database_url, asynchronous=asynchronous)))
+            for asynchronous in (False, True, False)
+        )
         for worker in (second, third):
             worker.sql("SET lock_timeout = '1s'")
         one: Session = first(queries.claim_session)

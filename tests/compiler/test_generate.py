@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_the_module_is_written_and_checked(folder: Path, server_url: str) -> Non
     write(folder, {"migrations/0002.null.sql": "ALTER TABLE users ALTER COLUMN email DROP NOT NULL;\n"})
     stale = rowsmith("check", *server)
     assert stale.exit_code == 1
-    assert "the module is not what the queries and the migrations give [stale-module]" in stale.output
+    assert "the module does not match the queries and the migrations [stale-module]" in stale.output
     stale = rowsmith("generate", "--check", *server)
     assert stale.exit_code == 1
     assert module.read_text() == text
@@ -118,9 +117,7 @@ def test_watching_writes_the_module_again(folder: Path, server_url: str) -> None
         assert "written in" in watched.round()[-1]
         assert "find_user" not in module.read_text()
         write(folder, {"sql/queries.sql": QUERIES.replace("get_user", "find_user")})
-        saved = time.monotonic()
         assert "written in" in watched.round()[-1]
-        assert time.monotonic() - saved < 5  # a second, on a machine that does nothing else
         assert "find_user" in module.read_text()
         kept = module.read_text()
         write(folder, {"sql/queries.sql": QUERIES.replace("nick", "nock")})

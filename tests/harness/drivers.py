@@ -3,6 +3,7 @@
 The body of such a test is a coroutine: `Tasks` runs it in an event loop, with `async with`; `Threads` steps through it
 without one, with `with`. A body that hangs fails its test, with the stack of where it hangs.
 """
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -213,6 +214,21 @@ class Driver(ABC):
         assert len(pids) == count
         return pids
 
+    async def age(self, seconds: float = 10.0) -> None:
+        """Let the connections of the pool, all of them idle, look older, and idle for longer."""
+        statistics = self.db.statistics
+        await self.until(lambda: 0 < statistics()["pool_size"] == statistics()["pool_available"])
+        pools: list[Any] = [self.db._pool, *self.db._apools.values()]
+        for pool in pools:
+            for conn in pool._pool._pool:
+                conn.used_at -= seconds
+                conn.opened_at -= seconds
+
+    def let_circuit_half_open(self) -> None:
+        """Let the time be over for which an open circuit stays open."""
+        breaker, clock, seconds = self.db._breaker, self.db._breaker._clock, self.db.settings.breaker_reset / 1000
+        breaker._clock = lambda: clock() + seconds
+
     async def recovered(self) -> float:
         """The time, on the monotonic clock, of the first success: a client that tries again, and again."""
         deadline = time.monotonic() + PATIENCE
@@ -237,7 +253,8 @@ class Driver(ABC):
                 conn = await block.__aenter__()
                 entered += 1
                 assert conn.info.transaction_status is TransactionStatus.IDLE
-                pids.update(pid for (pid,) in await sql(conn, "SELECT pg_backend_pid()"))
+                await sql(conn, "SELECT 1")
+                pids.add(conn.info.backend_pid)  # PgBouncer may give several clients one server process
         finally:
             for block in blocks[:entered]:
                 await block.__aexit__(None, None, None)

@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from rowsmith.cli import cli
 from tests.harness.databases import ROOT
+from tests.harness.waiting import PATIENCE
 
 SNAPSHOTS = ROOT / "tests" / "compiler" / "snapshots"
 SCHEMA = """\
@@ -107,7 +108,7 @@ class Watched:
         """What the next round prints, up to the line that ends it."""
         lines: list[str] = []
         while not lines or "watching for changes" not in lines[-1]:
-            lines.append(self.lines.get(timeout=20))
+            lines.append(self.lines.get(timeout=PATIENCE))
         return lines[:-1]
 
     def database(self) -> str:
@@ -118,7 +119,7 @@ class Watched:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=PATIENCE)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import psycopg
 
 from rowsmith.server.embedded import Server, temporary_server
 from rowsmith.server.programs import account_for, find_binaries, run, usable
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE, wait_until
 
 MAX_CONNECTIONS = 20
 _OPTIONS = {
@@ -88,7 +88,7 @@ class Return(threading.Thread):
 
     @property
     def at(self) -> float:
-        self.join(30)
+        self.join(PATIENCE)
         assert self._at, "the server did not return"
         return self._at
 

@@ -15,6 +15,8 @@ import pytest
 
 PATIENCE = 60.0
 """Seconds after which something counts as hung: far more than anything takes, on a busy machine too."""
+SOON = 20.0
+"""Seconds: more than what a test expects can take, and less than what it waits for in vain."""
 _STEP = 0.005
 """Seconds between two looks at a condition."""
 _T = TypeVar("_T")

@@ -32,11 +32,9 @@ from rowsmith.pool.health import failed, passed
 from tests.harness.databases import settings_for
 from tests.harness.network import Proxy, black_hole, closed_port, refusing_server, url_at
 from tests.harness.pgbouncer import cancels_and_leaves, connected, is_between, renew_sessions
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE, SOON, wait_until
 
 SECRET = "pa55-w0rd-of-the-test"
-SLACK = 0.5
-"""How long after its deadline a probe may come back: the machine that runs the tests has other things to do."""
 QUESTION = b"SHOW transaction_read_only" if is_between() else b"SELECT 1"
 """What a probe sends."""
 
@@ -93,8 +91,12 @@ def probe(request: pytest.FixtureRequest) -> Probe:
     return kind
 
 
+PATIENT = {"pool_timeout": 60_000, "connection_timeout": 60_000}
+"""Longer than SOON: a probe that keeps no deadline is seen."""
+
+
 def small(url: str, **values: object) -> Database:
-    return Database(settings_for(url, **{"min_connections": 1, "max_connections": 2, "pool_timeout": 3000, **values}))
+    return Database(settings_for(url, **{"min_connections": 1, "max_connections": 2, **PATIENT, **values}))
 
 
 def unhealthy(probe: Probe, url: str, **options: Any) -> HealthCheck:
@@ -102,7 +104,7 @@ def unhealthy(probe: Probe, url: str, **options: Any) -> HealthCheck:
     start = time.monotonic()
     with small(url) as db:
         answer = probe(db, **options)
-    assert time.monotonic() - start < max(options.get("timeout", 5), 0) + SLACK
+    assert time.monotonic() - start < SOON
     assert not answer.healthy
     assert answer.category is not None
     assert answer.error
@@ -161,12 +163,12 @@ def test_a_probe_inside_a_transaction_does_not_join_it(empty_database_url: str) 
         with db.transaction() as conn:
             with suppress(psycopg.Error):
                 conn.execute("SELECT 1 / 0")
-            assert db.check_health(timeout=1).healthy
+            assert db.check_health(timeout=PATIENCE).healthy
             conn.execute("ROLLBACK; BEGIN")
 
         async def main() -> None:
             async with db, db.transaction() as aconn:
-                assert (await db.acheck_health(timeout=1)).healthy
+                assert (await db.acheck_health(timeout=PATIENCE)).healthy
                 assert await (await aconn.execute("SELECT 1")).fetchone() == (1,)
 
         asyncio.run(main())
@@ -220,7 +222,7 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     answered = threading.Event()
 
     def getaddrinfo(*_: object, **__: object) -> None:
-        answered.wait(10)
+        answered.wait(PATIENCE)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -229,14 +231,14 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     async def main() -> HealthCheck:
         start = time.monotonic()
         answer = await db.acheck_health(timeout=0.3)
-        assert time.monotonic() - start < 0.3 + SLACK
+        assert time.monotonic() - start < SOON
         answered.set()
         await db.aclose()
         return answer
 
     start = time.monotonic()
     assert db.check_health(timeout=0.3).category is Category.TIMEOUT
-    assert time.monotonic() - start < 0.3 + SLACK
+    assert time.monotonic() - start < SOON
     assert asyncio.run(main()).category is Category.TIMEOUT
     wait_until(no_probe_left)
 
@@ -353,11 +355,11 @@ def test_pool_exhausted_in_threads(empty_database_url: str) -> None:
         with db.connection(), db.connection():
             start = time.monotonic()
             answer = db.check_health(timeout=0.3)
-            assert time.monotonic() - start < 0.3 + SLACK
+            assert time.monotonic() - start < SOON
             assert answer.category is Category.POOL_EXHAUSTED
             assert answer.hint == HINTS[Category.POOL_EXHAUSTED]
             assert "2 of 2 are in use" in str(answer.error)
-        assert db.check_health(timeout=1).healthy
+        assert db.check_health(timeout=PATIENCE).healthy
 
 
 def test_pool_exhausted_in_tasks(empty_database_url: str) -> None:
@@ -366,9 +368,9 @@ def test_pool_exhausted_in_tasks(empty_database_url: str) -> None:
             async with db.connection(), db.transaction():
                 start = time.monotonic()
                 answer = await db.acheck_health(timeout=0.3)
-                assert time.monotonic() - start < 0.3 + SLACK
+                assert time.monotonic() - start < SOON
                 assert answer.category is Category.POOL_EXHAUSTED
-            assert (await db.acheck_health(timeout=1)).healthy
+            assert (await db.acheck_health(timeout=PATIENCE)).healthy
 
     asyncio.run(main())
 
@@ -378,7 +380,7 @@ def test_a_probe_waits_for_a_connection_that_comes_free_in_time(empty_database_u
         stack.enter_context(db.connection())
         stack.enter_context(db.connection())
         with ThreadPoolExecutor(1) as executor:
-            answer = executor.submit(db.check_health, timeout=5)
+            answer = executor.submit(db.check_health, timeout=PATIENCE)
             wait_until(lambda: db.statistics().get("requests_waiting") == 1)
             stack.close()
             assert answer.result().healthy
@@ -417,7 +419,7 @@ def stalled_in_a_thread(proxy: Proxy) -> HealthCheck:
         proxy.stall()
         start = time.monotonic()
         answer = db.check_health(timeout=0.4)
-        assert time.monotonic() - start < 0.4 + SLACK
+        assert time.monotonic() - start < SOON
         proxy.resume()
         _check_usable(db)
         assert db.check_health().healthy
@@ -433,7 +435,7 @@ def stalled_in_a_task(proxy: Proxy) -> HealthCheck:
             proxy.stall()
             start = time.monotonic()
             answer = await db.acheck_health(timeout=0.4)
-            assert time.monotonic() - start < 0.4 + SLACK
+            assert time.monotonic() - start < SOON
             proxy.resume()
             async with db.connection() as one, db.connection() as other:
                 for conn in (one, other):
@@ -473,7 +475,7 @@ def test_probes_in_an_outage_pile_nothing_up(empty_database_url: str) -> None:
         with ThreadPoolExecutor(8) as executor:
             probes = [executor.submit(db.check_health, timeout=0.3) for _ in range(8)]
             answers = [probe.result() for probe in probes]
-        assert time.monotonic() - start < 0.3 + SLACK
+        assert time.monotonic() - start < SOON
         assert all(answer.category in (Category.TIMEOUT, Category.POOL_EXHAUSTED) for answer in answers)
         proxy.resume()
         wait_until(no_probe_left)
@@ -489,7 +491,7 @@ def test_a_probe_does_not_wait_for_a_pool_that_is_being_opened(empty_database_ur
         proxy.wait_for_clients(1)
         start = time.monotonic()
         assert db.check_health(timeout=0.3).category is Category.TIMEOUT
-        assert time.monotonic() - start < 0.3 + SLACK
+        assert time.monotonic() - start < SOON
         proxy.resume()
         assert opening.result().healthy
     wait_until_alone(empty_database_url)
@@ -529,7 +531,7 @@ def test_a_probe_whose_select_is_held_back(empty_database_url: str, after: bool)
             sprung = proxy.hold_after(QUESTION) if after else proxy.hold_before(QUESTION)
             start = time.monotonic()
             answer = db.check_health(timeout=0.3)
-            assert time.monotonic() - start < 0.3 + SLACK
+            assert time.monotonic() - start < SOON
             assert answer.category is Category.TIMEOUT
             assert sprung.is_set()
             proxy.resume()
@@ -550,7 +552,7 @@ def test_a_dead_idle_connection_is_not_a_dead_server(empty_database_url: str) ->
             pass
         for _ in range(3):
             end_others(empty_database_url)
-            assert db.check_health(timeout=2).healthy
+            assert db.check_health(timeout=PATIENCE).healthy
         assert db.statistics()["connections_in_use"] == 0
 
     async def main() -> None:
@@ -559,7 +561,7 @@ def test_a_dead_idle_connection_is_not_a_dead_server(empty_database_url: str) ->
                 pass
             for _ in range(3):
                 await asyncio.to_thread(end_others, empty_database_url)
-                assert (await db.acheck_health(timeout=2)).healthy
+                assert (await db.acheck_health(timeout=PATIENCE)).healthy
             assert db.statistics()["connections_in_use"] == 0
 
     asyncio.run(main())

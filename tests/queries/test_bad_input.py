@@ -22,6 +22,7 @@ from rowsmith import Database
 from tests.harness.databases import ROOT
 from tests.harness.examples import examples
 from tests.harness.network import closed_port
+from tests.harness.waiting import PATIENCE
 from tests.queries.bad_input import (
     SECRET,
     VARIABLES,
@@ -163,7 +164,7 @@ def test_a_query_that_cannot_be_reached_is_refused(name: str, tmp_path: Path) ->
 def test_a_ruler_behind_a_string_is_read_in_no_time() -> None:
     """In a process of its own, which can be stopped."""
     program = "from rowsmith.queries.lexer import tokenize; list(tokenize(\"SELECT E'a' \" + '-' * 60 + '\\nFROM t'))"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=5)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
 
 
 # --- settings ---

@@ -53,16 +53,16 @@ SELECT :v IS NULL;
 """
 
 BOUNDS = {
-    "a point lookup, sync, dataclass": 24,
-    "a point lookup, sync, pydantic": 26,
-    "a point lookup, async, dataclass": 38,
-    "a point lookup, async, pydantic": 40,
+    "a point lookup, sync, dataclass": 22,
+    "a point lookup, sync, pydantic": 24,
+    "a point lookup, async, dataclass": 34,
+    "a point lookup, async, pydantic": 36,
     "a row of many, dataclass": 1,
     "a row of many, pydantic": 3,
-    "a transaction of three lookups, sync": 220,
-    "a transaction of three lookups, async": 290,
-    "a connection taken and given back, sync": 79,
-    "a connection taken and given back, async": 90,
+    "a transaction of three lookups, sync": 210,
+    "a transaction of three lookups, async": 270,
+    "a connection taken and given back, sync": 58,
+    "a connection taken and given back, async": 63,
 }
 """The most calls that each may take."""
 ROUNDS = 7

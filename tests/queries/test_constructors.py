@@ -30,6 +30,7 @@ from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
 from tests.harness.databases import cloned
+from tests.harness.waiting import PATIENCE
 from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
@@ -534,7 +535,7 @@ def test_a_record_class_may_use_the_connection(tmp_path: Path, place: str) -> No
 
         thread = threading.Thread(target=fetch)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         waits = thread.is_alive()
         if waits:
             conn.lock.release()  # which it waits for, and holds itself

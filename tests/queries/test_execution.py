@@ -41,11 +41,16 @@ from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
 from rowsmith import errors, load_queries
+from rowsmith.queries.loader import read_queries
+from rowsmith.queries.namespace import bind
+from rowsmith.queries.query import Query
+from rowsmith.queries.rows import rows_of
+from rowsmith.queries.statement import BoundQuery
 from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
 from tests.harness.databases import cloned
 from tests.harness.network import Proxy
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import PATIENCE, wait_until
 from tests.harness.worlds import World, outcome, told
 
 SCHEMA = """
@@ -269,12 +274,31 @@ def place(server_url: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def queries(tmp_path: Path) -> Any:
-    """The queries, of which nothing is known yet."""
-    path = tmp_path / "execution.sql"
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Query]:
+    """The queries as they are in their file, by name."""
+    path = tmp_path_factory.mktemp("execution") / "execution.sql"
     path.write_text(SQL + SQL_OF_VALUES)
-    return load_queries(path)
+    return {query.name: query for query in read_queries(path)}
+
+
+class Unknown:
+    """Query functions that have not run yet."""
+
+    def __init__(self, read: dict[str, Query]) -> None:
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        query = self._read[name]
+        function = bind(BoundQuery(query, rows_of(query, {})))
+        setattr(self, name, function)
+        return function
+
+
+@pytest.fixture
+def queries(read: dict[str, Query]) -> Any:
+    """The queries, of which nothing is known yet."""
+    return Unknown(read)
 
 
 @pytest.fixture
@@ -1491,7 +1515,7 @@ def test_a_connection_may_be_closed_by_another_thread_during_a_query(place: str,
         wait_for_sleep(other, process)
         conn.close()
         near, far = socket.socketpair()  # the system gives the number that has come free
-        thread.join(5)
+        thread.join(PATIENCE)
         waits = thread.is_alive()
         far.send(b"!")  # which ends the thread in any case
         thread.join()
@@ -1511,7 +1535,7 @@ def test_a_connection_may_be_closed_by_another_task_during_a_query(place: str, q
         await conn.close()
         other = await psycopg.AsyncConnection.connect(place, autocommit=True)  # its socket may have the same number
         with pytest.raises(psycopg.OperationalError):
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, PATIENCE)
         assert await queries.one(other, n=3) == 3
         await other.close()
 

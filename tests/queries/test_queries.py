@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from rowsmith import errors, load_queries
 from tests.harness.pgbouncer import prepare_threshold
+from tests.harness.worlds import World
 
 SQL = """
 -- name: make()#
@@ -116,72 +117,55 @@ def query_file(tmp_path: Path) -> Path:
     return path
 
 
-class World:
-    """The same calls on a synchronous and on an asynchronous connection."""
+class Items(World):
+    """A connection on which the queries of this module are called by name."""
 
     def __init__(self, queries: Any, url: str, *, asynchronous: bool) -> None:
+        super().__init__(url, asynchronous=asynchronous, autocommit=False, prepare_threshold=prepare_threshold())
         self.queries = queries
-        self.runner = asyncio.Runner() if asynchronous else None
-        threshold = prepare_threshold()
-        if self.runner:
-            connecting = psycopg.AsyncConnection.connect(url, prepare_threshold=threshold)
-            self.conn: Any = self.runner.run(connecting)
-        else:
-            self.conn = psycopg.connect(url, prepare_threshold=threshold)
 
-    def call(self, name: str, /, *args: object, **parameters: object) -> Any:
-        result = getattr(self.queries, name)(self.conn, *args, **parameters)
-        return self.runner.run(self._wait(result)) if self.runner else result
-
-    @staticmethod
-    async def _wait(result: Any) -> Any:
-        return await result
-
-    def close(self) -> None:
-        if self.runner:
-            self.runner.run(self.conn.close())
-            self.runner.close()
-        else:
-            self.conn.close()
+    def ask(self, name: str, /, *args: object, **parameters: object) -> Any:
+        """What the query of this name gives."""
+        return self.run(getattr(self.queries, name)(self.conn, *args, **parameters))
 
 
 @pytest.fixture(params=["sync", "async"])
-def world(request: pytest.FixtureRequest, query_file: Path, worker_database_url: str) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, query_file: Path, worker_database_url: str) -> Iterator[Items]:
     queries = load_queries(query_file, record_classes={"Item": Item})
-    world = World(queries, worker_database_url, asynchronous=request.param == "async")
-    assert world.call("make") is None
+    world = Items(queries, worker_database_url, asynchronous=request.param == "async")
+    assert world.ask("make") is None
     yield world
     world.close()
 
 
-def test_each_mark_gives_what_it_promises(world: World) -> None:
-    items = world.call("list_items")
+def test_each_mark_gives_what_it_promises(world: Items) -> None:
+    items = world.ask("list_items")
     assert items[1] == Item(2, "100%", None)
     assert [type(item) for item in items] == [Item, Item]
-    assert [row.label for row in world.call("list_plain")] == ["it's", "100%"]
-    assert world.call("get_item", id=1).label == "it's"
-    assert world.call("get_item", id=9) is None
-    assert world.call("count_items") == 2
-    assert world.call("label_of", id=9) is None
-    assert world.call("rename", id=1, label="new") == 2
-    assert world.call("rename", id=9, label="new") == 0
-    assert world.call("add_item", id=3, label="three") == Item(3, "three", None)
-    assert world.call("add_item", id=3, label="three") is None
-    assert world.call("add_many", [{"id": n, "label": str(n)} for n in range(20, 30)]) == 10
-    assert world.call("add_many", []) == 0
-    assert world.call("count_items") == 13
+    assert [row.label for row in world.ask("list_plain")] == ["it's", "100%"]
+    assert world.ask("get_item", id=1).label == "it's"
+    assert world.ask("get_item", id=9) is None
+    assert world.ask("count_items") == 2
+    assert world.ask("label_of", id=9) is None
+    assert world.ask("rename", id=1, label="new") == 2
+    assert world.ask("rename", id=9, label="new") == 0
+    assert world.ask("add_item", id=3, label="three") == Item(3, "three", None)
+    assert world.ask("add_item", id=3, label="three") is None
+    assert world.ask("add_many", [{"id": n, "label": str(n)} for n in range(20, 30)]) == 10
+    assert world.ask("add_many", []) == 0
+    assert world.ask("count_items") == 13
 
 
-def test_what_postgres_does_not_read_as_a_parameter_is_left_alone(world: World) -> None:
-    row = world.call("slices", n=1)
+def test_what_postgres_does_not_read_as_a_parameter_is_left_alone(world: Items) -> None:
+    row = world.ask("slices", n=1)
     assert row.two == ["a", "b"]
     assert (row.one, row.some) == ("a", ["a"])
     assert (row.percent, row.quoted, row.dollar, row.modulo) == ("100%", "it's :x", " :y ", 3)
 
 
-def test_parameters_may_have_any_name_and_any_adapted_type(world: World) -> None:
-    assert world.call("conn_as_parameter", conn="a", query="b") == "ab"
-    assert world.call("json_of", data=Jsonb({"k": [1, None]})) == [1, None]
+def test_parameters_may_have_any_name_and_any_adapted_type(world: Items) -> None:
+    assert world.ask("conn_as_parameter", conn="a", query="b") == "ab"
+    assert world.ask("json_of", data=Jsonb({"k": [1, None]})) == [1, None]
 
 
 @pytest.mark.parametrize("record_class", [Item, ItemTuple, ItemModel])
@@ -203,14 +187,14 @@ def test_the_connections_own_row_factory_does_not_change_a_query(query_file: Pat
         assert queries.count_items(conn) == 2
 
 
-def test_a_call_runs_at_once_and_an_awaitable_when_awaited(world: World) -> None:
-    before = world.call("count_items")
+def test_a_call_runs_at_once_and_an_awaitable_when_awaited(world: Items) -> None:
+    before = world.ask("count_items")
     result = world.queries.add_item(world.conn, id=4, label="four")
     if world.runner:
         result.close()
-        assert world.call("count_items") == before
+        assert world.ask("count_items") == before
     else:
-        assert world.call("count_items") == before + 1
+        assert world.ask("count_items") == before + 1
 
 
 @pytest.mark.parametrize(
@@ -221,10 +205,10 @@ def test_a_call_runs_at_once_and_an_awaitable_when_awaited(world: World) -> None
     ],
 )
 def test_a_second_row_where_one_was_promised_is_an_error(
-    world: World, name: str, parameters: dict[str, object], message: str
+    world: Items, name: str, parameters: dict[str, object], message: str
 ) -> None:
     with pytest.raises(errors.RowCountError) as raised:
-        world.call(name, **parameters)
+        world.ask(name, **parameters)
     assert message in str(raised.value)
     assert f"items.sql:{world.queries.__dict__[name].query.line})" in str(raised.value)
 
@@ -238,10 +222,10 @@ def test_a_second_row_where_one_was_promised_is_an_error(
     ],
 )
 def test_a_result_that_does_not_fit_the_mark_is_an_error(
-    world: World, name: str, parameters: dict[str, object], message: str
+    world: Items, name: str, parameters: dict[str, object], message: str
 ) -> None:
     with pytest.raises(errors.ResultShapeError) as raised:
-        world.call(name, **parameters)
+        world.ask(name, **parameters)
     assert message in str(raised.value)
 
 
@@ -262,25 +246,25 @@ def test_a_result_that_does_not_fit_the_mark_is_an_error(
     ],
 )
 def test_a_missing_or_unknown_parameter_is_a_type_error_before_anything_is_sent(
-    world: World, name: str, args: tuple[object, ...], parameters: dict[str, object], message: str
+    world: Items, name: str, args: tuple[object, ...], parameters: dict[str, object], message: str
 ) -> None:
     with pytest.raises(TypeError) as raised:
-        world.call(name, *args, **parameters)
+        world.ask(name, *args, **parameters)
     assert message in str(raised.value)
     assert world.conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS  # not in error
 
 
-def test_what_is_no_connection_is_a_type_error(world: World) -> None:
+def test_what_is_no_connection_is_a_type_error(world: Items) -> None:
     with pytest.raises(TypeError, match=r"get_item\(\) takes a psycopg Connection or AsyncConnection first, not str"):
         world.queries.get_item("postgresql://", id=1)
 
 
 def test_a_server_error_points_at_the_line_of_the_file(
-    world: World, monkeypatch: pytest.MonkeyPatch, query_file: Path
+    world: Items, monkeypatch: pytest.MonkeyPatch, query_file: Path
 ) -> None:
     monkeypatch.chdir(query_file.parent)
     with pytest.raises(psycopg.errors.UndefinedColumn) as raised:
-        world.call("wrong_column", id=1)
+        world.ask("wrong_column", id=1)
     line = world.queries.wrong_column.query.line
     assert raised.value.__notes__ == [
         f"in query wrong_column, items.sql:{line}\nitems.sql:{line + 2}\n           labell\n           ^"
@@ -290,15 +274,15 @@ def test_a_server_error_points_at_the_line_of_the_file(
     )
 
 
-def test_a_wrongly_typed_parameter_keeps_psycopgs_own_error(world: World) -> None:
+def test_a_wrongly_typed_parameter_keeps_psycopgs_own_error(world: Items) -> None:
     with pytest.raises(psycopg.errors.InvalidTextRepresentation) as raised:
-        world.call("get_item", id="one")
+        world.ask("get_item", id="one")
     assert "in query get_item" in raised.value.__notes__[0]
 
 
-def test_a_value_that_cannot_be_adapted_is_named_with_its_query(world: World) -> None:
+def test_a_value_that_cannot_be_adapted_is_named_with_its_query(world: Items) -> None:
     with pytest.raises(psycopg.ProgrammingError, match="cannot adapt type 'object'") as raised:
-        world.call("get_item", id=object())
+        world.ask("get_item", id=object())
     assert "in query get_item" in raised.value.__notes__[0]
 
 
@@ -318,13 +302,13 @@ def test_a_row_that_its_record_class_refuses_is_named_with_its_query(
 
 
 def test_queries_are_logged_by_name_and_duration_and_never_with_values(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: Items, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="rowsmith.queries")
-    world.call("label_of", id=1)
-    world.call("rename", id=1, label="secret-4711")
+    world.ask("label_of", id=1)
+    world.ask("rename", id=1, label="secret-4711")
     with pytest.raises(psycopg.Error):
-        world.call("get_item", id="secret-4711")
+        world.ask("get_item", id="secret-4711")
     messages = [record.getMessage() for record in caplog.records if record.name == "rowsmith.queries"]
     assert len(messages) == 3
     assert messages[0].startswith("query label_of: ")

@@ -12,6 +12,7 @@ from rowsmith import Database, deadline
 from rowsmith.errors import ConnectionLostError, DeadlineExceededError, LockTimeoutError, TransactionError
 from rowsmith.transactions.lock_requests import LockRequest
 from tests.harness.databases import settings_for
+from tests.harness.waiting import PATIENCE
 
 MINE = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
 
@@ -82,13 +83,13 @@ def test_it_is_waited_for(db: Database) -> None:
     def hold() -> None:
         with db.advisory_lock("job"):
             taken.set()
-            waiting.wait(10)
+            waiting.wait(PATIENCE)
             order.append("first")
 
     waiting = threading.Event()
     holder = threading.Thread(target=hold)
     holder.start()
-    taken.wait(10)
+    taken.wait(PATIENCE)
     threading.Timer(0.2, waiting.set).start()
     with db.advisory_lock("job", wait=10):
         order.append("second")

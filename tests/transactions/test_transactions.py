@@ -41,7 +41,7 @@ from tests.harness.drivers import MOST, AnyConnection, Driver, Observer, Tasks, 
 from tests.harness.examples import examples
 from tests.harness.network import Proxy
 from tests.harness.pgbouncer import cancels_and_leaves, connected
-from tests.harness.waiting import until, wait_until
+from tests.harness.waiting import PATIENCE, until, wait_until
 
 
 async def call(conn: AnyConnection, method: str) -> None:
@@ -1071,7 +1071,7 @@ def test_sigint_while_waiting_for_a_connection(threads: Threads) -> None:
     def hold() -> None:
         with db.connection():
             held.release()
-            release.wait(10)
+            release.wait(PATIENCE)
 
     with ThreadPoolExecutor(MOST) as executor:
         for _ in range(MOST):

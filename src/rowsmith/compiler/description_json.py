@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.types import PythonType, Types, UnsupportedError
+from rowsmith.compiler.module.types import Types, UnsupportedError, plain
 
 
 def as_json(descriptions: Iterable[Description], types: Types, root: Path) -> dict[str, Any]:
@@ -30,10 +30,10 @@ def _query(description: Description, types: Types, root: Path) -> dict[str, Any]
     }
 
 
-def _typed(typed: Typed, python_type: Callable[[Typed], PythonType]) -> dict[str, Any]:
+def _typed(typed: Typed, python_type: Callable[[Typed], str]) -> dict[str, Any]:
     """`python` is the type besides None; null if none is known, which `check` reports."""
     try:
-        python = python_type(typed).expression
+        python = plain(python_type(typed))
     except UnsupportedError:
         python = None
     return {"name": typed.name, "pg_type": typed.pg_type, "python": python, "nullable": typed.nullable}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import Any, overload
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from typing import Any, cast, overload
 
 from psycopg import AsyncConnection, Connection
 
+from rowsmith.copy.records import is_model
 from rowsmith.copy.transfer_async import copy_rows_async
 from rowsmith.copy.transfer_sync import copy_rows_sync
 
@@ -24,32 +25,35 @@ def copy_rows(
     columns: Iterable[str] | None = None,
 ) -> Coroutine[Any, Any, int]: ...
 def copy_rows(conn: object, table: str, rows: Any, *, columns: Iterable[str] | None = None) -> Any:
-    """Write rows into a table by COPY; how many were written. With an AsyncConnection it is to be awaited.
+    """Write rows into a table by COPY, and return how many. With an AsyncConnection, await the call.
 
-    `table` is a name as SQL would have it: `users`, `app.users`, `"Users"`. A row is a sequence, a mapping, a named
-    tuple, a dataclass or a pydantic model. `columns` are the names of the columns to be written. Without it they are
-    the fields of the first row, or for sequences without names, all columns but those that PostgreSQL always generates.
+    `table` is a name as in SQL: `users`, `app.users`, `"Users"`. A row is a sequence, a mapping, a named tuple, a
+    dataclass or a pydantic model. `columns` are the names of the columns to write. Without it, they are the fields of
+    the first row, or, for sequences without names, all columns except those that PostgreSQL always generates.
 
-    A value is of the class by which psycopg reads the column's type; for `json` and `jsonb` it is anything that JSON
-    can hold, pydantic models and dataclasses included. Texts for columns of other types, as from a CSV file, are read
-    by PostgreSQL if there are some among the first 64 rows. Dumpers registered on the connection are used.
+    A value is of the class as which psycopg reads the column's type. For `json` and `jsonb` it is anything that JSON
+    can hold, pydantic models and dataclasses included. If there is a str for a column of another type among the first
+    64 rows, as from a CSV file, PostgreSQL reads such texts. Dumpers registered on the connection are used.
 
-    All rows are written or none. Rows are taken as they are sent, so that there may be more than memory can hold; while
-    they come, the connection is in use, and they cannot be read from it.
+    Either all rows are written or none. They are sent as they come, so there may be more than fit in memory. Meanwhile
+    the connection is busy: rows cannot be read from it.
 
-    Raises ValueError for a table, a column or a field that is not there, and for a row or a value that does not fit;
-    TypeError for one of a wrong type; what `rows` raises; and what psycopg raises, with a note. A transaction in which
-    COPY failed has to be rolled back.
+    Raises ValueError for a table, a column or a field that does not exist, and for a row or a value that does not fit;
+    TypeError for a value of a wrong class; what `rows` raises; and psycopg's errors, with a note. After an error, the
+    transaction has to be rolled back.
     """
     if isinstance(columns, str):
-        raise TypeError("copy_rows(): columns is an iterable of names, not one name")
+        raise TypeError(f"copy_rows() expects an iterable of column names, found the single name {columns!r}")
+    if isinstance(rows, (str, bytes, Mapping)) or is_model(rows):
+        kind = type(cast("object", rows)).__qualname__
+        raise TypeError(f"copy_rows() expects an iterable of rows, found a single {kind}")
     names = None if columns is None else tuple(columns)
-    # isinstance() cannot tell pyright the row type of the connection; it is of no importance here.
+    # After isinstance(), pyright does not know the row type of the connection, which does not matter here.
     if isinstance(conn, Connection):
         return copy_rows_sync(conn, table, rows, names)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(conn, AsyncConnection):
         return copy_rows_async(conn, table, rows, names)  # pyright: ignore[reportUnknownArgumentType]
     raise TypeError(
-        f"copy_rows() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
+        f"copy_rows() expects a psycopg Connection or AsyncConnection first, found {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"
     )

@@ -1,4 +1,4 @@
-"""COPY of rows into a table: the conversation with the server."""
+"""A COPY of rows into a table: the conversation with the server."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.pq import PipelineStatus
 from psycopg.rows import scalar_row
 
-from rowsmith.copy.encoder import FIRST_ROWS, Encoder
-from rowsmith.copy.failure import logger, report
+from rowsmith.copy.encoder import FIRST_ROWS, Encoder, logger, report
 from rowsmith.copy.records import iterate_async, take_async
-from rowsmith.values.tables import FIND_TABLE, LIST_TABLES, Table, no_such_table, read_table
+from rowsmith.copy.tables import FIND_TABLE, Table, read_table
 
 
 async def copy_rows_async(conn: AsyncConnection[Any], name: str, rows: Any, columns: Sequence[str] | None) -> int:
-    """Write rows into the table of that name; how many were written. `rowsmith.copies.call.copy_rows` says the rest.
-
-    `rows` is what `iterate_async` takes.
-    """
+    """Write rows into a table, and return how many. `copy_rows` in `copy/call.py` says the rest."""
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        raise psycopg.NotSupportedError("copy_rows() inside conn.pipeline(): PostgreSQL has no COPY in a pipeline")
+        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): pipeline mode has no COPY")
     start, table = perf_counter(), None
     source = iterate_async(rows)
     try:
         async with AsyncRawCursor(conn, row_factory=scalar_row) as cursor:
-            table = await _find(cursor, name)
-            table.pick(columns or ())  # also for no rows at all
+            await cursor.execute(FIND_TABLE, [name], prepare=False)
+            table = read_table(name, await cursor.fetchone())
+            if columns:  # they have to exist even if there are no rows
+                table.choose(columns)
             count = await _copy(cursor, name, table, source, columns)
     except Exception as error:
         report(name, table, error)
@@ -38,26 +36,15 @@ async def copy_rows_async(conn: AsyncConnection[Any], name: str, rows: Any, colu
     return count
 
 
-async def _find(cursor: AsyncRawCursor[Any], name: str) -> Table:
-    await cursor.execute(FIND_TABLE, [name], prepare=False)
-    if found := await cursor.fetchone():
-        return read_table(found)
-    await cursor.execute(LIST_TABLES, prepare=False)
-    raise no_such_table(name, await cursor.fetchone())
-
-
-async def _copy(
-    cursor: AsyncRawCursor[Any], name: str, table: Table, source: Any, columns: Sequence[str] | None
-) -> int:
-    """`source` is what `take_async` takes."""
-    rows = await take_async(source, FIRST_ROWS)
-    if not rows:
+async def _copy(cursor: AsyncRawCursor[Any], name: str, table: Table, rows: Any, columns: Sequence[str] | None) -> int:
+    taken = await take_async(rows, FIRST_ROWS)
+    if not taken:
         return 0
-    encoder = Encoder(name, table, columns, rows, cursor)
+    encoder = Encoder(name, table, columns, taken, cursor)
     async with cursor.copy(encoder.statement) as copy:
-        while rows:
-            if data := encoder.add(rows):
+        while taken:
+            if data := encoder.add(taken):
                 await copy.write(data)
-            rows = await take_async(source, encoder.wanted)
+            taken = await take_async(rows, encoder.wanted)
         await copy.write(encoder.end())
     return cursor.rowcount

@@ -1,5 +1,5 @@
 # Generated from transfer_async.py by tools/async_to_sync.py: change that file, then run `make format`.
-"""COPY of rows into a table: the conversation with the server."""
+"""A COPY of rows into a table: the conversation with the server."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from psycopg import Connection, RawCursor
 from psycopg.pq import PipelineStatus
 from psycopg.rows import scalar_row
 
-from rowsmith.copy.encoder import FIRST_ROWS, Encoder
-from rowsmith.copy.failure import logger, report
+from rowsmith.copy.encoder import FIRST_ROWS, Encoder, logger, report
 from rowsmith.copy.records import iterate_sync, take_sync
-from rowsmith.values.tables import FIND_TABLE, LIST_TABLES, Table, no_such_table, read_table
+from rowsmith.copy.tables import FIND_TABLE, Table, read_table
 
 
 def copy_rows_sync(conn: Connection[Any], name: str, rows: Any, columns: Sequence[str] | None) -> int:
-    """Write rows into the table of that name; how many were written. `rowsmith.copies.call.copy_rows` says the rest.
-
-    `rows` is what `iterate_async` takes.
-    """
+    """Write rows into a table, and return how many. `copy_rows` in `copy/call.py` says the rest."""
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        raise psycopg.NotSupportedError("copy_rows() inside conn.pipeline(): PostgreSQL has no COPY in a pipeline")
+        raise psycopg.NotSupportedError("copy_rows() cannot run inside conn.pipeline(): pipeline mode has no COPY")
     start, table = perf_counter(), None
     source = iterate_sync(rows)
     try:
         with RawCursor(conn, row_factory=scalar_row) as cursor:
-            table = _find(cursor, name)
-            table.pick(columns or ())  # also for no rows at all
+            cursor.execute(FIND_TABLE, [name], prepare=False)
+            table = read_table(name, cursor.fetchone())
+            if columns:  # they have to exist even if there are no rows
+                table.choose(columns)
             count = _copy(cursor, name, table, source, columns)
     except Exception as error:
         report(name, table, error)
@@ -39,24 +37,15 @@ def copy_rows_sync(conn: Connection[Any], name: str, rows: Any, columns: Sequenc
     return count
 
 
-def _find(cursor: RawCursor[Any], name: str) -> Table:
-    cursor.execute(FIND_TABLE, [name], prepare=False)
-    if found := cursor.fetchone():
-        return read_table(found)
-    cursor.execute(LIST_TABLES, prepare=False)
-    raise no_such_table(name, cursor.fetchone())
-
-
-def _copy(cursor: RawCursor[Any], name: str, table: Table, source: Any, columns: Sequence[str] | None) -> int:
-    """`source` is what `take_async` takes."""
-    rows = take_sync(source, FIRST_ROWS)
-    if not rows:
+def _copy(cursor: RawCursor[Any], name: str, table: Table, rows: Any, columns: Sequence[str] | None) -> int:
+    taken = take_sync(rows, FIRST_ROWS)
+    if not taken:
         return 0
-    encoder = Encoder(name, table, columns, rows, cursor)
+    encoder = Encoder(name, table, columns, taken, cursor)
     with cursor.copy(encoder.statement) as copy:
-        while rows:
-            if data := encoder.add(rows):
+        while taken:
+            if data := encoder.add(taken):
                 copy.write(data)
-            rows = take_sync(source, encoder.wanted)
+            taken = take_sync(rows, encoder.wanted)
         copy.write(encoder.end())
     return cursor.rowcount

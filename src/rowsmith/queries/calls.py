@@ -1,4 +1,4 @@
-"""A call of a query: given to what is for threads or to what is for tasks, by the kind of the connection."""
+"""A call of a query, dispatched by its connection: a synchronous or an asynchronous one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rowsmith.queries.streams_sync import Stream
 
 
 def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
-    """Run a query on a psycopg connection: its result, or with an AsyncConnection an awaitable of it.
+    """Run a query on a psycopg connection. Returns its result or, with an AsyncConnection, an awaitable of it.
 
-    Raises TypeError for what is no connection.
+    Raises TypeError for anything that is not a connection.
     """
     if isinstance(conn, Connection):
         return execute_sync(bound, conn, conn.__dict__.get(SESSION) or _session_of(bound, conn), values)

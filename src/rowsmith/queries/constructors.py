@@ -1,8 +1,8 @@
 """The constructors of rows: functions made for a row class and the columns of a result.
 
-A class of a generated module is exact: PostgreSQL has typed its values, so they are put in their places without being
-looked at again. Only the columns that a codec reads are dirty. As in the standard library's `dataclasses` and
-`collections.namedtuple`, the function for a shape is written as source and compiled, once for each shape.
+The rows of a generated module are not validated: PostgreSQL has typed the values. Only columns with a codec are
+converted. As in the standard library's `dataclasses` and `collections.namedtuple`, the function for a shape is written
+as source and compiled, once for each shape.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Constructor(NamedTuple):
 
 
 def of_class(make: Callable[..., Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
-    """By a call of `make` with the columns by name."""
+    """By calling `make` with the columns as keyword arguments."""
     pairs = ", ".join(f"{name!r}: c{index}" for index, name in enumerate(names))
     return _compiled(_columns(len(names)), f"row = make(**{{{pairs}}})", reads, make=make)
 
@@ -41,14 +41,14 @@ def of_tuple(make: type[tuple[Any, ...]], width: int) -> Constructor:
 
 
 def of_value(read: Reader | None) -> Constructor:
-    """The value of the first column alone, and of the only one."""
+    """The value of the only column."""
     return _compiled(_columns(1), "row = c0", {} if read is None else {0: read})
 
 
 def of_exact(make: type[Any], names: Sequence[str], reads: Mapping[int, Reader]) -> Constructor:
-    """An exact class, without its own constructor. Columns that the class does not have are left out.
+    """A class of a generated module, without calling its constructor. Columns that are not fields are left out.
 
-    Raises TypeError for a field of it that is no column.
+    Raises TypeError if a field is not a column.
     """
     fields = get_annotations(make)
     if missing := [name for name in fields if name not in names]:
@@ -76,9 +76,9 @@ def _of_model(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Re
 def _of_slots(make: type[Any], places: Mapping[str, int], reads: Mapping[int, Reader], width: int) -> Constructor:
     """A slotted dataclass.
 
-    One that is frozen sets its fields one by one through a function of `object`, which takes most of the time that a
-    row takes. The fields of its mould, a class of the same layout that is not frozen, are set by plain assignment, in
-    a sixth of the time; the row then becomes one of its class.
+    The constructor of a frozen one sets each field with `object.__setattr__`, which takes most of the time of a row. So
+    a row begins as a `mould`, a class with the same slots that is not frozen: plain assignment takes a sixth of the
+    time. Then its class is replaced.
     """
     mould = type(make.__name__, (), {"__slots__": tuple(places)})
     columns = _columns(width)

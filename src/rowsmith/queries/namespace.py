@@ -20,8 +20,8 @@ from rowsmith.values.codecs import Writer
 def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
     """Load a `.sql` file, or every one in a folder, into an object with a function for each query.
 
-    `record_classes` gives the classes that `-- record_class: NAME` lines name: dataclasses, named tuples, pydantic
-    models, anything that takes the columns as keyword arguments. `vars(module)` serves as well.
+    `record_classes` has the classes that `-- record_class: NAME` lines name: dataclasses, named tuples, pydantic
+    models, or anything else that takes the columns as keyword arguments. `vars(module)` works too.
 
     Raises QueryFileError, which lists every fault with its file and line.
     """
@@ -61,9 +61,9 @@ class Queries:
 
 
 def add_query(queries: Queries, query: Query, function: QueryFunction) -> None:
-    """Put a function in its place. The loader has seen to it that the place is free.
+    """Add a query's function under its namespace. The loader has checked that the name is free.
 
-    No method of `Queries`: those would be hidden by a query of their name.
+    This is not a method of `Queries`: a query with its name would hide it.
     """
     home = queries
     for part in query.namespace:
@@ -98,7 +98,7 @@ def bind(
 def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
     function.__code__ = function.__code__.replace(
         co_filename=str(query.file),
-        co_firstlineno=query.line - 1,  # the body, one line further down, is then at the name line
+        co_firstlineno=query.line - 1,  # so that the body, one line below, is at the name line
         co_name=query.name,
         co_qualname=query.qualified_name,
     )
@@ -137,7 +137,7 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequen
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Takes the values of some names, in their order, out of a mapping."""
+    """A function that takes the values of these names out of a mapping, in this order."""
     if len(names) > 1:
         return itemgetter(*names)
     if not names:

@@ -18,13 +18,13 @@ from rowsmith.queries.query import Query
 from rowsmith.values.codecs import Context, codec, fields_of
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
-"""How the rows of a query are made, told the names of the columns and the connection that the values come from."""
+"""How the rows of a query are made, given the names of the columns and the connection that the values come from."""
 
 
 def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
-    """The rows of a query that no module was generated for: its record class, called with the columns by name.
+    """The rows of a query without a generated module: its record class, called with the columns as keyword arguments.
 
-    Without one they are named tuples. Raises QueryFileError if the record class is none of `record_classes`.
+    Without a record class they are named tuples. Raises QueryFileError if the record class is none of `record_classes`.
     """
     if query.kind is Kind.VALUE:
         return lambda _names, _context: of_value(None)

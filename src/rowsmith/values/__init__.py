@@ -1,1 +1,1 @@
-"""Which Python value fits which PostgreSQL type, for the parameters of statements and for COPY."""
+"""Which Python values fit which PostgreSQL type, for the parameters of statements and for COPY."""

@@ -1,4 +1,4 @@
-"""Values between PostgreSQL and Python where psycopg alone does not give, or take, what an annotation says.
+"""Values between PostgreSQL and Python if psycopg alone does not return, or accept, what an annotation says.
 
 psycopg knows the built-in types. A database's own types (enumerations, composites, their arrays and ranges) have OIDs
 that differ from database to database, and their values arrive as PostgreSQL's text. How such a text is read, and how a
@@ -31,7 +31,7 @@ from psycopg.types.range import Range
 _T = TypeVar("_T")
 
 Inet: TypeAlias = IPv4Address | IPv6Address | IPv4Interface | IPv6Interface
-"""What psycopg makes of an `inet`: an address where the netmask is that of a single host, else an interface."""
+"""What psycopg returns for an `inet`: an address if the netmask is that of a single host, else an interface."""
 Cidr: TypeAlias = IPv4Network | IPv6Network
 Array: TypeAlias = list[_T] | list[_T | None]
 """A parameter that is an array: to type checkers, a list of one type is not a list of a wider one."""
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the values of a column on a connection, from what psycopg makes of them."""
+    """Reads the values of a column on a connection, from what psycopg returns for them."""
 
     read: Callable[[Any], Any]
     only_text: bool = False
@@ -81,9 +81,9 @@ class Codec:
     load: Load
     """The value from PostgreSQL's text."""
     reader: Callable[[Context], Reader | None]
-    """What reads a column; None where psycopg gives its values as they should be."""
+    """What reads a column; None if psycopg returns the right values."""
     write: Writer | None = None
-    """What writes a parameter; None where psycopg takes its values as they are."""
+    """What writes a parameter; None if psycopg accepts the values."""
     is_label: bool = False
     """Whether the type is an enumeration."""
 
@@ -149,7 +149,7 @@ def _validated(annotation: Any, inner: Codec, *, is_json: bool) -> Codec:
 
 
 def _array(item: Codec) -> Codec:
-    """An array. psycopg gives those that it knows as lists, others as text."""
+    """An array. psycopg returns those that it knows as lists, others as text."""
     write = item.write
 
     def load(text: str, context: Context) -> Any:

@@ -1,40 +1,43 @@
-"""The dumpers of a prepared statement's parameters: from a Python value to the bytes of the parameter's own type.
+"""The dumpers of a prepared statement's parameters, and what they share with COPY.
 
-psycopg chooses a type by the value, and tells the server; here the server has told the type, and the value has to fit
-it. Where it does not fit without a doubt, `Unfit` says so, and the value is left to psycopg and its rules.
+psycopg's cursor chooses a type by the value, and tells the server. Here the server has told the type of the parameter,
+and the value has to fit it. A value that does not plainly fit, by `values/types.py`, is left to psycopg's cursor.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta
-from operator import attrgetter
+from functools import cache, lru_cache
 from typing import Any
-from uuid import UUID
 
+import psycopg
 from psycopg import postgres
 from psycopg.abc import AdaptContext, Buffer
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import Format
+from psycopg.types.json import Json, Jsonb
 
-Dump = Callable[[Any], Buffer | None]
+from rowsmith.values.types import NUMERIC, TYPES, Dump
 
-
-class Unfit(Exception):  # noqa: N818 - no error: it sends a value the other way
-    """A value that is not written as the parameter's type here."""
+_ELEMENTS = {info.array_oid: info.oid for info in postgres.types if info.array_oid}
+_PSYCOPG = ("psycopg", "psycopg_binary", "psycopg_c")
+_FIRST_USER_OID = 16384  # FirstNormalObjectId in PostgreSQL's access/transam.h
 
 
 class Dumper(dict[type, Dump]):
-    """How the values of one parameter are written, by their exact type; each type is looked into once."""
+    """The functions that write the values of a parameter, by the class of the value. They raise if it does not fit."""
 
     def __init__(self, oid: int, context: AdaptContext) -> None:
         super().__init__()
         self._oid = oid
+        self._type = TYPES.get(oid)
         self._transformer = Transformer(context)
         self._element: Dumper | None = Dumper(_ELEMENTS[oid], context) if oid in _ELEMENTS else None
-        binary = oid in _BINARY or (self._element is not None and self._element.format is Format.BINARY)
-        self.format: Format = Format.BINARY if binary else Format.TEXT
+        is_binary = (
+            self._element.format if self._element is not None else self._type is not None and self._type.in_binary
+        )
+        self.format: Format = Format.BINARY if is_binary else Format.TEXT
 
     def __missing__(self, kind: type) -> Dump:
         dump = self[kind] = self._find(kind)
@@ -42,35 +45,32 @@ class Dumper(dict[type, Dump]):
 
     def _find(self, kind: type) -> Dump:
         if kind is type(None):
-            return _null
+            return lambda _: None
         if not is_stock(self._transformer.adapters.get_dumper(kind, PyFormat.AUTO)):
             return _unfit
-        if self.format is Format.BINARY:
-            if kind is list and self._element is not None:
-                return _array(_ELEMENTS[self._oid], self._element)
-            types, dump = _BINARY.get(self._oid, _NOTHING)
-            return (dump or self._matching) if kind in types else _unfit
-        if kind is str:  # most often; its dumper is the same for every value, and of no type
+        if self._element is not None and self.format is Format.BINARY:
+            return _array(_ELEMENTS[self._oid], self._element) if kind is list else _unfit
+        if self._type is not None and self._type.in_binary:
+            return (self._type.dump or self._matching) if kind in self._type.exact else _unfit
+        if kind is str:  # a shortcut: all values of this class have the same dumper, for any type
             return self._transformer.get_dumper("", PyFormat.TEXT).dump
-        if kind is int and self._oid == _oid("numeric"):
+        if kind is int and self._oid == NUMERIC:  # psycopg's dumpers for an int are for other types
             return lambda value: str(value).encode()
         return self._matching
 
     def _matching(self, value: Any) -> Buffer | None:
-        """By psycopg's dumper for the value, where that is one of this type or, as that of str, of none."""
+        """Write by psycopg's dumper for the value, if that is for the parameter's type, or, as for a str, for any."""
         dumper = self._transformer.get_dumper(value, PyFormat.from_pq(self.format))
-        if dumper.oid not in (self._oid, 0):
-            raise Unfit
-        return dumper.dump(value)
+        return dumper.dump(value) if dumper.oid in (self._oid, 0) else _unfit(value)
 
 
 def dump_function(dumpers: Sequence[Dumper]) -> Callable[[Sequence[Any]], list[Buffer | None] | None]:
-    """The function that dumps the values of all parameters; it gives None where one does not fit."""
+    """A function that dumps the values of all parameters, and returns None if one of them does not fit."""
 
     def dump(values: Sequence[Any]) -> list[Buffer | None] | None:
         try:
-            return [dumper[type(value)](value) for dumper, value in zip(dumpers, values, strict=True)]
-        except Exception:  # noqa: BLE001 - whatever is wrong, psycopg's cursor has a way, or an error of its own
+            return list(map(_dump, dumpers, values))
+        except Exception:  # noqa: BLE001 - psycopg's cursor knows how, or raises its own error
             return None
 
     def dump_one(values: Sequence[Any]) -> list[Buffer | None] | None:
@@ -86,21 +86,16 @@ def dump_function(dumpers: Sequence[Dumper]) -> Callable[[Sequence[Any]], list[B
     return dump_one
 
 
-def is_stock(adapter: type) -> bool:
-    """Whether a dumper or loader is psycopg's own, and not one that a user registered."""
-    return adapter.__module__.partition(".")[0] in ("psycopg", "psycopg_binary", "psycopg_c")
+def _dump(dumper: Dumper, value: Any) -> Buffer | None:
+    return dumper[type(value)](value)
 
 
-def _null(_: object) -> None:
-    return None
-
-
-def _unfit(_: object) -> Buffer:
-    raise Unfit
+def _unfit(value: object) -> Buffer:
+    raise TypeError(f"{type(value).__qualname__} is left to psycopg's cursor")
 
 
 def _array(oid: int, element: Dumper) -> Dump:
-    """A list as an array of one dimension, of values of an element's type (array_recv in PostgreSQL's arrayfuncs.c)."""
+    """Writes a list of elements of a type as an array of one dimension (array_recv in PostgreSQL's arrayfuncs.c)."""
     head, length = struct.Struct("!iiIii").pack, struct.Struct("!i").pack
     empty, null = struct.pack("!iiI", 0, 0, oid), length(-1)
 
@@ -116,28 +111,35 @@ def _array(oid: int, element: Dumper) -> Dump:
     return dump
 
 
-def _oid(name: str) -> int:
-    return postgres.types[name].oid
+@lru_cache(maxsize=1024)
+def is_stock(dumper: type) -> bool:
+    """Whether a dumper is psycopg's own. The module of those that it makes at run time, as for arrays, is `abc`."""
+    home = next(cls for cls in dumper.__mro__ if "dump" in vars(cls))
+    package, home_package = (cls.__module__.partition(".")[0] for cls in (dumper, home))
+    return home_package in _PSYCOPG and package in (*_PSYCOPG, "abc")
 
 
-# psycopg's registry has every built-in type; their OIDs never change (pg_type.dat).
-_ELEMENTS = {info.array_oid: info.oid for info in postgres.types if info.array_oid}
-_NOTHING: tuple[frozenset[type], Dump | None] = (frozenset(), None)
-# Of numbers, psycopg's dumpers of a given width cut off what is too large for it; struct raises an error.
-_BINARY: dict[int, tuple[frozenset[type], Dump | None]] = {
-    _oid("bool"): (frozenset({bool}), None),
-    _oid("int2"): (frozenset({int}), struct.Struct("!h").pack),
-    _oid("int4"): (frozenset({int}), struct.Struct("!i").pack),
-    _oid("int8"): (frozenset({int}), struct.Struct("!q").pack),
-    _oid("oid"): (frozenset({int}), struct.Struct("!I").pack),
-    _oid("float8"): (frozenset({float}), struct.Struct("!d").pack),
-    _oid("bytea"): (frozenset({bytes, bytearray, memoryview}), None),
-    _oid("uuid"): (frozenset({UUID}), attrgetter("bytes")),
-    _oid("date"): (frozenset({date}), None),
-    _oid("time"): (frozenset({time}), None),
-    _oid("timetz"): (frozenset({time}), None),
-    _oid("timestamp"): (frozenset({datetime}), None),
-    _oid("timestamptz"): (frozenset({datetime}), None),
-    _oid("interval"): (frozenset({timedelta}), None),
-}
-"""The types of Python that a binary parameter takes, by its OID, and how; None: as psycopg does. Others are text."""
+def is_custom(adapters: AdaptersMap, kind: type) -> bool:
+    """Whether a user has registered how a class is written: by a dumper, as an enumeration or as a composite."""
+    try:
+        dumper = adapters.get_dumper(kind, PyFormat.TEXT)
+    except psycopg.ProgrammingError:  # there is none
+        return False
+    return dumper.oid >= _FIRST_USER_OID or not is_stock(dumper)
+
+
+def dump_json(dump: Dump, value: Any) -> Buffer | None:
+    """Write a value as JSON by psycopg's `dump`, if need be by way of pydantic: models, dataclasses, times, sets."""
+    try:
+        return dump(value)
+    except TypeError:  # by json.dumps, or by the function that the user has set
+        if isinstance(value, (Json, Jsonb)):
+            return dump(type(value)(_dump_python()(value.obj, mode="json"), value.dumps))
+        return dump(_dump_python()(value, mode="json"))
+
+
+@cache
+def _dump_python() -> Callable[..., Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import, and seldom needed
+
+    return TypeAdapter[Any](Any).dump_python

@@ -130,8 +130,9 @@ def within_sync(seconds: float | None, call: Callable[[], _T], discard: Callable
         with suppress(Exception):
             discard(finished.result())
 
-    threading.Thread(target=run, name="rowsmith-within", daemon=True).start()
+    thread = threading.Thread(target=run, name="rowsmith-within", daemon=True)
     try:
+        thread.start()  # which waits, and can be interrupted as well
         return future.result(seconds)
     except BaseException:
         if not future.done() or future.exception() is None:

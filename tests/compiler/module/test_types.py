@@ -160,6 +160,26 @@ def test_every_type_is_as_promised_both_ways(
             assert getattr(found.queries, f"{name}_{index}")(typed_conn, value=[]) is not None
 
 
+def test_every_type_is_the_same_inside_a_composite(
+    typed_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    """psycopg returns a composite as text: each attribute is read by its annotation."""
+    attributes = [(f"v{index}", pg_type, values) for index, (pg_type, _, values) in enumerate(SCALARS)]
+    with typed_conn.transaction(force_rollback=True):
+        columns = ", ".join(f"{name} {type_}" for name, type_, _ in attributes)
+        typed_conn.execute(f"CREATE TYPE everything AS ({columns})".encode())
+        names, types = [name for name, _, _ in attributes], [f":{name}::{type_}" for name, type_, _ in attributes]
+        sql = f"-- name: one({', '.join(names)})$\nSELECT ROW({', '.join(types)})::everything;"
+        found = module(typed_conn, sql, tmp_path, models=models)
+        for which in range(max(len(values) for _, _, values in attributes)):
+            given = {name: values[min(which, len(values) - 1)] for name, _, values in attributes}
+            result = found.queries.one(typed_conn, **given)
+            for name, pg_type, _ in attributes:
+                assert same(getattr(result, name), given[name]), (pg_type, getattr(result, name))
+        empty = found.queries.one(typed_conn, **dict.fromkeys(names))
+        assert [getattr(empty, name) for name in names] == [None] * len(names)
+
+
 def test_every_built_in_type_that_is_not_listed_is_text(typed_conn: psycopg.Connection[Any]) -> None:
     rows = typed_conn.execute(
         """SELECT t.typname::text, t.oid::int8 FROM pg_type AS t
@@ -320,9 +340,14 @@ SELECT :value::odd;
         ({"thing.settings": "str"}, 'types: "thing.settings" is neither a type nor a table.column of the database'),
         (
             {"odd": "Settings"},
-            'types: "odd" = "Settings": Settings is no built-in type. Write "app.types:Settings" for',
+            'types: "odd" = "Settings": Settings is not a built-in type. Write "app.types:Settings" for',
         ),
-        ({"odd": "list["}, 'types: "odd" = "list[": that is no type'),
+        ({"odd": "list["}, 'types: "odd" = "list[" is not a type'),
+        (
+            {"odd": "app.types:Name", "mood": "app.other:Name"},
+            'types: "mood" = "app.other:Name": another type is called Name. Give one another name',
+        ),
+        ({"odd": "app.types:Decimal"}, 'types: "odd" = "app.types:Decimal": another type is called Decimal.'),
         ({"odd": "app.types:"}, 'types: "odd" = "app.types:": expected a type such as "str" or "app.types:Name"'),
     ],
 )

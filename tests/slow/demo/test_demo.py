@@ -20,6 +20,7 @@ import pytest
 from rowsmith.errors import ServerError
 from rowsmith.server.programs import find_binaries
 from tests.harness.databases import ROOT
+from tests.harness.waiting import PATIENCE
 
 DEMO = [sys.executable, "-m", "blueprint.demo"]
 ADD_EVE = "INSERT INTO users (email, name, password_hash) VALUES ('eve@example.com', 'Eve', '-')"
@@ -101,7 +102,7 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
         capture_output=True,
         encoding="utf-8",
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=ROOT,
         env=environment(folder, **variables),
     )
@@ -223,7 +224,7 @@ def test_ctrl_c(folder: Path) -> None:
         assert process.stdout is not None
         assert any(line.startswith("Applied 18 migrations") for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (130, "")
     assert "Stopped. The temporary server was stopped and its folder removed" in unfolded(printed)
 

@@ -18,7 +18,7 @@ from tests.harness.drivers import Driver, Observer, both_worlds, insert, small, 
 from tests.harness.network import Proxy
 from tests.slow.faults.table import record
 
-LATE = 5.0
+LATE = 10.0
 ways = pytest.mark.parametrize("way", ["transaction", "run"])
 
 

@@ -16,9 +16,10 @@ from rowsmith.errors import Category, DeadlineExceededError, PoolTimeoutError, c
 from tests.harness.databases import settings_for
 from tests.harness.drivers import NAME, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy, closed_port
+from tests.harness.waiting import PATIENCE
 from tests.slow.faults.table import record
 
-LATE = 5.0
+LATE = 10.0
 """Seconds that nothing may take here, where a deadline is a few tenths of a second."""
 
 
@@ -61,7 +62,7 @@ def test_black_hole_in_a_check(driver: type[Driver], proxy: Proxy) -> None:
 
     async def body() -> None:
         await here.fill()
-        await here.pause(1.2)
+        await here.age()
         proxy.stall()
         start = time.monotonic()
         with pytest.raises(PoolTimeoutError) as caught:
@@ -107,7 +108,7 @@ def test_slow_network(driver: type[Driver], proxy: Proxy, observer: Observer) ->
 
     async def body() -> None:
         pids = await here.fill(2)
-        await here.pause(1.1)  # so that it is checked, too
+        await here.age()  # so that it is checked, too
         proxy.latency, proxy.bytes_per_second = 0.05, 200_000
         start = time.monotonic()
         async with here.transaction() as conn:
@@ -150,7 +151,7 @@ def test_cut_in_a_query(driver: type[Driver], proxy: Proxy, observer: Observer, 
         else:
             proxy.cut_all()
         with pytest.raises(psycopg.OperationalError) as caught:
-            await work.result(10)
+            await work.result(PATIENCE)
         recovery = await here.recovered() - back
         assert recovery < LATE
         observer.end_sessions(pids)  # the server itself notices only when it writes
@@ -169,7 +170,7 @@ def test_cut_with_an_idle_pool(driver: type[Driver], proxy: Proxy, fault: str) -
 
     async def body() -> None:
         before = await here.fill()
-        await here.pause(1.2)
+        await here.age()
         proxy.resets = fault == "reset"
         proxy.cut_all()
         back = time.monotonic()
@@ -213,7 +214,7 @@ def test_refused_for_a_while(
     async def with_a_pool() -> None:
         await later.fill()
         proxy.refusal = (sqlstate, message)
-        await later.pause(1.2)
+        await later.age()
         proxy.cut_all()
         with pytest.raises(PoolTimeoutError, match=message) as caught:
             await later.backend()
@@ -238,7 +239,7 @@ def test_connecting_at_start_is_tried_again(driver: type[Driver], proxy: Proxy) 
         work = here.start(here.backend)
         await here.until(lambda: proxy.clients >= 1)
         proxy.calm()
-        assert await work.result(15)
+        assert await work.result(PATIENCE)
 
     here.drive(body)
 
@@ -283,7 +284,7 @@ def test_several_hosts(driver: type[Driver], proxy: Proxy, observer: Observer) -
             before = proxy.clients
             other.calm()
             proxy.refuse = True
-            await here.pause(1.2)
+            await here.age()
             proxy.cut_all()
             back = time.monotonic()
             await here.recovered()

@@ -18,9 +18,10 @@ import rowsmith
 from rowsmith.errors import Category, CircuitOpenError, DeadlineExceededError, PoolTimeoutError, category
 from tests.harness.drivers import MOST, Driver, Observer, Started, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
+from tests.harness.waiting import PATIENCE
 from tests.slow.faults.table import record
 
-LATE = 5.0
+LATE = 10.0
 
 
 @pytest.fixture
@@ -39,13 +40,13 @@ def test_one_dead_connection_drains_the_pool(driver: type[Driver], proxy: Proxy,
 
     async def body() -> None:
         await here.fill()
-        await here.pause(1.2)
+        await here.age()
         observer.end_sessions()
         proxy.forget()
         back = time.monotonic()
         await here.backend()
         took = time.monotonic() - back
-        assert took < 2, "psycopg_pool would pause between one and the next"
+        assert took < 5, "psycopg_pool would pause between one and the next"
         assert proxy.sent(b"SELECT 1\0") <= 1
         await here.check_whole()
         record("four dead idle connections", "nothing", took)
@@ -59,11 +60,11 @@ def test_many_who_find_dead_connections_drain_once(driver: type[Driver], proxy: 
 
     async def body() -> None:
         dead = await here.fill()
-        await here.pause(1.2)
+        await here.age()
         observer.end_sessions()
         before = proxy.clients
         calls = [here.start(here.backend) for _ in range(20)]
-        pids = {await call.result(10) for call in calls}
+        pids = {await call.result(PATIENCE) for call in calls}
         assert not pids & dead
         assert proxy.clients - before <= 2 * MOST
         await here.check_whole()
@@ -82,7 +83,7 @@ def test_a_connection_that_was_used_just_now_is_not_checked(driver: type[Driver]
             async with here.connection() as conn:
                 conn.info.backend_pid  # noqa: B018 - nothing is asked of the server
         assert proxy.round_trips() == 0
-        await here.pause(1.2)
+        await here.age()
         async with here.connection():
             pass
         assert proxy.round_trips() == 1
@@ -115,7 +116,7 @@ def test_an_old_connection_is_not_handed_out(driver: type[Driver], proxy: Proxy)
 
     async def body() -> None:
         old = await here.fill()
-        await here.pause(1.3)
+        await here.age()
         for _ in range(MOST):
             assert await here.backend() not in old
         await here.check_whole()
@@ -287,7 +288,7 @@ def test_a_leaked_connection_is_logged(
 @both_worlds
 def test_circuit_breaker(driver: type[Driver], proxy: Proxy) -> None:
     """Opens after N failures, fails at once while open, lets one through when its time has come, closes on success."""
-    here = driver(small(proxy.url, breaker_failures=3, breaker_reset=400))
+    here = driver(small(proxy.url, breaker_failures=3, breaker_reset=60_000, pool_timeout=60_000))
 
     async def body() -> None:
         assert here.db.statistics()["circuit_open"] == 0
@@ -302,18 +303,19 @@ def test_circuit_breaker(driver: type[Driver], proxy: Proxy) -> None:
         start = time.monotonic()
         with pytest.raises(CircuitOpenError) as caught:
             await here.backend()
-        assert time.monotonic() - start < 0.3
+        assert time.monotonic() - start < LATE
         assert proxy.clients == came, "no attempt was made"
-        assert 0 < caught.value.retry_after <= 0.4
-        assert abs(caught.value.retry_at - datetime.now(UTC)) < timedelta(seconds=1)
+        assert 0 < caught.value.retry_after <= 60
+        assert timedelta() < caught.value.retry_at - datetime.now(UTC) <= timedelta(seconds=60)
         assert caught.value.category is not None
-        await here.pause(0.45)
+        here.let_circuit_half_open()
         with pytest.raises(psycopg.OperationalError) as probe:  # half open: one attempt, which fails
             await here.backend()
         assert not isinstance(probe.value, CircuitOpenError)
         with pytest.raises(CircuitOpenError):
             await here.backend()
         proxy.refuse = False
+        here.let_circuit_half_open()
         back = time.monotonic()
         recovery = await here.recovered() - back
         assert recovery < LATE
@@ -327,7 +329,7 @@ def test_circuit_breaker(driver: type[Driver], proxy: Proxy) -> None:
 
 @both_worlds
 def test_circuit_in_health(driver: type[Driver], proxy: Proxy) -> None:
-    here = driver(small(proxy.url, breaker_failures=2, breaker_reset=300))
+    here = driver(small(proxy.url, breaker_failures=2, breaker_reset=60_000))
 
     async def body() -> None:
         assert (await here.health()).circuit == "closed"
@@ -339,7 +341,7 @@ def test_circuit_in_health(driver: type[Driver], proxy: Proxy) -> None:
         assert not answer.healthy
         assert answer.circuit in ("open", "half-open")
         assert answer.as_dict()["circuit"] == answer.circuit
-        await here.pause(0.35)
+        here.let_circuit_half_open()
         proxy.refuse = False
         await here.recovered()
         assert (await here.health()).circuit == "closed"
@@ -349,7 +351,7 @@ def test_circuit_in_health(driver: type[Driver], proxy: Proxy) -> None:
 
 @both_worlds
 def test_half_open_lets_one_through(driver: type[Driver], proxy: Proxy) -> None:
-    here = driver(small(proxy.url, breaker_failures=1, breaker_reset=500, connection_timeout=2000))
+    here = driver(small(proxy.url, breaker_failures=1, breaker_reset=60_000, connection_timeout=60_000))
 
     async def one() -> BaseException | None:
         try:
@@ -363,10 +365,10 @@ def test_half_open_lets_one_through(driver: type[Driver], proxy: Proxy) -> None:
         assert await one() is not None
         proxy.refuse = False
         proxy.stall()
-        await here.pause(0.6)
+        here.let_circuit_half_open()
         came = proxy.clients
         calls = [here.start(one) for _ in range(10)]
-        await here.until(lambda: sum(call.done for call in calls) == 9)
+        await here.until(lambda: sum(call.done for call in calls) == 9 and proxy.clients > came)
         assert proxy.clients == came + 1
         proxy.resume()
         outcomes = [await call.result() for call in calls]
@@ -429,7 +431,7 @@ def test_deadline_in_a_statement(driver: type[Driver], observer: Observer, block
     async def body() -> None:
         await here.backend()
         start = time.monotonic()
-        with pytest.raises(DeadlineExceededError), rowsmith.deadline(0.3):
+        with pytest.raises(DeadlineExceededError), rowsmith.deadline(1.5):
             async with here.connection() if block == "connection" else here.transaction() as conn:
                 await insert(conn, 1)
                 await sql(conn, "SELECT pg_sleep(20)")
@@ -466,7 +468,7 @@ def test_of_nested_deadlines_the_earlier_holds(driver: type[Driver], observer: O
             start = time.monotonic()
             with pytest.raises(DeadlineExceededError), rowsmith.deadline(outer), rowsmith.deadline(inner):
                 async with here.connection() as conn:
-                    await sql(conn, "SELECT pg_sleep(10)")
+                    await sql(conn, "SELECT pg_sleep(30)")
             assert time.monotonic() - start < LATE
         with rowsmith.deadline(20):
             with pytest.raises(DeadlineExceededError), rowsmith.deadline(0):

@@ -22,7 +22,7 @@ import pytest
 
 from rowsmith.errors import CommitUnknownError
 from tests.harness.drivers import MOST, NAME, Driver, Observer, Tasks, both_worlds, insert, small
-from tests.harness.waiting import bounded, wait_until
+from tests.harness.waiting import PATIENCE, bounded, wait_until
 from tests.slow.faults.table import record
 
 PROGRAM_SECONDS = 30
@@ -83,7 +83,7 @@ def end_of(process: subprocess.Popen[str], seconds: float = PROGRAM_SECONDS) -> 
         said, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # the fault handler prints where it hangs
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=PATIENCE)
         pytest.fail(f"hung for {seconds} s:\n{said}")
     return process.returncode, said
 
@@ -98,7 +98,7 @@ def reaches(process: subprocess.Popen[str], condition: Callable[[], bool]) -> No
 # --- fork ---
 
 FORK = """
-mine = {pid() for _ in range(9)}  # whichever of its connections the pool gives
+mine = {pid() for _ in range(9)}  # the pool may be about to make another one
 child = os.fork()
 if child == 0:
     assert pid() not in mine, "the child shares the connection"
@@ -107,7 +107,7 @@ if child == 0:
     db.close()
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert pid() in mine, "the parent has lost its connection"
+assert mine & {pid() for _ in range(9)}, "the parent has lost its connection"
 insert(2)
 say("parent done")
 db.close()
@@ -126,14 +126,14 @@ say("parent done")
 db.close()
 """
 FORK_THAT_NEVER_CLOSES = """
-mine = {pid() for _ in range(9)}  # whichever of its connections the pool gives
+mine = {pid() for _ in range(9)}  # the pool may be about to make another one
 child = os.fork()
 if child == 0:
     insert(1)
     say("child done")
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert pid() in mine
+assert mine & {pid() for _ in range(9)}
 insert(2)
 say("parent done")
 """
@@ -150,7 +150,7 @@ async def main():
         asyncio.run(in_the_child())
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    assert await apid() in mine
+    assert any([await apid() in mine for _ in range(9)])
     await ainsert(2)
     say("parent done")
     await db.aclose()

@@ -33,7 +33,7 @@ def check(command: list[str], folder: Path) -> None:
 
 ODD = """
 -- name: shadows()^
--- record_class: Decimal
+-- record_class: Odd
 SELECT 1.5 AS decimal, current_date AS date, current_date AS other, 1 AS int, 2 AS more,
        'x'::text AS str, 'y'::text AS s,
        ARRAY[1] AS list, ARRAY['a'] AS lists, true AS bool, 'good'::mood AS mood, '[1,2)'::int4range AS range,
@@ -54,6 +54,19 @@ INSERT INTO users (name, date, list) VALUES ('x', :date, :list);
 
 -- name: nothing()*!
 DELETE FROM users WHERE false;
+
+-- name: query()^
+-- A quote "
+SELECT 1 AS query;
+
+-- name: rows()
+SELECT 'good'::mood AS rows;
+
+-- name: Mood(mood)$
+SELECT :mood::mood;
+
+-- name: builtins()$
+SELECT 'x'::text;
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,9 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel
 
 from rowsmith.compiler.analysis.description import Description, Typed
+from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.pgtypes import PgType
-from rowsmith.compiler.module.types import RESERVED, PythonType, Types, UnsupportedError, camel, filled, named, own
+from rowsmith.compiler.module.types import RESERVED, Types, UnsupportedError, camel, optional, plain
 from rowsmith.errors import ModuleError, UnknownTypeError
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query
@@ -20,25 +22,12 @@ Models: TypeAlias = Literal["pydantic", "dataclass"]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A column, a parameter, or an attribute of a composite."""
-
-    name: str
-    type: PythonType
-    nullable: bool
-
-    @property
-    def annotated(self) -> PythonType:
-        """The type, with None where it can be NULL."""
-        return self.type.or_none() if self.nullable else self.type
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """A class with fields: of rows, of the sets of parameters of a `*!` query, or of a composite type."""
 
     name: str
-    fields: tuple[Field, ...]
+    fields: Mapping[str, str]
+    """Annotations, by name."""
     query: Query | None
     """The query that it is of, the first of several; None for a composite."""
 
@@ -48,9 +37,9 @@ class Call:
     """A query as the module has it."""
 
     query: Query
-    parameters: tuple[Field, ...]
-    """For a `*!` query, the sets of parameters."""
-    result: PythonType
+    parameters: Mapping[str, str]
+    """Annotations, by name; for a `*!` query that of the sets."""
+    result: str
     writes: bool
     """Unless the query is proven to do nothing but read."""
 
@@ -68,19 +57,21 @@ class Contents:
 def contents(descriptions: Iterable[Description], types: Types, models: Models) -> Contents:
     """The contents of the module for queries that have been checked: each has the columns that its mark needs.
 
-    Raises UnknownTypeError where there is no Python type for one of PostgreSQL's, and ModuleError, which lists every
-    fault with the query, its file and its line.
+    Raises UnknownTypeError if a type has no Python type, and ModuleError, which lists every fault with the query, its
+    file and its line.
     """
     ordered = sorted(descriptions, key=lambda each: (each.query.namespace, each.query.file.as_posix(), each.query.line))
+    collector = _Collector(ordered, types)
+    faults = [*_record_class_faults([each.query for each in ordered], types)]
     try:
-        collector = _Collector(ordered, types)
         calls = tuple(collector.call(each) for each in ordered)
-        found = Contents(*collector.classes(), calls)
+        if not (faults := faults + collector.faults):
+            found = Contents(*collector.classes(), calls)
+            if not (faults := [*_column_faults(found.models, models)]):
+                return found
     except UnsupportedError as error:
         raise UnknownTypeError(f"no Python type is known for {error}. Name one in [tool.rowsmith.types]") from None
-    if faults := [*collector.faults, *_faults(found, models)]:
-        raise ModuleError("\n".join(faults))
-    return found
+    raise ModuleError("\n".join(faults))
 
 
 def namespace_class(namespace: Sequence[str]) -> str:
@@ -94,62 +85,67 @@ class _Collector:
     def __init__(self, descriptions: Sequence[Description], types: Types) -> None:
         self._types = types
         self._models: dict[str, Model] = {}
-        self._own: set[str] = set()
+        self._used: set[str] = set()
         self._table_classes = dict(_table_classes(descriptions, types))
         """The record classes of tables whose whole rows are columns, by the types of these."""
-        self._taken = {*RESERVED, *types.own, *(each.query.record_class or "" for each in descriptions)}
+        self._taken = {
+            *RESERVED,
+            *types.own,
+            *types.modules(),
+            *(each.query.record_class or "" for each in descriptions),
+        }
         self.faults: list[str] = []
 
     def call(self, description: Description) -> Call:
         """A query, with its parameters and its result."""
         query, one_row = description.query, description.one_row
         base = camel("_".join((*query.namespace, query.name)))
-        parameters = tuple(self._field(each, self._types.parameter) for each in description.parameters)
-        columns = tuple(self._field(each, self._types.result) for each in description.columns)
-        result = named("int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None")
+        parameters = {each.name: self._annotation(each, self._types.parameter) for each in description.parameters}
+        columns = {each.name: self._annotation(each, self._types.result) for each in description.columns}
+        result = "int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None"
         if query.kind is Kind.EXECUTEMANY:
             sets = Model(self._free(f"{base}Parameters"), parameters, query)
             self._models[sets.name] = sets
-            iterable = filled("Iterable[{}]", own(sets.name), imports={("collections.abc", "Iterable")})
-            parameters = (Field("sets", iterable, nullable=False),)
+            parameters = {"sets": f"Iterable[{sets.name}]"}
         elif query.kind in ROWS:
-            row = own(self._row(Model(query.record_class or self._free(f"{base}Row"), columns, query)))
-            result = filled("list[{}]", row) if query.kind is Kind.MANY else row if one_row else row.or_none()
+            row = self._row(Model(query.record_class or self._free(f"{base}Row"), columns, query))
+            result = f"list[{row}]" if query.kind is Kind.MANY else row if one_row else optional(row)
         elif query.kind is Kind.VALUE:
-            result = columns[0].annotated if one_row else columns[0].type.or_none()
+            (value,) = columns.values()
+            result = value if one_row else optional(value)
         return Call(query, parameters, result, not description.only_reads)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""
         for oid, name in self._table_classes.items():
-            order = [*self._types.origins(oid)]
-            fields = sorted(self._models[name].fields, key=lambda field: order.index(field.name))
-            self._models[name] = replace(self._models[name], fields=tuple(fields))
+            model = self._models[name]
+            self._models[name] = replace(
+                model, fields={column: model.fields[column] for column in self._types.origins(oid)}
+            )
         composites: dict[str, Model] = {}
-        wanted = sorted(self._own)
+        wanted = sorted(self._used & self._types.own.keys())
         for name in wanted:
-            found = self._types.own[name]
-            if found.kind == "c" and name not in composites:
-                attributes = self._types.attributes(found)
-                fields = [Field(attribute, each, nullable=True) for attribute, each in attributes.items()]
-                composites[name] = Model(name, tuple(fields), None)
-                wanted += {inner for each in attributes.values() for inner in each.own}
+            if self._types.own[name].kind == "c" and name not in composites:
+                attributes = self._types.attributes(self._types.own[name])
+                composites[name] = Model(name, {column: optional(each) for column, each in attributes.items()}, None)
+                wanted += _names(attributes.values()) & self._types.own.keys()
         enumerations = {name: self._types.own[name] for name in sorted({*wanted} - composites.keys())}
         return enumerations, _ordered({**dict(sorted(composites.items())), **self._models})
 
-    def _field(self, typed: Typed, python_type: Callable[[Typed], PythonType]) -> Field:
-        if typed.row is not None and typed.oid in self._table_classes:
-            return Field(typed.name, own(self._table_classes[typed.oid]), typed.nullable)
-        found = python_type(typed)
-        self._own |= found.own
-        return Field(typed.name, found, typed.nullable)
+    def _annotation(self, typed: Typed, python_type: Callable[[Typed], str]) -> str:
+        whole_row = self._table_classes.get(typed.oid) if typed.row is not None else None
+        found = whole_row or python_type(typed)
+        self._used |= _names([found])
+        return optional(found) if typed.nullable else found
 
     def _row(self, model: Model) -> str:
         """The name of a row class, which fits all queries that have it."""
         first = self._models.setdefault(model.name, model)
         self.faults += _differences(first, model)
-        nullable = {each.name for each in (*first.fields, *model.fields) if each.nullable}
-        fields = tuple(replace(each, nullable=each.name in nullable) for each in first.fields)
+        fields = {
+            name: optional(each) if model.fields.get(name) == optional(each) else each
+            for name, each in first.fields.items()
+        }
         self._models[model.name] = replace(first, fields=fields)
         return model.name
 
@@ -160,10 +156,14 @@ class _Collector:
         return name
 
 
+def _names(annotations: Iterable[str]) -> set[str]:
+    return {name for annotation in annotations for name in WORD.findall(annotation)}
+
+
 def _table_classes(descriptions: Sequence[Description], types: Types) -> Iterator[tuple[int, str]]:
     """The record classes that can stand for whole rows of tables, by the types of these rows.
 
-    One can if a query with it gives exactly the table's columns, and what it never has as NULL is NOT NULL there.
+    One can if a query with it returns exactly the table's columns, and if its fields that are never None are NOT NULL.
     """
     queries: dict[str, list[Description]] = {}
     for each in descriptions:
@@ -183,7 +183,7 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
     ordered: dict[str, Model] = {}
 
     def add(model: Model, query: Query | None) -> None:
-        for name in (name for field in model.fields for name in field.type.own if name in models):
+        for name in sorted(_names(model.fields.values()) & models.keys()):
             add(models[name], models[name].query and query)
         ordered.setdefault(model.name, replace(model, query=query))
 
@@ -195,20 +195,22 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
 # --- faults ---
 
 
-def _faults(found: Contents, models: Models) -> Iterator[str]:
-    queries = [each.query for each in found.calls]
+def _record_class_faults(queries: Sequence[Query], types: Types) -> Iterator[str]:
     spaces = {query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1)}
     # Inside the class of the queries, a query would hide a class of its name.
-    reserved = {*RESERVED, *map(namespace_class, spaces), *(part for space in spaces for part in space)}
-    reserved |= {query.name for query in queries}
+    reserved = {part for query in queries for part in (*query.namespace, query.name)}
+    reserved |= {*RESERVED, *map(namespace_class, spaces), *types.modules(), *dir(builtins)}
     for query in queries:
         name = query.record_class
         if name is not None and (not name.isidentifier() or keyword.iskeyword(name) or name in reserved):
             yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
-    for model in found.models:
-        first = model.query
-        place = f"{first.location}: {first.qualified_name}" if first else f"type {model.name}"
-        for name in () if first and first.kind is Kind.EXECUTEMANY else (field.name for field in model.fields):
+
+
+def _column_faults(found: Iterable[Model], models: Models) -> Iterator[str]:
+    for model in found:
+        query = model.query
+        place = f"{query.location}: {query.qualified_name}" if query else f"type {model.name}"
+        for name in () if query and query.kind is Kind.EXECUTEMANY else model.fields:
             if not name.isidentifier() or keyword.iskeyword(name) or (name.startswith("__") and name.endswith("__")):
                 yield f'{place}: column "{name}" cannot be an attribute in Python. Name it with AS'
             elif models == "pydantic" and (name.startswith(("_", "model_")) or hasattr(BaseModel, name)):
@@ -217,7 +219,9 @@ def _faults(found: Contents, models: Models) -> Iterator[str]:
 
 def _differences(first: Model, second: Model) -> Iterator[str]:
     """Two queries share a record class where the names and types of their columns are the same."""
-    left, right = ({each.name: each.type.expression for each in model.fields} for model in (first, second))
+    left, right = (
+        {name: plain(each).removesuffix(" | None") for name, each in model.fields.items()} for model in (first, second)
+    )
     differing = [
         f"    {column}: {left.get(column, 'absent')} in the first, {right.get(column, 'absent')} in the second"
         for column in dict.fromkeys([*left, *right])

@@ -1,4 +1,4 @@
-"""What a user says of types: `[tool.rowsmith.types]`, a type or a column and the Python type that it is."""
+"""The user's own choice of Python types: `[tool.rowsmith.types]`, by type or by column."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rowsmith.errors import ModuleError
 Overrides: TypeAlias = Mapping[str, str]
 """A type (`citext`) or a column (`projects.settings`), and its Python type: `str`, `list[str]`, `app.types:Name`."""
 
-# Types and columns by every name that an override may call them, with their schema or without.
+# Types and columns by every name that an override may use for them, with their schema or without.
 _KNOWN_NAMES = """
 SELECT typname::text FROM pg_type UNION SELECT n.nspname || '.' || t.typname
 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace UNION SELECT format_type(oid, NULL) FROM pg_type
@@ -26,7 +26,6 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attr
 """
 
 CODECS = "rowsmith.values.codecs"
-"""The module of the types that the library adds."""
 MODULES = {
     "Decimal": "decimal",
     "date": "datetime",
@@ -42,13 +41,13 @@ MODULES = {
     "Range": "psycopg.types.range",
     "Multirange": "psycopg.types.multirange",
 }
-"""The names that an expression may use, besides the built-in ones, and the module of each."""
-
-_NAME = re.compile(r"[^\W\d]\w*")
+"""The names that an annotation may use, besides the built-in ones, and the module of each."""
+WORD = re.compile(r"(?<![.\w\"'])[^\W\d]\w*")
+"""A name in an annotation; the attributes of a name are not."""
 
 
 def check_overrides(conn: psycopg.Connection[TupleRow], overrides: Overrides) -> None:
-    """Raise ModuleError where an override is no type, or names a type or column that there is not."""
+    """Raise ModuleError if an override is not a type, or is for a type or column that does not exist."""
     known = {name for (name,) in conn.execute(_KNOWN_NAMES.encode())}
     for key, value in overrides.items():
         if key not in known:
@@ -56,24 +55,30 @@ def check_overrides(conn: psycopg.Connection[TupleRow], overrides: Overrides) ->
         parse_override(key, value)
 
 
-def parse_override(key: str, value: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    """The expression of an override, and what it needs to import."""
+def parse_override(key: str, value: str) -> tuple[str, dict[str, str]]:
+    """The annotation of an override, and the module of each name that it imports."""
     module, colon, name = value.partition(":")
     if colon:
-        outer = name.partition(".")[0]
         if all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            return name, frozenset({(module, outer)})
+            return name, {name.partition(".")[0]: module}
         raise ModuleError(f'types: "{key}" = "{value}": expected a type such as "str" or "app.types:Name"')
     try:
         ast.parse(value, mode="eval")
     except SyntaxError:
-        raise ModuleError(f'types: "{key}" = "{value}": that is no type') from None
-    imports: set[tuple[str, str]] = set()
-    for word in _NAME.findall(value):
-        if word in MODULES:
-            imports.add((MODULES[word], word))
-        elif word != "None" and not isinstance(getattr(builtins, word, None), type):
+        raise ModuleError(f'types: "{key}" = "{value}" is not a type') from None
+    for word in WORD.findall(value):
+        if word not in MODULES and word != "None" and not isinstance(getattr(builtins, word, None), type):
             raise ModuleError(
-                f'types: "{key}" = "{value}": {word} is no built-in type. Write "app.types:{word}" for one of yours'
+                f'types: "{key}" = "{value}": {word} is not a built-in type. Write "app.types:{word}" for one of yours'
             )
-    return value, frozenset(imports)
+    return value, {}
+
+
+def overriding(overrides: Overrides) -> dict[str, str]:
+    """The modules of the names that overrides import. Raises ModuleError if two have the same name."""
+    modules: dict[str, str] = {}
+    for key, value in overrides.items():
+        for name, module in parse_override(key, value)[1].items():
+            if modules.setdefault(name, MODULES.get(name, module)) != module:
+                raise ModuleError(f'types: "{key}" = "{value}": another type is called {name}. Give one another name')
+    return modules

@@ -1,4 +1,4 @@
-"""The types of a database, as its catalogue has them, with those that they are made of."""
+"""The types in the catalogue of a database, with those that they are made of."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PgType:
 
 
 def fetch(conn: psycopg.Connection[TupleRow], oids: Iterable[int]) -> dict[int, PgType]:
-    """These types, and all that are inside them, by OID."""
+    """These types and those that they are made of, by OID."""
     found: dict[int, PgType] = {}
     wanted = set(oids)
     while wanted:

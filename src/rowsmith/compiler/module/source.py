@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import builtins
-import re
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from rowsmith.compiler.module.overrides import WORD
 
 LINE_LENGTH = 120
 
-_WORD = re.compile(r"(?<![.\w\"'])[^\W\d]\w*")
 _BUILTINS = frozenset(dir(builtins)) - {"None", "True", "False"}
 
 
 class Imports:
     """The imports of a module, of what its text uses. A name that the module has in another sense gets an alias.
 
-    `taken` are the names of classes, fields and queries: in the body of a class, a field `date` hides the type `date`.
+    `modules` are those of the names in annotations, `taken` the names of classes, fields and queries: in the body of a
+    class, a field `date` hides the type `date`.
     """
 
-    def __init__(self, taken: Collection[str]) -> None:
+    def __init__(self, modules: Mapping[str, str], taken: Collection[str]) -> None:
+        self._known = modules
         self._taken = taken
         self._names: dict[str, set[str]] = {}
         self._modules: set[str] = set()
@@ -32,20 +34,17 @@ class Imports:
         self._names.setdefault(module, set()).add(name if alias == name else f"{name} as {alias}")
         return alias
 
-    def expression(self, text: str, imports: Iterable[tuple[str, str]]) -> str:
-        """An expression with its names as they are called here; of `imports`, what it has of them is imported."""
-        modules = {name: module for module, name in imports}
+    def annotation(self, text: str) -> str:
+        """An annotation with its names as they are called here."""
+        return WORD.sub(lambda match: self._spelled(match[0]), text)
 
-        def spell(match: re.Match[str]) -> str:
-            word = match[0]
-            if word in modules:
-                return self.name(modules[word], word)
-            if word in _BUILTINS and word in self._taken:
-                self._modules.add("builtins")
-                return f"builtins.{word}"
-            return word
-
-        return _WORD.sub(spell, text)
+    def _spelled(self, word: str) -> str:
+        if word in self._known:
+            return self.name(self._known[word], word)
+        if word in _BUILTINS and word in self._taken:
+            self._modules.add("builtins")
+            return f"builtins.{word}"
+        return word
 
     def lines(self) -> list[str]:
         """The import statements, by module."""
@@ -64,7 +63,7 @@ def quoted(text: str) -> str:
 
 
 def docstring(text: str, indent: int) -> list[str]:
-    """The lines of a docstring; those that are too long are wrapped."""
+    """The lines of a docstring, which does not end with a quote; those that are too long are wrapped."""
     pad = " " * indent
     escaped = text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     lines: list[str] = []
@@ -72,7 +71,7 @@ def docstring(text: str, indent: int) -> list[str]:
         # Room for the quotes at the beginning, or at the end.
         lines += textwrap.wrap(line.rstrip(), LINE_LENGTH - indent - 6, break_long_words=False) or [""]
     lines[0] = f'"""{lines[0]}'
-    lines[-1:] = [lines[-1], '"""'] if lines[-1].endswith('"') else [f'{lines[-1]}"""']
+    lines[-1] += '"""'
     return [f"{pad}{line}".rstrip() for line in lines]
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.overrides import CODECS, MODULES, Overrides, check_overrides, parse_override
+from rowsmith.compiler.module.overrides import CODECS, MODULES, Overrides, check_overrides, overriding, parse_override
 from rowsmith.compiler.module.pgtypes import PgType, fetch
 
 SCALARS = {
@@ -39,53 +38,30 @@ SCALARS = {
     "json": "JsonValue",
     "jsonb": "JsonValue",
 }
-"""The built-in types that psycopg makes something else of than the text that PostgreSQL sends."""
+"""The built-in types that psycopg does not return as text."""
 
 _TEXTS = frozenset({"citext"})
-"""Types of extensions that are texts."""
+"""Types of extensions whose values are text."""
 _PSEUDO = {"void": "None", "record": "tuple[str | None, ...]"}
-"""For an anonymous row PostgreSQL does not send the types of its columns."""
+"""PostgreSQL does not send the types of the columns of an anonymous row."""
 
 RESERVED = frozenset({"Queries", "queries"})
 """The names by which a generated module gives its queries."""
 
 
-@dataclass(frozen=True, slots=True)
-class PythonType:
-    """A type of Python's, as source text."""
-
-    expression: str
-    """As people write it: `list[Email | None]`."""
-    annotation: str
-    """As the module has it, where a type of the user's says what it is made of: `Annotated[Email, From(str)]`."""
-    imports: frozenset[tuple[str, str]] = frozenset()
-    """The (module, name) pairs of the names in it."""
-    own: frozenset[str] = frozenset()
-    """The names in it that the module defines."""
-
-    def or_none(self) -> PythonType:
-        """The type of what can be NULL."""
-        return self if self.expression == "None" else filled("{} | None", self)
+def optional(annotation: str) -> str:
+    """The annotation of what can be NULL."""
+    return annotation if annotation == "None" or annotation.endswith(" | None") else f"{annotation} | None"
 
 
-def named(name: str) -> PythonType:
-    """A built-in type, or one to import."""
-    return PythonType(name, name, frozenset({(MODULES[name], name)}) if name in MODULES else frozenset())
+def plain(annotation: str) -> str:
+    """An annotation as people write it: `list[Email]` for `list[Annotated[Email, From(str)]]`."""
+    shorter = _FROM.sub(r"\1", annotation)
+    return shorter if shorter == annotation else plain(shorter)
 
 
-def own(name: str) -> PythonType:
-    """A class of the module."""
-    return PythonType(name, name, own=frozenset({name}))
-
-
-def filled(template: str, *types: PythonType, imports: Iterable[tuple[str, str]] = ()) -> PythonType:
-    """A type that is made of others."""
-    return PythonType(
-        template.format(*(each.expression for each in types)),
-        template.format(*(each.annotation for each in types)),
-        frozenset(imports).union(*(each.imports for each in types)),
-        frozenset[str]().union(*(each.own for each in types)),
-    )
+_FROM = re.compile(r"Annotated\[((?:(?!Annotated\[)[^()])*?), From\([^()]*\)\]")
+"""A type of the user's, with what it is made of, which has no such type in it."""
 
 
 class UnsupportedError(Exception):
@@ -97,17 +73,17 @@ def read_types(
 ) -> Types:
     """Ask the catalogue for all types in the descriptions, and those inside them.
 
-    Raises ModuleError where an override is not a type, or names a type or column that does not exist.
+    Raises ModuleError if an override is not a type, or is for a type or column that does not exist.
     """
     descriptions = tuple(descriptions)
     if overrides:
         check_overrides(conn, overrides)
     found = fetch(conn, {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)})
-    return Types(found, overrides or {}, _class_names(found, descriptions))
+    return Types(found, overrides or {}, _class_names(found, descriptions, overrides or {}))
 
 
 class Types:
-    """The types of a database, and the Python types of parameters and columns."""
+    """The types of a database, and the annotations of parameters and columns."""
 
     def __init__(self, types: Mapping[int, PgType], overrides: Overrides, names: Mapping[int, str]) -> None:
         self._types = types
@@ -116,25 +92,30 @@ class Types:
         self.own = {name: types[oid] for oid, name in names.items()}
         """The enumerations and composites, by the names of their classes."""
 
-    def result(self, column: Typed) -> PythonType:
+    def result(self, column: Typed) -> str:
         """The type of a column where it is not NULL. Raises UnsupportedError."""
         return self._of(column.oid, column.origin, parameter=False)
 
-    def parameter(self, parameter: Typed) -> PythonType:
+    def parameter(self, parameter: Typed) -> str:
         """The type of a parameter, besides None. Raises UnsupportedError."""
         return self._of(parameter.oid, parameter.origin, parameter=True)
+
+    def modules(self) -> dict[str, str]:
+        """The modules of the names that annotations import."""
+        ours = {"Annotated": "typing", "From": CODECS, "Array": CODECS, "Iterable": "collections.abc"}
+        return MODULES | ours | overriding(self._overrides)
 
     def origins(self, oid: int) -> dict[str, str]:
         """The columns of a table, `schema.table.column` by their names, by the type of its rows."""
         row = self._types[oid]
         return {name: f"{row.schema}.{row.name}.{name}" for name, _ in row.attributes}
 
-    def attributes(self, composite: PgType) -> dict[str, PythonType]:
+    def attributes(self, composite: PgType) -> dict[str, str]:
         """The types of a composite's attributes. Raises UnsupportedError."""
         origins = self.origins(composite.oid)  # if it is the type of a table's rows
         return {name: self._of(oid, origins[name], parameter=False) for name, oid in composite.attributes}
 
-    def _of(self, oid: int, origin: str | None, *, parameter: bool) -> PythonType:
+    def _of(self, oid: int, origin: str | None, *, parameter: bool) -> str:
         found = self._types[oid]
         columns = (origin, origin.partition(".")[2]) if origin else ()
         for key in (*columns, found.formatted, f"{found.schema}.{found.name}", found.name):
@@ -142,7 +123,7 @@ class Types:
                 return self._override(key, found, parameter=parameter)
         return self._natural(found, parameter=parameter)
 
-    def _natural(self, found: PgType, *, parameter: bool) -> PythonType:
+    def _natural(self, found: PgType, *, parameter: bool) -> str:
         if found.is_array:
             return _array(self._of(found.inner, None, parameter=parameter), parameter=parameter)
         match found.kind:
@@ -151,16 +132,15 @@ class Types:
             case "d":
                 return self._of(found.inner, None, parameter=parameter)
             case "e":
-                return own(self._names[found.oid])
+                return self._names[found.oid]
             case "c" if not self._contains(found.oid, found.oid):
-                self.attributes(found)  # raises where one is of a type that is not supported
-                return own(self._names[found.oid])
+                self.attributes(found)  # raises if one has an unsupported type
+                return self._names[found.oid]
             case "r" | "m":
                 name = "Range" if found.kind == "r" else "Multirange"
-                bound = self._of(found.bound, None, parameter=False)
-                return filled(name + "[{}]", bound, imports={(MODULES[name], name)})
+                return f"{name}[{self._of(found.bound, None, parameter=False)}]"
             case _ if found.name in _PSEUDO and not parameter:
-                return named(_PSEUDO[found.name])
+                return _PSEUDO[found.name]
             case _:
                 raise UnsupportedError(found.formatted)
 
@@ -170,37 +150,27 @@ class Types:
         inner = {found.inner, found.bound, *dict(found.attributes).values()} - {0} - seen
         return wanted in inner or any(self._contains(each, wanted, seen | {oid}) for each in inner)
 
-    def _override(self, key: str, found: PgType, *, parameter: bool) -> PythonType:
-        expression, imports = parse_override(key, self._overrides[key])
+    def _override(self, key: str, found: PgType, *, parameter: bool) -> str:
+        annotation, _ = parse_override(key, self._overrides[key])
         try:
             natural = self._natural(found, parameter=parameter)
         except UnsupportedError:
-            natural = named("str")  # psycopg gives what it does not know as text, and takes it so
-        if expression == natural.expression:
-            return natural
-        return PythonType(
-            expression,
-            f"Annotated[{expression}, From({natural.annotation})]",
-            frozenset({*imports, *natural.imports, ("typing", "Annotated"), (CODECS, "From")}),
-            natural.own,
-        )
+            natural = "str"  # psycopg returns and accepts a type that it does not know as text
+        return natural if plain(natural) == annotation else f"Annotated[{annotation}, From({natural})]"
 
 
-def _array(item: PythonType, *, parameter: bool) -> PythonType:
-    nullable = filled("list[{}]", item.or_none())
-    if not parameter or item == item.or_none():
-        return nullable
-    both = filled("list[{}] | {}", item, nullable)
-    return replace(both, annotation=f"Array[{item.annotation}]", imports=both.imports | {(CODECS, "Array")})
+def _array(item: str, *, parameter: bool) -> str:
+    # To type checkers, a list of one type is not a list of a wider one, so a parameter names both.
+    nullable = f"list[{optional(item)}]"
+    return f"list[{item}] | {nullable}" if parameter and item != optional(item) else nullable
 
 
-def _scalar(found: PgType, *, parameter: bool) -> PythonType:
+def _scalar(found: PgType, *, parameter: bool) -> str:
     if found.schema != "pg_catalog" and found.name not in _TEXTS:
         raise UnsupportedError(found.formatted)
-    natural = named(SCALARS.get(found.name, "str"))
+    natural = SCALARS.get(found.name, "str")
     # Wrapped, a value says which function dumps it, and tells JSON's null from NULL; a codec learns the type from it.
-    wrapped = parameter and found.name in ("json", "jsonb")
-    return filled("{} | {}", natural, named(found.name.capitalize())) if wrapped else natural
+    return f"{natural} | {found.name.capitalize()}" if parameter and natural == "JsonValue" else natural
 
 
 def camel(name: str) -> str:
@@ -210,11 +180,13 @@ def camel(name: str) -> str:
     return joined if joined[:1].isalpha() else f"T{joined}"
 
 
-def _class_names(types: Mapping[int, PgType], descriptions: Iterable[Description]) -> dict[int, str]:
+def _class_names(
+    types: Mapping[int, PgType], descriptions: Iterable[Description], overrides: Overrides
+) -> dict[int, str]:
     """A class for each enumeration and composite. A name that is taken gets a `_`."""
     queries = [each.query for each in descriptions]
     taken = {name for query in queries for name in (query.record_class or "", query.name, *query.namespace)}
-    taken |= MODULES.keys() | set(dir(builtins)) | RESERVED
+    taken |= MODULES.keys() | overriding(overrides).keys() | set(dir(builtins)) | RESERVED
     names: dict[int, str] = {}
     own = sorted((each for each in types.values() if each.kind in "ec"), key=lambda each: (each.name, each.schema))
     for each in own:
