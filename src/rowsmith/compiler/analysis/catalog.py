@@ -65,8 +65,22 @@ SELECT oid::int8, proisstrict, provolatile = 'v', pronamespace = 'pg_catalog'::r
 
 _OPERATORS = "SELECT oid::int8, oprcode::int8 FROM pg_operator"
 
-# Types: domain, NOT NULL domain, array.
-_TYPES = "SELECT oid::int8, typtype = 'd', typtype = 'd' AND typnotnull, typcategory = 'A' FROM pg_type"
+# Types: domain, NOT NULL domain, array, composite (also `record`, and a domain over a composite).
+_TYPES = """
+SELECT oid::int8, typtype = 'd', typtype = 'd' AND typnotnull, typcategory = 'A',
+       typcategory = 'C' OR oid = 'record'::regtype
+FROM pg_type
+"""
+
+# An index relies on the operators of its class: that their answer is never NULL for values that are not. Of extensions'
+# operators those are believed that are written in C; a user's own function is no proof.
+_COMPARISONS = """
+SELECT DISTINCT p.oid::int8 FROM pg_amop AS a
+JOIN pg_operator AS o ON o.oid = a.amopopr
+JOIN pg_proc AS p ON p.oid = o.oprcode
+WHERE a.amopmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
+  AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c'))
+"""
 
 _FAMILY = """
 WITH builtin AS (
@@ -118,6 +132,11 @@ class Relation:
         """The columns in which no row of any member can hold NULL."""
         names = [{column.name for column in each.columns.values() if column.proven} for each in self.members]
         return frozenset(number for number, each in self.columns.items() if all(each.name in found for found in names))
+
+    @cached_property
+    def named(self) -> dict[str, Column]:
+        """The columns by name."""
+        return {column.name: column for column in self.columns.values()}
 
     @property
     def is_table(self) -> bool:
@@ -176,17 +195,22 @@ class Catalog:
     @cached_property
     def domains(self) -> frozenset[int]:
         """The domains."""
-        return frozenset(oid for oid, domain, _, _ in self._types if domain)
+        return frozenset(oid for oid, domain, *_ in self._types if domain)
 
     @cached_property
     def not_null_domains(self) -> frozenset[int]:
         """The domains that are NOT NULL."""
-        return frozenset(oid for oid, _, not_null, _ in self._types if not_null)
+        return frozenset(oid for oid, _, not_null, *_ in self._types if not_null)
 
     @cached_property
     def arrays(self) -> frozenset[int]:
         """The array types."""
-        return frozenset(oid for oid, _, _, array in self._types if array)
+        return frozenset(oid for oid, _, _, array, _ in self._types if array)
+
+    @cached_property
+    def composites(self) -> frozenset[int]:
+        """The types whose values are rows."""
+        return frozenset(oid for oid, *_, composite in self._types if composite)
 
     @cached_property
     def _types(self) -> list[TupleRow]:
@@ -195,7 +219,9 @@ class Catalog:
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
         """The functions of each family of `never_null`, by its name there."""
-        return {name: self._family(family) for name, family in never_null.FAMILIES.items()}
+        found = {name: self._family(family) for name, family in never_null.FAMILIES.items()}
+        found["total"] |= {oid for (oid,) in self._rows(_COMPARISONS)}
+        return found
 
     @cached_property
     def aggregates(self) -> dict[int, str]:
@@ -206,6 +232,10 @@ class Catalog:
         """The function that a call or an operator calls; 0 for anything else."""
         return expr.integer("funcid") or self.operators.get(expr.integer("opno"), 0)
 
+    def is_total(self, expr: Node) -> bool:
+        """Whether a call or an operator is never NULL for arguments that are not NULL."""
+        return self.function(expr) in self.families["total"]
+
     def view(self, relid: int) -> Node | None:
         """The query of a view; None for any other relation."""
         if relid not in self._views:
@@ -215,6 +245,17 @@ class Catalog:
             found = queries(rows[0][0]) if rows and self.relations[relid].kind == "v" else []
             self._views[relid] = found[0] if found else None
         return self._views[relid]
+
+    def shown(self, relid: int) -> list[Relation]:
+        """A relation, and if it is a view of one relation, that one, and so on."""
+        found: list[Relation] = []
+        while relid in self.relations:
+            found.append(self.relations[relid])
+            view = self.view(relid)
+            tree = view.node("jointree") if view else None
+            sources = [each.integer("rtindex") for each in tree.nodes("fromlist")] if tree else []
+            relid = view.nodes("rtable")[sources[0] - 1].integer("relid") if view and len(sources) == 1 else 0
+        return found
 
     def behind(self, relid: int, number: int) -> list[tuple[Relation, int]]:
         """A column, and if it is one of a view, the column that this simply is, and so on to that of a table."""

@@ -172,7 +172,9 @@ class Conditions:
     def unless(self, scope: Scope, expr: Node, value: bool) -> Facts:
         """What is not NULL where a condition is not true, or where it is not false: it may be NULL there."""
         match expr.tag:
-            case "NULLTEST" | "BOOLEANTEST" | "DISTINCTEXPR":  # these are never NULL
+            case "NULLTEST" | "BOOLEANTEST":  # these are never NULL
+                return self.when(scope, expr, not value)
+            case "DISTINCTEXPR" if self._catalog.is_total(expr):
                 return self.when(scope, expr, not value)
             case "BOOLEXPR" if expr.text("boolop") == "not":
                 return self.unless(scope, expr.nodes("args")[0], not value)

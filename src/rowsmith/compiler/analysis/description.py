@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
+from rowsmith.compiler.analysis.enums import Entry
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
@@ -88,14 +89,19 @@ class Describer:
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
-        proven, usage = prover.outputs(tree), Usage(self.catalog, tree)
+        # A rule of another command leaves nothing of RETURNING.
+        proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
+        names = _column_names(tree)
         return Description(
             query,
             tuple(
                 replace(each, nullable=number in nullable, origin=self._origin(stored.get(number, ())))
                 for number, each in enumerate(parameters, 1)
             ),
-            tuple(_marked(column, never=never) for column, never in zip(columns, proven, strict=True)),
+            tuple(
+                _marked(column, never=never, written=column.name not in names)
+                for column, never in zip(columns, proven, strict=True)
+            ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
             self._effects.only_reads(tree),
@@ -152,7 +158,26 @@ class Describer:
         return self._types[oid]
 
 
-def _marked(column: Typed, *, never: bool) -> Typed:
-    """A column with what is proven of it; a mark in its name, `AS "total!"`, decides instead, and is taken off."""
+def _marked(column: Typed, *, never: bool, written: bool = True) -> Typed:
+    """A column with what is proven of it; a mark in its name, `AS "total!"`, decides instead, and is taken off.
+
+    In a name that was not `written` in the query, because a column of a relation has it, `!` and `?` say nothing.
+    """
     name = unmarked(column.name)
-    return replace(column, name=name, nullable=not never if name == column.name else column.name.endswith("?"))
+    marked = written and name != column.name
+    return replace(column, name=name, nullable=column.name.endswith("?") if marked else not never)
+
+
+def _column_names(tree: Node) -> frozenset[str]:
+    """The names of the columns of relations and functions in a query, without those that it gives them itself."""
+    entries = [entry for node in tree.walk() if node.tag == "QUERY" for entry in node.nodes("rtable")]
+    return frozenset(
+        name
+        for entry in entries
+        if entry.integer("rtekind") in (Entry.RELATION, Entry.FUNCTION)
+        for name in _names(entry.node("eref")) - _names(entry.node("alias"))
+    )
+
+
+def _names(alias: Node | None) -> set[str]:
+    return set(alias.texts("colnames")) if alias else set()

@@ -5,6 +5,7 @@ catalog, so it is listed here, from the manual and the server's source, and trie
 What is not listed is no proof. Functions that look as if they belonged here and do not:
 
 - `to_char` of a timestamp or an interval, `extract` of most fields: NULL for infinity; `to_number`: for an empty format
+- `time` and `timetz` of a timestamp: NULL for infinity
 - `lower` and `upper` of a range: NULL where it has no bound
 - `substring` with a pattern, `regexp_match`, `regexp_substr`, `array_length`, `array_position`, `->`, `->>`, `#>`: NULL
   for what is not there
@@ -77,8 +78,8 @@ _COLLECTIONS = """
 
 # A cast to a type is a function of its name. Each of them answers or raises, but for those of JSON.
 _CASTS = """
-    bool bytea char date float4 float8 int2 int4 int8 interval money name numeric oid text time timestamp timestamptz
-    timetz varchar bit varbit cidr inet macaddr macaddr8 uuid int4multirange int8multirange nummultirange tsmultirange
+    bool bytea char date float4 float8 int2 int4 int8 interval money name numeric oid text timestamp timestamptz
+    varchar bit varbit cidr inet macaddr macaddr8 uuid int4multirange int8multirange nummultirange tsmultirange
     tstzmultirange datemultirange int4range int8range numrange tsrange tstzrange daterange xid regclass
 """
 
