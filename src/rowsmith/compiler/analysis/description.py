@@ -17,6 +17,7 @@ from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
+from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import unmarked
@@ -85,7 +86,8 @@ class Describer:
             Typed(name, oid, self._type_name(oid), nullable=False)
             for name, oid in zip(query.parameters, types, strict=True)
         ]
-        if tree is None:  # nothing is proven: every column can be NULL, and no parameter may
+        if tree is None:  # nothing is proven: every column can be NULL, and of the parameters those of a procedure
+            parameters = [replace(each, nullable=_calls(query)) for each in parameters]
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
@@ -166,6 +168,11 @@ def _marked(column: Typed, *, never: bool, written: bool = True) -> Typed:
     name = unmarked(column.name)
     marked = written and name != column.name
     return replace(column, name=name, nullable=column.name.endswith("?") if marked else not never)
+
+
+def _calls(query: Query) -> bool:
+    """Whether a statement is CALL."""
+    return next(token.text for token in tokenize(query.sql) if not token.blank).lower() == "call"
 
 
 def _column_names(tree: Node) -> frozenset[str]:

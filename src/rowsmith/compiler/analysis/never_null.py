@@ -102,6 +102,8 @@ _RANGES = [
     ]
 ]  # fmt: skip
 
+_RANGE_CONSTRUCTORS = tuple(f"{name}({of}, {of}{flags})" for name, of in _RANGES for flags in ("", ", text"))
+
 MONOTONIC_FIELDS = frozenset({"century", "decade", "epoch", "isoyear", "julian", "millennium", "year"})
 """The fields whose `extract` from infinity is infinity (source: NonFiniteTimestampTzPart); of others it is NULL."""
 
@@ -132,10 +134,20 @@ FAMILIES = {
     "always": Family(
         "concat num_nulls num_nonnulls json_build_array json_build_object jsonb_build_array jsonb_build_object"
         " quote_nullable pg_typeof enum_first enum_last enum_range array_append array_prepend",
-        signatures=tuple(f"{name}({of}, {of}{flags})" for name, of in _RANGES for flags in ("", ", text")),
+        signatures=_RANGE_CONSTRUCTORS,
     ),
     # Documents of keys and values, each value NULL or not.
     "documents": Family("json_build_object jsonb_build_object"),
+    # These take NULL for a value like any other, or for none: an element, a text to be left out, a bound.
+    "nullable": Family(
+        "array_append array_prepend array_cat concat num_nulls num_nonnulls quote_nullable"
+        " json_build_array jsonb_build_array",
+        signatures=_RANGE_CONSTRUCTORS,
+    ),
+    "nullable after the first": Family(
+        "concat_ws format array_remove array_replace array_positions",
+        signatures=("array_position(anycompatiblearray, anycompatible)",),
+    ),
     # Not NULL if the first argument (the separator, the format, the string) is not.
     "first": Family("concat_ws format string_to_array"),
     # Not NULL if one argument is not.
