@@ -119,7 +119,7 @@ class Prover:
             return self._returning.scope(scope)
         having = query.node("havingQual")
         if having or query.flag("hasAggs") or query.nodes("groupClause") or query.nodes("groupingSets"):
-            # Without GROUP BY there is a row even if WHERE found none: then nothing is known of those around it, either.
+            # Without GROUP BY there is a row even if WHERE found none. Then nothing is known of those around it.
             known = level.surviving(scope.known) if level.grouped else NOTHING
             groups = Scope(level, known | level.groups, grouped=True, of_rows=scope)
             scope = self.conditions.where(groups, having)

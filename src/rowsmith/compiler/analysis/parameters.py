@@ -167,28 +167,32 @@ def _arriving(catalog: Catalog, start: _Expression, *, exact: bool) -> set[int]:
         if expr is None or (expr, written) in seen:
             continue
         seen.add((expr, written))
-        inside: list[Node | None] = []
         match expr.tag:
             case "PARAM" if expr.integer("paramkind") == Param.MULTIPLE:
                 waiting += _assigned_together(level, expr)
             case "PARAM":
                 found.update(_direct(expr))
-            case "CASEEXPR":
-                inside = [*(when.node("result") for when in expr.nodes("args")), expr.node("defresult")]
-            case "COALESCEEXPR":
-                inside = [*expr.nodes("args")[-1:]]
-            case "NULLIFEXPR" if not exact:
-                inside = [*expr.nodes("args")[:1]]
             case "VAR":
                 waiting += _behind_column(each)
             case "SUBLINK" if expr.integer("subLinkType") == SubLink.EXPRESSION:
                 waiting += _behind_output(level, expr.node("subselect"), 1, written=written)
-            case _ if not exact and catalog.function(expr) in catalog.strict:
-                inside = [*expr.nodes("args")]
             case _:
-                inside = [_uncast(expr)]
-        waiting += (_Expression(level, part, written) for part in inside)
+                waiting += (_Expression(level, part, written) for part in _parts_behind(catalog, expr, exact=exact))
     return found
+
+
+def _parts_behind(catalog: Catalog, expr: Node, *, exact: bool) -> list[Node | None]:
+    """The parts of an expression whose NULL arrives; with `exact`, those that it may be."""
+    args = list[Node | None](expr.nodes("args"))
+    match expr.tag:
+        case "CASEEXPR":
+            return [*(when.node("result") for when in expr.nodes("args")), expr.node("defresult")]
+        case "COALESCEEXPR":
+            return args[-1:]
+        case "NULLIFEXPR":
+            return args[:1]
+        case _:
+            return args if not exact and catalog.function(expr) in catalog.strict else [_uncast(expr)]
 
 
 def _behind_column(column: _Expression) -> Iterator[_Expression]:
