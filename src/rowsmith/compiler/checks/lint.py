@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Description
 from rowsmith.compiler.checks.findings import at_position, at_query
-from rowsmith.compiler.module.types import Types, UnsupportedError
+from rowsmith.compiler.module.types import Types
+from rowsmith.errors import UnknownTypeError
 from rowsmith.findings import Finding, Rule, Severity
-from rowsmith.queries.lexer import Token, TokenKind, tokenize
+from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, ROWS, Kind, misfit
 from rowsmith.queries.query import Query
 
-_QUERIES = ("select", "with", "table", "values")
+_QUERIES = ("select", "with", "table", "values", "(")
 _SET_OPERATIONS = ("union", "intersect", "except")
 
 
@@ -59,10 +60,10 @@ def unknown_types(description: Description, types: Types) -> Iterator[Finding]:
         for each in those:
             try:
                 python_type(each)
-            except UnsupportedError as error:
-                inside = "" if str(error) == each.pg_type else f" (because of {error})"
+            except UnknownTypeError as error:
+                inside = "" if error.pg_type == each.pg_type else f" (because of {error.pg_type})"
                 message = f"no Python type is known for the {what} {each.name} of type {each.pg_type}{inside}"
-                hint = f'Name one in pyproject.toml, as in [tool.rowsmith.types] "{error}" = "str", or cast it'
+                hint = f'Name one in pyproject.toml, as in [tool.rowsmith.types] "{error.pg_type}" = "str", or cast it'
                 yield at_query(Rule.UNKNOWN_TYPE, description.query, message, hint)
 
 
@@ -79,53 +80,39 @@ def select_star(query: Query) -> Iterator[Finding]:
     if query.kind not in ROWS | {Kind.VALUE}:
         return
     tokens = [token for token in tokenize(query.sql) if not token.blank]
-    for index in _outer(tokens):
-        if (star := _star(tokens, index)) is not None:
+    texts = ["", *(token.text.lower() for token in tokens), ""]
+    for index in _outer(texts):
+        if (star := _star(texts, index)) is not None:
             message = f"{star} selects whatever columns the table has, so the row changes when the table does"
-            yield at_position(Rule.SELECT_STAR, query, tokens[index].start, message, "List the columns")
+            yield at_position(Rule.SELECT_STAR, query, tokens[index - 1].start, message, "List the columns")
 
 
-def _star(tokens: Sequence[Token], index: int) -> str | None:
+def _star(texts: Sequence[str], index: int) -> str | None:
     """How the star at this token is written; None if it is not one."""
-    token, before = tokens[index], tokens[index - 1] if index else None
-    if _word(token) == "table" and _begins_query(tokens, index):
+    before, text, after = texts[index - 1 : index + 2]
+    if text == "table" and _begins_query(texts, index):
         return "TABLE"
-    if token.text != "*" or token.kind is not TokenKind.SYMBOL or before is None:
-        return None
-    if before.text in (",", ".") or _word(before) in ("select", "all", "distinct", "returning"):
-        return "*"
     # After DISTINCT ON (...) a star is followed by a comma or FROM; a product by its second factor.
-    after = tokens[index + 1] if index + 1 < len(tokens) else None
-    return "*" if before.text == ")" and (after is None or after.text == "," or _word(after) == "from") else None
+    is_first = before in (",", ".", "select", "all", "distinct", "returning")
+    return "*" if text == "*" and (is_first or (before == ")" and after in (",", "from", ""))) else None
 
 
-def _outer(tokens: Sequence[Token]) -> Iterator[int]:
+def _outer(texts: Sequence[str]) -> Iterator[int]:
     """The tokens outside of brackets, and inside those of a query whose rows are the result's: `(SELECT ...) UNION`."""
     brackets: list[bool] = []
-    for index, token in enumerate(tokens):
-        if token.kind is TokenKind.SYMBOL and token.text in "([":
-            brackets.append(all(brackets) and token.text == "(" and _is_query(tokens, index))
-        elif token.kind is TokenKind.SYMBOL and token.text in ")]":
+    for index, text in enumerate(texts[1:-1], 1):
+        if text in ("(", "["):
+            is_query = text == "(" and _begins_query(texts, index) and texts[index + 1] in _QUERIES
+            brackets.append(is_query and all(brackets))
+        elif text in (")", "]"):
             del brackets[-1:]
         elif all(brackets):
             yield index
 
 
-def _is_query(tokens: Sequence[Token], index: int) -> bool:
-    """Whether the parenthesis at this token encloses a part of the result."""
-    after = tokens[index + 1] if index + 1 < len(tokens) else tokens[index]
-    return _begins_query(tokens, index) and (after.text == "(" or _word(after) in _QUERIES)
-
-
-def _begins_query(tokens: Sequence[Token], index: int) -> bool:
+def _begins_query(texts: Sequence[str], index: int) -> bool:
     """Whether a query may begin here: at the start, after UNION, in parentheses of its own, after WITH (...)."""
-    if index == 0 or tokens[index - 1].text in ("(", ")"):
-        return True
-    words = [_word(token) for token in tokens[max(0, index - 2) : index]]
-    if words[-1] in ("all", "distinct"):
-        words.pop()
-    return bool(words) and words[-1] in _SET_OPERATIONS
-
-
-def _word(token: Token) -> str | None:
-    return token.text.lower() if token.kind is TokenKind.NAME else None
+    before = texts[index - 1]
+    if before in ("all", "distinct"):
+        return texts[index - 2] in _SET_OPERATIONS
+    return before in ("", "(", ")", *_SET_OPERATIONS)
