@@ -8,7 +8,8 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.compiler.analysis.probes import Connection, run
+from rowsmith.compiler.analysis.description import Describer
+from tests.compiler.analysis.probes import Connection, query_of, run
 from tests.harness.databases import cloned
 
 T_AND_U = """
@@ -16,6 +17,10 @@ CREATE TABLE t (id int PRIMARY KEY, a int, x text, y int);
 CREATE TABLE u (k int, nn int NOT NULL);
 INSERT INTO t VALUES (1, NULL, NULL, NULL), (2, 2, 'b', 2);
 INSERT INTO u VALUES (2, 2), (NULL, 5);
+"""
+DOCUMENTS = """
+CREATE TABLE documents (j jsonb NOT NULL, n jsonb);
+INSERT INTO documents VALUES ('[{"a": 1, "z": []}, {"a": null}, {}, [[1]], 2]', NULL), ('3', '{}');
 """
 ADDRESS = "CREATE TYPE address AS (street text, zip int); CREATE TYPE one AS (a text)"
 ANSWERS_NULL = """
@@ -374,6 +379,64 @@ CASES = {
     "a column whose name ends in a mark, returned": Case(
         'CREATE TABLE t ("ok!" int)', "INSERT INTO t VALUES (NULL) RETURNING *", "ok?"
     ),
+    # What is never NULL, and was said to be nullable.
+    "elements in the select list": Case("", "SELECT unnest(ARRAY[1, 2]) AS n", "n!"),
+    "elements that can be NULL in the select list": Case(
+        T_AND_U, "SELECT unnest(ARRAY[1, a]) AS n, id FROM t", "n? id!"
+    ),
+    "elements beside more elements": Case("", "SELECT unnest(ARRAY[1]) AS n, unnest(ARRAY[1, NULL]) AS m", "n? m?"),
+    "a query of WITH that gives one row": Case(
+        T_AND_U,
+        "WITH one AS (SELECT count(*) AS n, max(a) AS m FROM t) SELECT (SELECT n FROM one) AS n, (SELECT n + 1 FROM one"
+        ") AS o FROM t",
+        "n! o!",
+    ),
+    "COALESCE over full joins": Case(
+        T_AND_U,
+        "SELECT coalesce(a.id, b.id, c.id, d.id) AS i FROM t AS a FULL JOIN t AS b ON a.id = b.id + 1 "
+        "FULL JOIN t AS c ON c.id = b.id + 1 FULL JOIN t AS d ON d.id = c.id + 1",
+        "i!",
+    ),
+    "an aggregate of a side that HAVING keeps": Case(
+        T_AND_U,
+        "SELECT t.id, sum(u.nn) AS s FROM t LEFT JOIN u ON u.k = t.id GROUP BY t.id, u.k HAVING u.k IS NOT NULL",
+        "id! s!",
+    ),
+    "an aggregate of a side that HAVING does not keep": Case(
+        T_AND_U, "SELECT t.id, sum(u.nn) AS s FROM t LEFT JOIN u ON u.k = t.id GROUP BY t.id, u.k", "id! s?"
+    ),
+    "the condition of a lateral join": Case(
+        T_AND_U, "SELECT t.y, l.z FROM t JOIN LATERAL (SELECT t.y + u.k AS z FROM u) AS l ON l.z > 2", "y! z!"
+    ),
+    "the condition of a lateral left join": Case(
+        T_AND_U, "SELECT t.y, l.z FROM t LEFT JOIN LATERAL (SELECT t.y + u.k AS z FROM u) AS l ON l.z > 2", "y? z?"
+    ),
+    "a condition on an aggregate in a lateral join": Case(
+        T_AND_U,
+        "SELECT t.y, l.z FROM t JOIN LATERAL (SELECT coalesce(max(t.y + u.k), 3) AS z FROM u) AS l ON l.z > 2",
+        "y? z!",
+    ),
+    "JSON_EXISTS": Case(
+        DOCUMENTS,
+        "SELECT JSON_EXISTS(j, '$.a') AS a, JSON_EXISTS(j, 'strict $.b') AS b, JSON_EXISTS(n, '$.a') AS n, "
+        "JSON_EXISTS(j, 'strict $.a' UNKNOWN ON ERROR) AS u FROM documents",
+        "a! b! n? u?",
+        since=17,
+    ),
+    "JSON_TABLE": Case(
+        DOCUMENTS,
+        "SELECT q.* FROM documents, JSON_TABLE(j, '$[*]' COLUMNS (o FOR ORDINALITY, a int PATH '$.a', "
+        "e bool EXISTS PATH '$.a', i int EXISTS PATH 'strict $.a', u bool EXISTS PATH 'strict $.c' UNKNOWN ON ERROR, "
+        "NESTED PATH '$.z[*]' COLUMNS (oo FOR ORDINALITY, ee bool EXISTS PATH '$.a'))) AS q",
+        "o! a? e! i! u? oo? ee?",
+        since=17,
+    ),
+    "JSON_TABLE of an outer join": Case(
+        DOCUMENTS,
+        "SELECT q.* FROM documents LEFT JOIN JSON_TABLE(j, '$[*]' COLUMNS (o FOR ORDINALITY)) AS q ON false",
+        "o?",
+        since=17,
+    ),
 }  # fmt: skip
 
 
@@ -449,3 +512,79 @@ def test_what_a_foreign_server_gives(foreign: Connection, sql: str, columns: str
     assert result.columns == columns
     assert [said for said, seen in zip(columns.split(), result.seen.split(), strict=True) if said < seen] == []
     assert "x?" not in columns.split() or "x?" in result.seen
+
+
+EXTENSIONS = {
+    "citext": "SELECT a = b AS e, a < b AS l, a IS DISTINCT FROM b AS d, a LIKE 'x' AS k FROM (VALUES ('a'::citext,"
+    " 'b'::citext)) AS v (a, b)",
+    "ltree": "SELECT nlevel('a.b') AS n, 'a'::ltree @> 'a.b' AS o, subpath('a.b', 0, 1) AS s",
+    "pg_trgm": "SELECT similarity('a', 'b') AS s, 'a' % 'b' AS o",
+    "pgcrypto": "SELECT digest('a', 'sha256') AS d, crypt('a', gen_salt('md5')) AS c",
+    "uuid-ossp": "SELECT uuid_generate_v4() AS u",
+}
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_functions_of_extensions_that_are_never_null(conn: Connection, name: str) -> None:
+    if not conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = %s", [name]).fetchone():
+        pytest.skip(f"this PostgreSQL comes without {name}")
+    result = run(conn, f'CREATE EXTENSION "{name}"', EXTENSIONS[name])
+    assert "?" not in result.columns
+    assert result.columns == result.seen
+
+
+OWN_FUNCTIONS = """
+CREATE SCHEMA app;
+CREATE TYPE app.pair AS (a int, b int);
+CREATE FUNCTION app.slugify(text) RETURNS text STRICT LANGUAGE sql AS $$ SELECT lower($1) $$;
+CREATE FUNCTION app.slugify(int) RETURNS text STRICT LANGUAGE sql AS $$ SELECT NULL $$;
+CREATE FUNCTION app.lenient(text) RETURNS text LANGUAGE sql AS $$ SELECT coalesce($1, '-') $$;
+CREATE FUNCTION app.all_of(int) RETURNS SETOF int LANGUAGE sql AS $$ SELECT 1 $$;
+CREATE FUNCTION app.pairs() RETURNS SETOF app.pair LANGUAGE sql AS $$ SELECT 1, NULL::int $$;
+CREATE FUNCTION app.pair() RETURNS app.pair LANGUAGE sql AS $$ SELECT ROW(1, NULL::int)::app.pair $$;
+CREATE FUNCTION app.count_up(int, text) RETURNS int LANGUAGE sql AS $$ SELECT $1 + 1 $$;
+CREATE AGGREGATE app.how_many(text) (SFUNC = app.count_up, STYPE = int, INITCOND = '0');
+CREATE TABLE t (a text NOT NULL, n text);
+INSERT INTO t VALUES ('A', NULL);
+"""
+DECLARED = [
+    "app.slugify(text)", "app.lenient(text)", "app.all_of(integer)", "app.pairs()", "app.pair()", "app.how_many(text)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        (
+            "SELECT app.slugify(a) AS a, app.slugify(n) AS n, app.slugify(1) AS i, app.lenient(n) AS l FROM t",
+            "a! n? i? l!",
+        ),
+        ("SELECT app.slugify(t.a) || 'x' AS a, s AS s FROM t, app.slugify(t.a) AS s", "a! s!"),
+        ("SELECT app.all_of(1) AS a", "a!"),
+        ("SELECT a FROM app.all_of(1) AS a", "a!"),
+        ("SELECT p.a, p.b FROM app.pairs() AS p", "a? b?"),
+        ("SELECT p.a, p.b, app.pair() AS c, (app.pair()).b AS d FROM app.pair() AS p", "a? b? c! d?"),
+        ("SELECT app.how_many(a) AS h, app.how_many(n) OVER () AS w FROM t WHERE a IS NULL GROUP BY n", "h! w!"),
+        ("SELECT app.how_many(a) AS h FROM t WHERE a = 'B'", "h!"),
+    ],
+)
+def test_functions_that_are_declared_to_be_never_null(conn: Connection, sql: str, columns: str) -> None:
+    with conn.transaction(force_rollback=True):
+        conn.execute(OWN_FUNCTIONS.encode())
+        describer = Describer(conn)
+        before = describer.describe(query_of(sql)).columns
+        assert describer.catalog.declare(DECLARED) == []
+        said = describer.describe(query_of(sql)).columns
+        assert " ".join(f"{each.name}{'?' if each.nullable else '!'}" for each in said) == columns
+        assert [each.nullable for each in said] != [each.nullable for each in before] or "!" not in columns
+        for row in conn.execute(sql.encode()).fetchall():
+            assert [
+                each.name for each, value in zip(said, row, strict=True) if value is None and not each.nullable
+            ] == []
+
+
+def test_declared_functions_that_do_not_exist(conn: Connection) -> None:
+    with conn.transaction(force_rollback=True):
+        conn.execute(OWN_FUNCTIONS.encode())
+        missing = ["app.slugify", "app.slugify(date)", "app.slugify(nothing)", "no.slugify(text)", "app.slugify(text"]
+        assert Describer(conn).catalog.declare([*missing, *DECLARED]) == missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -82,6 +83,14 @@ WHERE a.amopmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
   AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c'))
 """
 
+_EXTENSIONS = """
+SELECT p.oid::int8, e.extname::text, p.proname::text
+FROM pg_extension AS e
+JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+WHERE p.proisstrict
+"""
+
 _FAMILY = """
 WITH builtin AS (
     SELECT oid, proname::text AS name, proname || '(' || oidvectortypes(proargtypes) || ')' AS signature
@@ -148,9 +157,23 @@ class Catalog:
     """The catalog of one database, as far as the analysis of queries asks for it."""
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
+        self.declared: frozenset[int] = frozenset()
+        """The functions that the configuration declares to be never NULL: strict ones for values that are not."""
         self._conn = conn
         self._views: dict[int, Node | None] = {}
         self._bodies: dict[int, list[Node]] = {}
+
+    def declare(self, signatures: Sequence[str]) -> list[str]:
+        """Believe of these functions, and of no others, that they are never NULL. Returns those that do not exist."""
+        found: dict[str, int | None] = {}
+        for signature in signatures:
+            try:
+                with self._conn.transaction():
+                    ((found[signature],),) = self._rows("SELECT to_regprocedure(%s)::oid::int8", signature)
+            except (psycopg.ProgrammingError, psycopg.DataError):  # it is not even a signature
+                found[signature] = None
+        self.declared = frozenset(oid for oid in found.values() if oid is not None)
+        return [signature for signature, oid in found.items() if oid is None]
 
     @cached_property
     def relations(self) -> dict[int, Relation]:
@@ -221,11 +244,13 @@ class Catalog:
         """The functions of each family of `never_null`, by its name there."""
         found = {name: self._family(family) for name, family in never_null.FAMILIES.items()}
         found["total"] |= {oid for (oid,) in self._rows(_COMPARISONS)}
+        listed = {name: set(names.split()) for name, names in never_null.EXTENSIONS.items()}
+        found["total"] |= {oid for oid, of, name in self._rows(_EXTENSIONS) if name in listed.get(of, ())}
         return found
 
     @cached_property
     def aggregates(self) -> dict[int, str]:
-        """The built-in aggregates that are known to give NULL in certain cases only: `always`, `rows` or `values`."""
+        """The built-in aggregates that are known to give NULL in certain cases only: see `aggregate`."""
         return {oid: kind for kind, family in never_null.AGGREGATES.items() for oid in self._family(family)}
 
     def function(self, expr: Node) -> int:
@@ -234,7 +259,15 @@ class Catalog:
 
     def is_total(self, expr: Node) -> bool:
         """Whether a call or an operator is never NULL for arguments that are not NULL."""
-        return self.function(expr) in self.families["total"]
+        return self.function(expr) in self.families["total"] or self.function(expr) in self.declared
+
+    def is_always(self, function: int) -> bool:
+        """Whether a function is never NULL, whatever its arguments are."""
+        return function in self.families["always"] or (function in self.declared and function not in self.strict)
+
+    def aggregate(self, function: int) -> str | None:
+        """In which cases an aggregate is never NULL: `always`, over `rows`, over `values`; None for no case."""
+        return "always" if function in self.declared else self.aggregates.get(function)
 
     def view(self, relid: int) -> Node | None:
         """The query of a view; None for any other relation."""

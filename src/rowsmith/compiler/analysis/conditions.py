@@ -82,8 +82,10 @@ class Conditions:
             each = waiting.pop()
             if each not in known:
                 known.add(each)
-                if isinstance(each, tuple) and not each[0] and not each[2]:
-                    waiting += self._following(scope.level, each[1], known)
+                if isinstance(each, tuple) and not each[0]:
+                    waiting += self._following(scope.level, each[1], known) if not each[2] else ()
+                    lateral = scope.level.laterals.get(each[1])
+                    waiting += self._of_row(lateral, scope.level, each[2]) if lateral else ()
         return frozenset(known)
 
     def _following(self, level: Level, index: int, known: set[Fact]) -> Iterator[Fact]:
@@ -96,8 +98,6 @@ class Conditions:
         for join in (level.joins[each] for each in (above, index) if each in level.joins):
             if join.condition and join.matches <= known:
                 yield from self.when(level.bare, join.condition, True)
-        if index in level.laterals:
-            yield from self._of_row(level.laterals[index], level)
 
     def _kept(self, level: Level, join: Joined) -> Iterator[Fact]:
         """That the sides of a join have a row which always have one where the join has one."""
@@ -108,13 +108,15 @@ class Conditions:
                 yield 0, side, 0
 
     @remembered
-    def _of_row(self, query: Node, around: Level) -> Facts:
-        """What a row of a subquery says of the query around it."""
+    def _of_row(self, query: Node, around: Level, number: int = 0) -> Facts:
+        """What a row of a subquery says of the query around it, or a row in which one of its columns is not NULL."""
         if query.flag("hasAggs") or query.flag("hasTargetSRFs"):
             return NOTHING
         if any(query[name] for name in ("setOperations", "groupClause", "groupingSets", "havingQual")):
             return NOTHING
-        known = self.found(self.level(query, self._bare(around))).known
+        scope = self.found(self.level(query, self._bare(around)))
+        column = scope.level.outputs[number - 1].node("expr") if number > 0 else None
+        known = scope.known | (self.strict(scope, column) if column else NOTHING)
         return frozenset((each[0] - 1, each[1], each[2]) for each in known if isinstance(each, tuple) and each[0])
 
     @remembered

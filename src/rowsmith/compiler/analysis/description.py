@@ -87,7 +87,7 @@ class Describer:
             for name, oid in zip(query.parameters, types, strict=True)
         ]
         if tree is None:  # nothing is proven: every column can be NULL, and of the parameters those of a procedure
-            parameters = [replace(each, nullable=_calls(query)) for each in parameters]
+            parameters = [replace(each, nullable=each.nullable or _calls(query)) for each in parameters]
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)

@@ -176,6 +176,22 @@ FAMILIES = {
     ),
 }
 
+EXTENSIONS = {
+    "citext": "citext texticlike texticnlike texticregexeq texticregexne",
+    "fuzzystrmatch": "difference dmetaphone dmetaphone_alt levenshtein levenshtein_less_equal metaphone soundex",
+    "hstore": "akeys avals defined delete exist exists_all exists_any hs_concat hstore_to_array hstore_to_json"
+    " hstore_to_jsonb isdefined",
+    "ltree": "index ltree2text ltree_addltree ltree_addtext ltree_isparent ltree_risparent ltree_textadd ltq_regex"
+    " nlevel subltree subpath text2ltree",
+    "pg_trgm": "show_trgm similarity similarity_dist similarity_op strict_word_similarity strict_word_similarity_op"
+    " word_similarity word_similarity_op",
+    "pgcrypto": "crypt digest gen_random_bytes gen_random_uuid gen_salt hmac",
+    "unaccent": "unaccent",
+    "uuid-ossp": "uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3 uuid_generate_v4 uuid_generate_v5 uuid_nil"
+    " uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500",
+}
+"""Functions of the extensions that come with PostgreSQL: not NULL for arguments that are not NULL."""
+
 AGGREGATES = {
     # Never NULL: a count of nothing is 0; the rank among nothing is 1.
     "always": Family("count regr_count rank dense_rank percent_rank cume_dist"),

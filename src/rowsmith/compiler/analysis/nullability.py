@@ -14,9 +14,11 @@ from rowsmith.compiler.analysis.catalog import Catalog, Relation
 from rowsmith.compiler.analysis.conditions import TRANSPARENT, Conditions, elements, fields_of, is_constant
 from rowsmith.compiler.analysis.enums import (
     CURRENT_SCHEMA,
+    JSON_EXISTS,
     Command,
     Entry,
     Join,
+    JsonBehavior,
     JsonConstructor,
     SetOperation,
     SubLink,
@@ -70,6 +72,7 @@ class Prover:
             "SUBLINK": self._sublink,
             "SUBSCRIPTINGREF": self._subscript,
             "JSONCONSTRUCTOREXPR": self._json_constructor,
+            "JSONEXPR": lambda scope, expr: _is_json_exists(expr) and self._all(scope, _json_arguments(expr)),
         }
 
     # --- queries ---
@@ -171,8 +174,10 @@ class Prover:
                 return self.proven(scope, entry.nodes("joinaliasvars")[number - 1])
             case Entry.GROUP:
                 return self.proven(scope.rows, entry.nodes("groupexprs")[number - 1])
-            case Entry.FUNCTION:
-                return self._function_column(scope.rows, entry, number)
+            case Entry.FUNCTION | Entry.TABLEFUNC:
+                table = entry.node("tablefunc")
+                rows = scope.rows
+                return _table_column(table, number) if table else self._function_column(rows, entry, number)
             case Entry.VALUES:
                 return all(self.proven(scope.rows, row[number - 1]) for row in entry.lists("values_lists"))
             case Entry.CTE:
@@ -219,6 +224,8 @@ class Prover:
         if function in families["unnest"]:
             found = elements(call.nodes("args")[0])
             return not a_row and found is not None and self._all(scope, found)
+        if function in self._catalog.declared:
+            return not a_row
         return function in families["sets"] or (function in families["keys"] and number == 1)
 
     def _cte_column(self, scope: Scope, entry: Node, number: int) -> bool:
@@ -277,9 +284,12 @@ class Prover:
         families = self._catalog.families
         if expr.flag("funcretset"):
             # Beside another set-returning function in the result, the shorter one is filled up with NULLs.
-            return function in families["sets"] and _set_calls(scope.level.query) == 1
+            found = elements(args[0]) if function in families["unnest"] else None
+            listed = function in families["sets"] or function in self._catalog.declared
+            proven = listed or (found is not None and self._all(scope, found))
+            return proven and _set_calls(scope.level.query) == 1
         spread = not expr.flag("funcvariadic")  # VARIADIC: the arguments come as one array
-        if function in families["always"]:
+        if self._catalog.is_always(function):
             return spread or self._all(scope, args)
         if function in families["first"]:
             return self._all(scope, args[:1] if spread else args)
@@ -339,7 +349,7 @@ class Prover:
         return expr.integer("resulttype") in self._catalog.not_null_domains or self.proven(scope, expr.node("arg"))
 
     def _aggregate(self, scope: Scope, expr: Node) -> bool:
-        kind, levels = self._catalog.aggregates.get(expr.integer("aggfnoid")), expr.integer("agglevelsup")
+        kind, levels = self._catalog.aggregate(expr.integer("aggfnoid")), expr.integer("agglevelsup")
         some_rows = scope.up(levels).level.grouped and expr.node("aggfilter") is None
         if kind != "values":
             return kind == "always" or (kind == "rows" and some_rows)
@@ -354,7 +364,7 @@ class Prover:
 
     def _window(self, scope: Scope, expr: Node) -> bool:
         function, families = expr.integer("winfnoid"), self._catalog.families
-        kind, scope = self._catalog.aggregates.get(function), scope.all
+        kind, scope = self._catalog.aggregate(function), scope.all
         args_proven = self._all(scope, expr.nodes("args"))
         if function in families["row_functions"] or function in families["shift_functions"]:
             return args_proven
@@ -400,6 +410,31 @@ class Prover:
         if expr.integer("type") in (JsonConstructor.OBJECT, JsonConstructor.ARRAY):
             return True
         return bool(expr.nodes("args")) and self._all(scope, expr.nodes("args"))
+
+
+def _table_column(table: Node, number: int) -> bool:
+    """Whether a column of JSON_TABLE or XMLTABLE is never NULL: FOR ORDINALITY and EXISTS are not.
+
+    Those of NESTED PATH are NULL where nothing is nested.
+    """
+    plan, exprs = table.node("plan"), table["colvalexprs"]
+    if plan is None or not isinstance(exprs, list):
+        return number - 1 == table.integer("ordinalitycol", -1)
+    expr = exprs[number - 1]
+    outermost = plan.integer("colMin") <= number - 1 <= plan.integer("colMax")
+    return outermost and (expr is None or (isinstance(expr, Node) and _is_json_exists(expr)))
+
+
+def _is_json_exists(expr: Node) -> bool:
+    """Whether an expression is JSON_EXISTS, which answers for every document, without UNKNOWN ON ERROR."""
+    behavior = expr.node("on_error")
+    unknown = behavior is not None and behavior.integer("btype") == JsonBehavior.UNKNOWN
+    return expr.tag == "JSONEXPR" and expr.integer("op") == JSON_EXISTS and not unknown
+
+
+def _json_arguments(expr: Node) -> list[Node]:
+    """The document and the path of a JSON function."""
+    return [each for name in ("formatted_expr", "path_spec") if (each := expr.node(name))]
 
 
 def _constant_text(expr: Node) -> str | None:
