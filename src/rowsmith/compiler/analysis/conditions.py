@@ -65,9 +65,12 @@ class Conditions:
 
     def knowing(self, scope: Scope, facts: Facts) -> Scope:
         """The scope of those rows of which more is known."""
+        level = scope.level
+        if scope.grouped:
+            facts -= level.constant_keys
         if facts <= scope.known:
             return scope
-        level, known = scope.level, self._closed(scope, facts)
+        known = self._closed(scope, facts)
         if not scope.grouped:
             return replace(scope, known=known)
         # What is known of a column that a group has in common holds for the rows of the group.
@@ -190,6 +193,7 @@ class Conditions:
         """What is not NULL where none of the expressions is: themselves, and what they are NULL for."""
         found: set[Fact] = set()
         stable = self._stable(exprs)
+        keys = scope.level.nulled if scope.grouped else NOTHING
         waiting = [(expr, 0) for expr in exprs]
         while waiting:
             expr, levels = waiting.pop()
@@ -201,6 +205,8 @@ class Conditions:
                 continue
             if expr in stable and not levels:
                 found.add(expr.shape)
+            if expr.shape in keys and not levels:  # a grouping set may have it, and leave out what it is computed from
+                continue
             waiting += ((part, levels) for part in self._null_for(expr))
             if expr.tag == "SUBLINK" and expr.integer("subLinkType") == SubLink.EXPRESSION and not levels:
                 found |= self._subquery(scope, expr)

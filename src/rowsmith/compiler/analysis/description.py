@@ -124,7 +124,7 @@ class Describer:
         name, oid = (result.fname(index) or b"").decode(), result.ftype(index)
         relid, number = result.ftable(index), result.ftablecol(index)
         whole = self.catalog.relations.get(relid) if number == 0 else None
-        row = frozenset(whole.columns[each].name for each in whole.proven) if whole else None
+        row = frozenset(whole.columns[each].name for each in whole.proven) if whole and not whole.replaced else None
         return Typed(name, oid, self._type_name(oid), nullable=True, origin=self._origin([(relid, number)]), row=row)
 
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
