@@ -92,7 +92,7 @@ class Returning:
         """Whether a column of a row that is written is never NULL."""
         scope, target, relation = outcome.scope, outcome.scope.level.target, self._relation(outcome.scope)
         if outcome.command == Command.DELETE:
-            return self._prover.variable(scope, 0, target, number)
+            return self._prover.columns.variable(scope, 0, target, number)
         if relation.kind == "v":
             return self._view_column(self._relid(scope), number)
         column, inserts = relation.columns[number], scope.level.query.integer("commandType") == Command.INSERT
@@ -108,12 +108,12 @@ class Returning:
             return self._assigns(outcome, relation, number)
         sources = [each for each, other in relation.columns.items() if not other.generated]
         known = frozenset(relation.columns[each].name for each in sources if self._writes(outcome, each))
-        return all(self._prover.computed(each, column.name, known) for each in relation.members)
+        return all(self._prover.columns.computed(each, column.name, known) for each in relation.members)
 
     def _assigns(self, outcome: _Outcome, relation: Relation, number: int) -> bool:
         value = outcome.values.get(number)
         if value is None and outcome.command == Command.UPDATE:
-            return self._prover.variable(outcome.scope, 0, outcome.scope.level.target, number)
+            return self._prover.columns.variable(outcome.scope, 0, outcome.scope.level.target, number)
         if value is None or value.tag == "SETTODEFAULT":
             value = relation.columns[number].default
         return self._prover.proven(outcome.scope, value)
