@@ -118,7 +118,7 @@ def named() -> Columns:
 def expression(draw: st.DrawFn, kind: str, columns: Columns, depth: int) -> str:
     """An expression of a kind over the columns at hand."""
     if depth <= 0:
-        return draw(st.sampled_from([*columns[kind] * 3, *LITERALS[kind]]))
+        return draw(st.sampled_from([*columns[kind] * 12, *LITERALS[kind]]))
     if draw(st.integers(0, 5)) == 0:
         return draw(subquery(kind, columns, depth))
     text = draw(st.sampled_from([*FORMS[kind], f"{{{kind}}}"]))
@@ -141,9 +141,16 @@ def subquery(draw: st.DrawFn, kind: str, columns: Columns, depth: int) -> str:
 
 
 @st.composite
+def results(draw: st.DrawFn, columns: Columns) -> str:
+    """Three expressions, one of each kind; the columns themselves more often than anything else."""
+    depth = st.sampled_from([0, 0, 1, 2])
+    return ", ".join(f"{draw(expression(kind, columns, draw(depth)))} AS c_{kind}" for kind in KINDS)
+
+
+@st.composite
 def condition(draw: st.DrawFn, columns: Columns, word: str = " WHERE ") -> str:
     """A WHERE, or none."""
-    return f"{word}{draw(expression('bool', columns, 2))}" if draw(st.booleans()) else ""
+    return f"{word}{draw(expression('bool', columns, 2))}" if draw(st.integers(0, 3)) else ""
 
 
 @st.composite
@@ -189,9 +196,9 @@ def beside(draw: st.DrawFn, alias: str, outer: Columns) -> Composed:
 def plain(draw: st.DrawFn, depth: int, outer: Columns | None = None) -> Composed:
     """A SELECT of three columns, one of each kind. `outer` are the columns of the query around it."""
     text, columns = draw(inner_source(depth, outer))
-    exprs = [f"{draw(expression(kind, columns, 2))} AS c_{kind}" for kind in KINDS]
+    exprs = draw(results(columns))
     distinct = draw(st.sampled_from(["", "", "DISTINCT "]))
-    return f"SELECT {distinct}{', '.join(exprs)} FROM {text}{draw(condition(columns))}", named()
+    return f"SELECT {distinct}{exprs} FROM {text}{draw(condition(columns))}", named()
 
 
 @st.composite
@@ -266,7 +273,7 @@ def combined(draw: st.DrawFn, depth: int) -> Composed:
         operator = draw(st.sampled_from(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]))
         return f"{left} {operator} {right}", names
     columns = prefixed("w", names)
-    exprs = ", ".join(f"{draw(expression(kind, columns, 1))} AS c_{kind}" for kind in KINDS)
+    exprs = draw(results(columns))
     if form == 2:
         kept = draw(st.sampled_from(["", "MATERIALIZED "]))
         return f"WITH w AS {kept}({left}) SELECT {exprs} FROM w{draw(condition(columns))}", names
@@ -286,12 +293,6 @@ def assignments(draw: st.DrawFn, columns: Columns, at_hand: Columns) -> str:
 
 
 @st.composite
-def returning(draw: st.DrawFn, columns: Columns) -> str:
-    """RETURNING of three expressions."""
-    return ", ".join(f"{draw(expression(kind, columns, 1))} AS c_{kind}" for kind in KINDS)
-
-
-@st.composite
 def update(draw: st.DrawFn) -> Composed:
     """UPDATE or DELETE, maybe of a join."""
     table = draw(st.sampled_from(sorted(TARGETS)))
@@ -306,7 +307,7 @@ def update(draw: st.DrawFn) -> Composed:
     # Both rows, from 18 on. If there is no old one, or a rule replaces it, 18.4 crashes in subqueries that refer to it.
     if "rule" not in table and draw(st.integers(0, 3)) == 0:
         given = both(columns, both(prefixed("old", target), prefixed("new", target)))
-    give = draw(returning(given))
+    give = draw(results(given))
     if draw(st.integers(0, 3)) == 0:
         return f"DELETE FROM {table} AS z{f' USING {using}' if using else ''}{where} RETURNING {give}", named()
     values = draw(assignments(writable, columns))
@@ -331,7 +332,7 @@ def insert(draw: st.DrawFn) -> Composed:
         where = draw(condition(at_hand))
         conflict = f" ON CONFLICT ({KEYS[table]}) DO UPDATE SET {draw(assignments(writable, at_hand))}{where}"
     listed = ", ".join(name for _, name in names)
-    return f"INSERT INTO {table} AS z ({listed}) {values}{conflict} RETURNING {draw(returning(own))}", named()
+    return f"INSERT INTO {table} AS z ({listed}) {values}{conflict} RETURNING {draw(results(own))}", named()
 
 
 @st.composite
@@ -353,7 +354,7 @@ def merge(draw: st.DrawFn) -> Composed:
     ]
     chosen = draw(st.lists(st.sampled_from(clauses), min_size=1, max_size=3, unique=True))
     on = draw(st.sampled_from(["false", draw(expression("bool", columns, 1))]))
-    give = draw(returning(columns))
+    give = draw(results(columns))
     return f"MERGE INTO {table} AS z USING {text} ON {on} {' '.join(chosen)} RETURNING {give}", named()
 
 
@@ -362,7 +363,7 @@ def through_with(draw: st.DrawFn) -> Composed:
     """What a statement in WITH returns, read by the query around it."""
     text, names = draw(st.one_of(update(), insert(), merge()))
     columns = prefixed("w", names)
-    exprs = ", ".join(f"{draw(expression(kind, columns, 1))} AS c_{kind}" for kind in KINDS)
+    exprs = draw(results(columns))
     return f"WITH w AS ({text}) SELECT {exprs} FROM w{draw(condition(columns))}", names
 
 
