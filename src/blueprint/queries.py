@@ -635,7 +635,7 @@ class Queries(Protocol):
         share from 0 to 1. (sql/analytics.sql, f259a909)"""
 
     @rows
-    def list_events_of_user(self, *, user_id: UUID, max_rows: int) -> list[ListEventsOfUserRow]:
+    def list_events_of_user(self, *, user_id: UUID, max_rows: int | None) -> list[ListEventsOfUserRow]:
         """List the latest events of a user. (sql/analytics.sql, caa4a3f7)"""
 
     # --- sql/api_keys.sql ---
@@ -660,7 +660,7 @@ class Queries(Protocol):
         """List the keys of a user, newest first. (sql/api_keys.sql, 185995f3)"""
 
     @rows
-    def list_api_keys_with_owner(self, *, max_rows: int) -> list[ListApiKeysWithOwnerRow]:
+    def list_api_keys_with_owner(self, *, max_rows: int | None) -> list[ListApiKeysWithOwnerRow]:
         """List all keys with the names of their owners, most used first. (sql/api_keys.sql, 3b9e4579)"""
 
     @query
@@ -686,7 +686,7 @@ class Queries(Protocol):
         """Store the result of a check, with the current time. (sql/health_checks.sql, 18e2e864)"""
 
     @rows
-    def list_health_checks(self, *, max_rows: int) -> list[ListHealthChecksRow]:
+    def list_health_checks(self, *, max_rows: int | None) -> list[ListHealthChecksRow]:
         """List the latest results, newest first. (sql/health_checks.sql, 943ca893)"""
 
     @query(writes=True)
@@ -743,12 +743,14 @@ class Queries(Protocol):
         """Send a notification to every collaborator of a project. (sql/notifications.sql, 923f049e)"""
 
     @rows
-    def list_notifications_of_user(self, *, user_id: UUID, only_unread: bool, max_rows: int) -> list[Notification]:
+    def list_notifications_of_user(
+        self, *, user_id: UUID, only_unread: bool, max_rows: int | None
+    ) -> list[Notification]:
         """List a user's latest notifications that are not archived: all of them, or only the unread ones.
         (sql/notifications.sql, af388c7c)"""
 
     @rows
-    def list_unsent_notifications(self, *, channel: str, max_rows: int) -> list[Notification]:
+    def list_unsent_notifications(self, *, channel: str, max_rows: int | None) -> list[Notification]:
         """List a channel's oldest notifications that are still to be sent. (sql/notifications.sql, 3b0703b3)"""
 
     @query
@@ -805,7 +807,13 @@ class Queries(Protocol):
 
     @rows
     def search_projects(
-        self, *, query: str | None, status: ProjectStatus | None, tag: str | None, user_id: UUID | None, max_rows: int
+        self,
+        *,
+        query: str | None,
+        status: ProjectStatus | None,
+        tag: str | None,
+        user_id: UUID | None,
+        max_rows: int | None,
     ) -> list[SearchProjectsRow]:
         """Search projects by words in their name and description, by status, by tag and by owner, most recently
         changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
@@ -1012,7 +1020,7 @@ class Queries(Protocol):
         """Find one session by id. (sql/sessions.sql, 4303132e)"""
 
     @rows
-    def list_sessions_of_user(self, *, user_id: UUID, session_type: str | None, max_rows: int) -> list[Session]:
+    def list_sessions_of_user(self, *, user_id: UUID, session_type: str | None, max_rows: int | None) -> list[Session]:
         """List the latest sessions of a user, of one type or (with NULL) of all types. (sql/sessions.sql, d7b18300)"""
 
     @query
@@ -1101,7 +1109,12 @@ class Queries(Protocol):
 
     @rows
     def search_templates(
-        self, *, query: str, category: TemplateCategory | None, complexity: TemplateComplexity | None, max_rows: int
+        self,
+        *,
+        query: str,
+        category: TemplateCategory | None,
+        complexity: TemplateComplexity | None,
+        max_rows: int | None,
     ) -> list[SearchTemplatesRow]:
         """Full-text search in the templates that everyone can see, best hits first. NULL for the category or
         complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
@@ -1109,7 +1122,7 @@ class Queries(Protocol):
 
     @rows
     def list_most_used_templates(
-        self, *, category: TemplateCategory | None, max_rows: int
+        self, *, category: TemplateCategory | None, max_rows: int | None
     ) -> list[ListMostUsedTemplatesRow]:
         """List the templates that everyone can see, most used first, of one category or (with NULL) of all.
         (sql/templates.sql, 7c2b4307)"""
@@ -1119,7 +1132,7 @@ class Queries(Protocol):
         """List all templates of an author, newest first. (sql/templates.sql, dbbf7c70)"""
 
     @rows
-    def list_templates_with_reviews(self, *, max_rows: int) -> list[ListTemplatesWithReviewsRow]:
+    def list_templates_with_reviews(self, *, max_rows: int | None) -> list[ListTemplatesWithReviewsRow]:
         """List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
         (sql/templates.sql, aae9b5f6)"""
 
@@ -1215,7 +1228,7 @@ class Queries(Protocol):
 
     @rows
     def list_users_page(
-        self, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int
+        self, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int | None
     ) -> list[User]:
         """List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
         pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.

@@ -72,3 +72,23 @@ def test_the_table(folder: Path, server_url: str, monkeypatch: pytest.MonkeyPatc
     done = rowsmith("describe", "--database-url", server_url)
     assert done.exit_code == 0
     assert_snapshot("describe-table", done.stdout, server_url)
+
+
+def test_functions_that_are_never_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> None:
+    schema = """
+        CREATE SCHEMA app;
+        CREATE FUNCTION app.slugify(text) RETURNS text STRICT LANGUAGE sql AS 'SELECT lower($1)';
+    """
+    project(
+        tmp_path,
+        "-- name: slug()$\nSELECT app.slugify('A') AS slug;\n",
+        '[tool.rowsmith]\nnever-null = ["app.slugify(text)"]\n',
+        schema,
+    )
+    monkeypatch.chdir(tmp_path)
+    done = rowsmith("describe", "--json", "--database-url", server_url)
+    assert [column["nullable"] for column in json.loads(done.stdout)["queries"][0]["columns"]] == [False]
+    write(tmp_path, {"pyproject.toml": '[tool.rowsmith]\nnever-null = ["app.slug(text)"]\n'})
+    done = rowsmith("describe", "--database-url", server_url)
+    assert done.exit_code == 2
+    assert "never-null: the migrations create no function app.slug(text)" in done.stderr

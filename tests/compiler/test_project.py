@@ -35,6 +35,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
                 components = ["src/app/components/*", "src/extra"]
                 output = "src/app/queries.py"
                 models = "dataclass"
+                never-null = ["app.slugify(text)"]
                 [tool.rowsmith.types]
                 citext = "str"
                 "projects.settings" = "app.types:ProjectSettings"
@@ -66,6 +67,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         output=tmp_path / "src/app/queries.py",
         models="dataclass",
         types={"citext": "str", "projects.settings": "app.types:ProjectSettings"},
+        never_null=("app.slugify(text)",),
     )
 
 
@@ -112,6 +114,8 @@ def test_every_fault_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ("[tool.rowsmith]\ntypes = []\n", "types is []: expected a table, [tool.rowsmith.types]"),
         ("[tool.rowsmith]\nsql = ''\n", "sql is '': expected the folder of the query files, such as sql = \"sql\""),
         ("[tool.rowsmith]\nmigrations = [1]\n", "migrations is [1]: expected a list of folders"),
+        ("[tool.rowsmith]\nnever-null = 1\n", "never-null is 1: expected a list of functions"),
+        ("[tool.rowsmith]\nnever_null = []\n", "never_null is not a key: did you mean never-null?"),
         ("[tool.rowsmith]\nmodels = []\n", 'models is []: expected "pydantic" or "dataclass"'),
         ("[tool.rowsmith\n", "the file cannot be read as TOML"),
         ("", "sql: there is no folder 'sql' (the default) next to pyproject.toml"),

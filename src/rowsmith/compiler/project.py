@@ -19,7 +19,8 @@ from rowsmith.queries.loader import QueryFolder
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
-_FILE = "pyproject.toml"
+FILE = "pyproject.toml"
+"""The file that holds the configuration."""
 _PARTS = ("sql", "migrations")
 
 
@@ -47,13 +48,15 @@ class Project:
     models: Models
     types: Mapping[str, str]
     """User overrides: a type or a `table.column`, and its Python type: `str`, `package.module:Name`."""
+    never_null: tuple[str, ...] = ()
+    """The signatures of functions of the user's that are never NULL: `app.slugify(text)`."""
 
     @classmethod
     def load(cls, start: Path) -> Project:
         """Read the nearest pyproject.toml, from `start` upwards. Raises ProjectError, which lists every fault."""
         file = configuration_file(start)
         if file is None:
-            raise ProjectError(None, [f"there is no {_FILE} here or in a folder above. Run this inside a project"])
+            raise ProjectError(None, [f"there is no {FILE} here or in a folder above. Run this inside a project"])
         try:
             content = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -68,7 +71,7 @@ class Project:
 def configuration_file(start: Path) -> Path | None:
     """The nearest pyproject.toml, from `start` upwards."""
     start = start.absolute()
-    return next((path for folder in (start, *start.parents) if (path := folder / _FILE).is_file()), None)
+    return next((path for folder in (start, *start.parents) if (path := folder / FILE).is_file()), None)
 
 
 _TYPE = 'the name of a Python type, such as "str" or "app.types:ProjectSettings"'
@@ -90,6 +93,9 @@ class _Table(BaseModel):
     )
     models: Models = Field("pydantic", description='"pydantic" or "dataclass"')
     types: dict[str, _Text] = Field({}, description="a table, [tool.rowsmith.types]")
+    never_null: list[_Text] = Field(
+        [], alias="never-null", description='a list of functions, such as never-null = ["app.slugify(text)"]'
+    )
 
 
 class _Reader:
@@ -130,6 +136,7 @@ class _Reader:
             output=self._output(),
             models=self._table.models,
             types=self._table.types,
+            never_null=tuple(self._table.never_null),
         )
 
     def _components(self) -> list[Path]:
@@ -139,7 +146,7 @@ class _Reader:
             try:
                 folders = {each for each in self._root.glob(pattern) if any((each / name).is_dir() for name in _PARTS)}
             except (ValueError, NotImplementedError):  # an absolute path, or `**` within a name
-                self.faults.append(f"components: {pattern!r} is not a pattern of folders relative to {_FILE}")
+                self.faults.append(f"components: {pattern!r} is not a pattern of folders relative to {FILE}")
                 continue
             if not folders:
                 self.faults.append(f"components: {pattern!r} matches no folder that holds sql or migrations")
@@ -166,7 +173,7 @@ class _Reader:
         found = {name: path for name, path in wanted.items() if path.is_dir()}
         if not optional:
             missing = [name for name in wanted if name not in found]
-            self.faults += [f"{key}: there is no folder {name!r}{default} next to {_FILE}" for name in missing]
+            self.faults += [f"{key}: there is no folder {name!r}{default} next to {FILE}" for name in missing]
         return [*found.values()]
 
     def _output(self) -> Path | None:
@@ -180,10 +187,11 @@ class _Reader:
 
 def _fault(location: Sequence[int | str], value: Any, given: Mapping[str, Any]) -> str:
     key, *inner = map(str, location)
-    field = _Table.model_fields.get(key)
+    fields = {each.alias or name: each for name, each in _Table.model_fields.items()}
+    field = fields.get(key)
     if field is None:
-        near = difflib.get_close_matches(key, _Table.model_fields, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(_Table.model_fields)}"
+        near = difflib.get_close_matches(key, fields, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(fields)}"
         return f"{key} is not a key: {hint}"
     if inner and key == "types":
         return f"types: {inner[0]} is {_shown(value)}: expected {_TYPE}"

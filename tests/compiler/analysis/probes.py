@@ -44,7 +44,7 @@ def run(conn: Connection, schema: str, sql: str, values: Sequence[str | None] = 
     with conn.transaction(force_rollback=True):
         conn.execute(schema.encode())
         said = Describer(conn).describe(query)
-        result = conn.execute(sql.replace("%", "%%").encode()).pgresult if not values else _run(conn, sql, values)
+        result = conn.execute(sql.encode()).pgresult if not values else _run(conn, sql, values)
         assert result is not None
         nulls = {
             place

@@ -49,6 +49,20 @@ CASES = {
         True,
         1,
     ),
+    "upsert of a row that WITH has updated": Case(
+        HITS + ONE_HIT,
+        "WITH h AS (UPDATE hits SET n = 7 RETURNING n) INSERT INTO hits VALUES ('a', 1) "
+        "ON CONFLICT (page) DO UPDATE SET n = (SELECT max(n) FROM h) RETURNING n",
+        False,
+        0,
+    ),
+    "upsert in WITH, of a row that the statement updates through the table's parent": Case(
+        "CREATE TABLE parent (page text, n int); CREATE TABLE hits (PRIMARY KEY (page)) INHERITS (parent);" + ONE_HIT,
+        "WITH h AS (UPDATE parent SET n = 7 RETURNING n), i AS (INSERT INTO hits VALUES ('a', 1) "
+        "ON CONFLICT (page) DO UPDATE SET n = (SELECT max(n) FROM h) RETURNING n) SELECT n FROM i",
+        False,
+        0,
+    ),
     "select from an upsert": Case(HITS, f"WITH h AS ({UPSERT} RETURNING n) SELECT n FROM h", True, 1),
     "upsert, WHERE": Case(HITS + ONE_HIT, f"{UPSERT} WHERE hits.n > 5 RETURNING n", False, 0),
     "upsert, WHERE of the unique index": Case(

@@ -25,8 +25,7 @@ NONE_HAS_AN_EFFECT: dict[str, dict[str, set[str]]] = {
         "interval_values": {"age"},
         "json_parameter_paths": {"key"},
         "only_returned": {"label"},
-        "recursion_with_parameter": {"n", "label"},
-        "returns_out_parameters": {"full_name"},
+        "recursion_with_parameter": {"label"},
         "rows_from_two": {"n", "m"},
         "slices": {"n"},
         "to_char_by_pattern": {"pattern"},
@@ -36,12 +35,6 @@ NONE_HAS_AN_EFFECT: dict[str, dict[str, set[str]]] = {
         "union_with_parameter": {"label"},
         "unnest_several": {"ids", "labels"},
         "values_of_parameters": {"id", "label"},
-    },
-    "LIMIT NULL and OFFSET NULL are none": {
-        "key_set_page": {"n"},
-        "limit_and_offset": {"n", "skipped"},
-        "scalar_count_limited": {"n"},
-        "union_ordered_and_limited": {"n"},
     },
     "what else is compared decides": {
         "compared_in_a_list": {"first", "second"},

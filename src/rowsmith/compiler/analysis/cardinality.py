@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.conditions import conditions_of
-from rowsmith.compiler.analysis.enums import Command, Entry, Join, SubLink
+from rowsmith.compiler.analysis.enums import WITH_TIES, Command, Entry, Join, SubLink
 from rowsmith.compiler.analysis.memory import remembered
 from rowsmith.compiler.analysis.nodes import Node
 from rowsmith.compiler.analysis.nullability import Prover
@@ -22,7 +22,6 @@ from rowsmith.compiler.analysis.one_row import limit_of
 from rowsmith.compiler.analysis.scopes import Joined, Level, Scope
 from rowsmith.compiler.analysis.unique_indexes import Families, Term, UniqueIndexes, column_key, conjuncts, term
 
-_WITH_TIES = 1  # nodes/nodes.h, LimitOption
 _DEEPEST = 50  # outer joins inside one another, each on the other's filled side: behind that nothing is proven
 # Nodes whose value follows from their arguments alone.
 _PURE = frozenset(
@@ -63,7 +62,7 @@ class _Proof:
     def at_most_one(self, level: Level, given: _Given) -> bool:
         """Whether a query gives at most one row for any values of the columns that are given."""
         query = level.query
-        if limit_of(query) in (0, 1) and query.integer("limitOption") != _WITH_TIES:
+        if limit_of(query) in (0, 1) and query.integer("limitOption") != WITH_TIES:
             return True
         # MERGE can touch a row for each of its actions; set operations put the rows of two queries together.
         merges = query.integer("commandType") == Command.MERGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -65,8 +66,30 @@ SELECT oid::int8, proisstrict, provolatile = 'v', pronamespace = 'pg_catalog'::r
 
 _OPERATORS = "SELECT oid::int8, oprcode::int8 FROM pg_operator"
 
-# Types: domain, NOT NULL domain, array.
-_TYPES = "SELECT oid::int8, typtype = 'd', typtype = 'd' AND typnotnull, typcategory = 'A' FROM pg_type"
+# Types: domain, NOT NULL domain, array, composite (also `record`, and a domain over a composite).
+_TYPES = """
+SELECT oid::int8, typtype = 'd', typtype = 'd' AND typnotnull, typcategory = 'A',
+       typcategory = 'C' OR oid = 'record'::regtype
+FROM pg_type
+"""
+
+# An index relies on the operators of its class: that their answer is never NULL for values that are not. Of extensions'
+# operators those are believed that are written in C; a user's own function is no proof.
+_COMPARISONS = """
+SELECT DISTINCT p.oid::int8 FROM pg_amop AS a
+JOIN pg_operator AS o ON o.oid = a.amopopr
+JOIN pg_proc AS p ON p.oid = o.oprcode
+WHERE a.amopmethod IN (SELECT oid FROM pg_am WHERE amname IN ('btree', 'hash'))
+  AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c'))
+"""
+
+_EXTENSIONS = """
+SELECT p.oid::int8, e.extname::text, p.proname::text
+FROM pg_extension AS e
+JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+WHERE p.proisstrict
+"""
 
 _FAMILY = """
 WITH builtin AS (
@@ -119,6 +142,11 @@ class Relation:
         names = [{column.name for column in each.columns.values() if column.proven} for each in self.members]
         return frozenset(number for number, each in self.columns.items() if all(each.name in found for found in names))
 
+    @cached_property
+    def named(self) -> dict[str, Column]:
+        """The columns by name."""
+        return {column.name: column for column in self.columns.values()}
+
     @property
     def is_table(self) -> bool:
         """Whether what is inserted goes to a table of this server, and not to a foreign one."""
@@ -129,9 +157,23 @@ class Catalog:
     """The catalog of one database, as far as the analysis of queries asks for it."""
 
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
+        self.declared: frozenset[int] = frozenset()
+        """The functions that the configuration declares to be never NULL: strict ones for values that are not."""
         self._conn = conn
         self._views: dict[int, Node | None] = {}
         self._bodies: dict[int, list[Node]] = {}
+
+    def declare(self, signatures: Sequence[str]) -> list[str]:
+        """Believe of these functions, and of no others, that they are never NULL. Returns those that do not exist."""
+        found: dict[str, int | None] = {}
+        for signature in signatures:
+            try:
+                with self._conn.transaction():
+                    ((found[signature],),) = self._rows("SELECT to_regprocedure(%s)::oid::int8", signature)
+            except (psycopg.ProgrammingError, psycopg.DataError):  # it is not even a signature
+                found[signature] = None
+        self.declared = frozenset(oid for oid in found.values() if oid is not None)
+        return [signature for signature, oid in found.items() if oid is None]
 
     @cached_property
     def relations(self) -> dict[int, Relation]:
@@ -176,17 +218,22 @@ class Catalog:
     @cached_property
     def domains(self) -> frozenset[int]:
         """The domains."""
-        return frozenset(oid for oid, domain, _, _ in self._types if domain)
+        return frozenset(oid for oid, domain, *_ in self._types if domain)
 
     @cached_property
     def not_null_domains(self) -> frozenset[int]:
         """The domains that are NOT NULL."""
-        return frozenset(oid for oid, _, not_null, _ in self._types if not_null)
+        return frozenset(oid for oid, _, not_null, *_ in self._types if not_null)
 
     @cached_property
     def arrays(self) -> frozenset[int]:
         """The array types."""
-        return frozenset(oid for oid, _, _, array in self._types if array)
+        return frozenset(oid for oid, _, _, array, _ in self._types if array)
+
+    @cached_property
+    def composites(self) -> frozenset[int]:
+        """The types whose values are rows."""
+        return frozenset(oid for oid, *_, composite in self._types if composite)
 
     @cached_property
     def _types(self) -> list[TupleRow]:
@@ -195,16 +242,32 @@ class Catalog:
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
         """The functions of each family of `never_null`, by its name there."""
-        return {name: self._family(family) for name, family in never_null.FAMILIES.items()}
+        found = {name: self._family(family) for name, family in never_null.FAMILIES.items()}
+        found["total"] |= {oid for (oid,) in self._rows(_COMPARISONS)}
+        listed = {name: set(names.split()) for name, names in never_null.EXTENSIONS.items()}
+        found["total"] |= {oid for oid, of, name in self._rows(_EXTENSIONS) if name in listed.get(of, ())}
+        return found
 
     @cached_property
     def aggregates(self) -> dict[int, str]:
-        """The built-in aggregates that are known to give NULL in certain cases only: `always`, `rows` or `values`."""
+        """The built-in aggregates that are known to give NULL in certain cases only: see `aggregate`."""
         return {oid: kind for kind, family in never_null.AGGREGATES.items() for oid in self._family(family)}
 
     def function(self, expr: Node) -> int:
         """The function that a call or an operator calls; 0 for anything else."""
         return expr.integer("funcid") or self.operators.get(expr.integer("opno"), 0)
+
+    def is_total(self, expr: Node) -> bool:
+        """Whether a call or an operator is never NULL for arguments that are not NULL."""
+        return self.function(expr) in self.families["total"] or self.function(expr) in self.declared
+
+    def is_always(self, function: int) -> bool:
+        """Whether a function is never NULL, whatever its arguments are."""
+        return function in self.families["always"] or (function in self.declared and function not in self.strict)
+
+    def aggregate(self, function: int) -> str | None:
+        """In which cases an aggregate is never NULL: `always`, over `rows`, over `values`; None for no case."""
+        return "always" if function in self.declared else self.aggregates.get(function)
 
     def view(self, relid: int) -> Node | None:
         """The query of a view; None for any other relation."""
@@ -215,6 +278,17 @@ class Catalog:
             found = queries(rows[0][0]) if rows and self.relations[relid].kind == "v" else []
             self._views[relid] = found[0] if found else None
         return self._views[relid]
+
+    def shown(self, relid: int) -> list[Relation]:
+        """A relation, and if it is a view of one relation, that one, and so on."""
+        found: list[Relation] = []
+        while relid in self.relations:
+            found.append(self.relations[relid])
+            view = self.view(relid)
+            tree = view.node("jointree") if view else None
+            sources = [each.integer("rtindex") for each in tree.nodes("fromlist")] if tree else []
+            relid = view.nodes("rtable")[sources[0] - 1].integer("relid") if view and len(sources) == 1 else 0
+        return found
 
     def behind(self, relid: int, number: int) -> list[tuple[Relation, int]]:
         """A column, and if it is one of a view, the column that this simply is, and so on to that of a table."""

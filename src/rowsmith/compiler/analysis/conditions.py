@@ -65,9 +65,12 @@ class Conditions:
 
     def knowing(self, scope: Scope, facts: Facts) -> Scope:
         """The scope of those rows of which more is known."""
+        level = scope.level
+        if scope.grouped:
+            facts -= level.constant_keys
         if facts <= scope.known:
             return scope
-        level, known = scope.level, self._closed(scope, facts)
+        known = self._closed(scope, facts)
         if not scope.grouped:
             return replace(scope, known=known)
         # What is known of a column that a group has in common holds for the rows of the group.
@@ -82,8 +85,10 @@ class Conditions:
             each = waiting.pop()
             if each not in known:
                 known.add(each)
-                if isinstance(each, tuple) and not each[0] and not each[2]:
-                    waiting += self._following(scope.level, each[1], known)
+                if isinstance(each, tuple) and not each[0]:
+                    waiting += self._following(scope.level, each[1], known) if not each[2] else ()
+                    lateral = scope.level.laterals.get(each[1])
+                    waiting += self._of_row(lateral, scope.level, each[2]) if lateral else ()
         return frozenset(known)
 
     def _following(self, level: Level, index: int, known: set[Fact]) -> Iterator[Fact]:
@@ -96,8 +101,6 @@ class Conditions:
         for join in (level.joins[each] for each in (above, index) if each in level.joins):
             if join.condition and join.matches <= known:
                 yield from self.when(level.bare, join.condition, True)
-        if index in level.laterals:
-            yield from self._of_row(level.laterals[index], level)
 
     def _kept(self, level: Level, join: Joined) -> Iterator[Fact]:
         """That the sides of a join have a row which always have one where the join has one."""
@@ -108,13 +111,15 @@ class Conditions:
                 yield 0, side, 0
 
     @remembered
-    def _of_row(self, query: Node, around: Level) -> Facts:
-        """What a row of a subquery says of the query around it."""
+    def _of_row(self, query: Node, around: Level, number: int = 0) -> Facts:
+        """What a row of a subquery says of the query around it, or a row in which one of its columns is not NULL."""
         if query.flag("hasAggs") or query.flag("hasTargetSRFs"):
             return NOTHING
         if any(query[name] for name in ("setOperations", "groupClause", "groupingSets", "havingQual")):
             return NOTHING
-        known = self.found(self.level(query, self._bare(around))).known
+        scope = self.found(self.level(query, self._bare(around)))
+        column = scope.level.outputs[number - 1].node("expr") if number > 0 else None
+        known = scope.known | (self.strict(scope, column) if column else NOTHING)
         return frozenset((each[0] - 1, each[1], each[2]) for each in known if isinstance(each, tuple) and each[0])
 
     @remembered
@@ -172,7 +177,9 @@ class Conditions:
     def unless(self, scope: Scope, expr: Node, value: bool) -> Facts:
         """What is not NULL where a condition is not true, or where it is not false: it may be NULL there."""
         match expr.tag:
-            case "NULLTEST" | "BOOLEANTEST" | "DISTINCTEXPR":  # these are never NULL
+            case "NULLTEST" | "BOOLEANTEST":  # these are never NULL
+                return self.when(scope, expr, not value)
+            case "DISTINCTEXPR" if self._catalog.is_total(expr):
                 return self.when(scope, expr, not value)
             case "BOOLEXPR" if expr.text("boolop") == "not":
                 return self.unless(scope, expr.nodes("args")[0], not value)
@@ -186,6 +193,7 @@ class Conditions:
         """What is not NULL where none of the expressions is: themselves, and what they are NULL for."""
         found: set[Fact] = set()
         stable = self._stable(exprs)
+        keys = scope.level.nulled if scope.grouped else NOTHING
         waiting = [(expr, 0) for expr in exprs]
         while waiting:
             expr, levels = waiting.pop()
@@ -197,6 +205,8 @@ class Conditions:
                 continue
             if expr in stable and not levels:
                 found.add(expr.shape)
+            if expr.shape in keys and not levels:  # a grouping set may have it, and leave out what it is computed from
+                continue
             waiting += ((part, levels) for part in self._null_for(expr))
             if expr.tag == "SUBLINK" and expr.integer("subLinkType") == SubLink.EXPRESSION and not levels:
                 found |= self._subquery(scope, expr)

@@ -12,18 +12,25 @@ from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
+from rowsmith.compiler.analysis.enums import Entry
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
+from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
 # What the server says of a valid statement that cannot be the body of a function: LOCK, NOTIFY, a column whose type
-# stays unknown.
-_NO_FUNCTION = (psycopg.ProgrammingError, psycopg.NotSupportedError)
+# stays unknown; one whose tree is too deep or too large to be written down.
+_NO_FUNCTION = (
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +86,24 @@ class Describer:
             Typed(name, oid, self._type_name(oid), nullable=False)
             for name, oid in zip(query.parameters, types, strict=True)
         ]
-        if tree is None:  # nothing is proven: every column can be NULL, and no parameter may
+        if tree is None:  # nothing is proven: every column can be NULL, and of the parameters those of a procedure
+            parameters = [replace(each, nullable=each.nullable or _calls(query)) for each in parameters]
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
-        proven, usage = prover.outputs(tree), Usage(self.catalog, tree)
+        # A rule of another command leaves nothing of RETURNING.
+        proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
+        names = _column_names(tree)
         return Description(
             query,
             tuple(
                 replace(each, nullable=number in nullable, origin=self._origin(stored.get(number, ())))
                 for number, each in enumerate(parameters, 1)
             ),
-            tuple(_marked(column, never=never) for column, never in zip(columns, proven, strict=True)),
+            tuple(
+                _marked(column, never=never, written=column.name not in names)
+                for column, never in zip(columns, proven, strict=True)
+            ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
             self._effects.only_reads(tree),
@@ -111,13 +124,13 @@ class Describer:
         name, oid = (result.fname(index) or b"").decode(), result.ftype(index)
         relid, number = result.ftable(index), result.ftablecol(index)
         whole = self.catalog.relations.get(relid) if number == 0 else None
-        row = frozenset(whole.columns[each].name for each in whole.proven) if whole else None
+        row = frozenset(whole.columns[each].name for each in whole.proven) if whole and not whole.replaced else None
         return Typed(name, oid, self._type_name(oid), nullable=True, origin=self._origin([(relid, number)]), row=row)
 
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
         """The analyzed tree: that of the body of a function that consists of the query.
 
-        None for the few statements that cannot be in a function, such as LOCK and NOTIFY.
+        None for the few statements that cannot be in a function.
         """
         types = ", ".join(self._type_name(oid) for oid in parameters)
         head = f"CREATE FUNCTION pg_temp.rowsmith_query({types}) RETURNS {'SETOF record' if returns else 'void'}"
@@ -147,7 +160,31 @@ class Describer:
         return self._types[oid]
 
 
-def _marked(column: Typed, *, never: bool) -> Typed:
-    """A column with what is proven of it; a mark in its name, `AS "total!"`, decides instead, and is taken off."""
+def _marked(column: Typed, *, never: bool, written: bool = True) -> Typed:
+    """A column with what is proven of it; a mark in its name, `AS "total!"`, decides instead, and is taken off.
+
+    In a name that was not `written` in the query, because a column of a relation has it, `!` and `?` say nothing.
+    """
     name = unmarked(column.name)
-    return replace(column, name=name, nullable=not never if name == column.name else column.name.endswith("?"))
+    marked = written and name != column.name
+    return replace(column, name=name, nullable=column.name.endswith("?") if marked else not never)
+
+
+def _calls(query: Query) -> bool:
+    """Whether a statement is CALL."""
+    return next(token.text for token in tokenize(query.sql) if not token.blank).lower() == "call"
+
+
+def _column_names(tree: Node) -> frozenset[str]:
+    """The names of the columns of relations and functions in a query, without those that it gives them itself."""
+    entries = [entry for node in tree.walk() if node.tag == "QUERY" for entry in node.nodes("rtable")]
+    return frozenset(
+        name
+        for entry in entries
+        if entry.integer("rtekind") in (Entry.RELATION, Entry.FUNCTION)
+        for name in _names(entry.node("eref")) - _names(entry.node("alias"))
+    )
+
+
+def _names(alias: Node | None) -> set[str]:
+    return set(alias.texts("colnames")) if alias else set()

@@ -43,6 +43,15 @@ Param = IntEnum("Param", "EXTERNAL EXECUTOR SUBLINK MULTIPLE", start=0)
 JsonConstructor = IntEnum("JsonConstructor", "OBJECT ARRAY", start=1)
 """nodes/primnodes.h, JsonConstructorType (16 and later): those that build a document of values."""
 
+JsonBehavior = IntEnum("JsonBehavior", "NULL ERROR EMPTY TRUE FALSE UNKNOWN", start=0)
+"""nodes/primnodes.h, JsonBehaviorType (17 and later)."""
+
+JSON_EXISTS = 0
+"""nodes/primnodes.h, JsonExprOp."""
+
+WITH_TIES = 1
+"""nodes/nodes.h, LimitOption."""
+
 CURRENT_SCHEMA = 14
 """nodes/primnodes.h, SQLValueFunctionOp: the one that can be NULL."""
 

@@ -30,6 +30,9 @@ class Memory:
         self._answers: dict[_Question, Any] = {}
         self._depth = 0
 
+    def __len__(self) -> int:
+        return len(self._answers)
+
     def ask(self, question: _Question) -> Any:
         """The answer to a question: a method, its object, its arguments."""
         if question not in self._answers:

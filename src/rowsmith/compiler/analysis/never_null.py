@@ -5,6 +5,7 @@ catalog, so it is listed here, from the manual and the server's source, and trie
 What is not listed is no proof. Functions that look as if they belonged here and do not:
 
 - `to_char` of a timestamp or an interval, `extract` of most fields: NULL for infinity; `to_number`: for an empty format
+- `time` and `timetz` of a timestamp: NULL for infinity
 - `lower` and `upper` of a range: NULL where it has no bound
 - `substring` with a pattern, `regexp_match`, `regexp_substr`, `array_length`, `array_position`, `->`, `->>`, `#>`: NULL
   for what is not there
@@ -77,8 +78,8 @@ _COLLECTIONS = """
 
 # A cast to a type is a function of its name. Each of them answers or raises, but for those of JSON.
 _CASTS = """
-    bool bytea char date float4 float8 int2 int4 int8 interval money name numeric oid text time timestamp timestamptz
-    timetz varchar bit varbit cidr inet macaddr macaddr8 uuid int4multirange int8multirange nummultirange tsmultirange
+    bool bytea char date float4 float8 int2 int4 int8 interval money name numeric oid text timestamp timestamptz
+    varchar bit varbit cidr inet macaddr macaddr8 uuid int4multirange int8multirange nummultirange tsmultirange
     tstzmultirange datemultirange int4range int8range numrange tsrange tstzrange daterange xid regclass
 """
 
@@ -100,6 +101,8 @@ _RANGES = [
         ("ts", "timestamp without time zone"), ("tstz", "timestamp with time zone"),
     ]
 ]  # fmt: skip
+
+_RANGE_CONSTRUCTORS = tuple(f"{name}({of}, {of}{flags})" for name, of in _RANGES for flags in ("", ", text"))
 
 MONOTONIC_FIELDS = frozenset({"century", "decade", "epoch", "isoyear", "julian", "millennium", "year"})
 """The fields whose `extract` from infinity is infinity (source: NonFiniteTimestampTzPart); of others it is NULL."""
@@ -131,10 +134,20 @@ FAMILIES = {
     "always": Family(
         "concat num_nulls num_nonnulls json_build_array json_build_object jsonb_build_array jsonb_build_object"
         " quote_nullable pg_typeof enum_first enum_last enum_range array_append array_prepend",
-        signatures=tuple(f"{name}({of}, {of}{flags})" for name, of in _RANGES for flags in ("", ", text")),
+        signatures=_RANGE_CONSTRUCTORS,
     ),
     # Documents of keys and values, each value NULL or not.
     "documents": Family("json_build_object jsonb_build_object"),
+    # These take NULL for a value like any other, or for none: an element, a text to be left out, a bound.
+    "nullable": Family(
+        "array_append array_prepend array_cat concat num_nulls num_nonnulls quote_nullable"
+        " json_build_array jsonb_build_array",
+        signatures=_RANGE_CONSTRUCTORS,
+    ),
+    "nullable after the first": Family(
+        "concat_ws format array_remove array_replace array_positions",
+        signatures=("array_position(anycompatiblearray, anycompatible)",),
+    ),
     # Not NULL if the first argument (the separator, the format, the string) is not.
     "first": Family("concat_ws format string_to_array"),
     # Not NULL if one argument is not.
@@ -162,6 +175,22 @@ FAMILIES = {
         )
     ),
 }
+
+EXTENSIONS = {
+    "citext": "citext texticlike texticnlike texticregexeq texticregexne",
+    "fuzzystrmatch": "difference dmetaphone dmetaphone_alt levenshtein levenshtein_less_equal metaphone soundex",
+    "hstore": "akeys avals defined delete exist exists_all exists_any hs_concat hstore_to_array hstore_to_json"
+    " hstore_to_jsonb isdefined",
+    "ltree": "index ltree2text ltree_addltree ltree_addtext ltree_isparent ltree_risparent ltree_textadd ltq_regex"
+    " nlevel subltree subpath text2ltree",
+    "pg_trgm": "show_trgm similarity similarity_dist similarity_op strict_word_similarity strict_word_similarity_op"
+    " word_similarity word_similarity_op",
+    "pgcrypto": "crypt digest gen_random_bytes gen_random_uuid gen_salt hmac",
+    "unaccent": "unaccent",
+    "uuid-ossp": "uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3 uuid_generate_v4 uuid_generate_v5 uuid_nil"
+    " uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500",
+}
+"""Functions of the extensions that come with PostgreSQL: not NULL for arguments that are not NULL."""
 
 AGGREGATES = {
     # Never NULL: a count of nothing is 0; the rank among nothing is 1.

@@ -15,7 +15,10 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 # The bytes of a constant, `4 [ 1 0 0 0 ]`; a bracket; anything else, in which a backslash escapes the next character.
-_TOKEN = re.compile(r"\d+ \[[^]]*\]|[(){}]|(?:[^\s(){}\\]|\\.)+", re.DOTALL)
+_WORD = r"\d+ \[[^]]*\]|[(){}]|(?:[^\s(){}\\]|\\.)+"
+_WORDS = re.compile(_WORD, re.DOTALL)
+# A node without nodes in it is taken as a whole: most are variables, many of them the same.
+_TOKENS = re.compile(rf"\{{\w+ [^{{}}\\]*\}}|{_WORD}", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 # Where something is written, not what it is. `varnullingrels` also depends on where in the query a variable is used.
 _POSITION = frozenset({"location", "varnullingrels", "varnosyn", "varattnosyn", "list_start", "list_end"})
@@ -110,10 +113,17 @@ class Node:
 
 def read(text: str) -> Value:
     """The tree that a text stands for. Raises ValueError if it is not such a text."""
+    return _read(_TOKENS.findall(text), {})
+
+
+def _read(tokens: list[str], leaves: dict[str, Value]) -> Value:
     levels: list[list[Value]] = [[]]
-    for word in _TOKEN.findall(text):
+    for word in tokens:
         if word in "({":
             levels.append([])
+        elif word[0] == "{":
+            leaf = leaves[word] if word in leaves else leaves.setdefault(word, _read(_WORDS.findall(word), leaves))
+            levels[-1].append(Node(leaf.tag, leaf.fields) if isinstance(leaf, Node) else leaf)
         elif word in ")}":
             items = levels.pop()
             if not levels:

@@ -10,31 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from rowsmith.compiler.analysis.catalog import Catalog, Relation
+from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.columns import Columns, is_json_exists, json_arguments
 from rowsmith.compiler.analysis.conditions import TRANSPARENT, Conditions, elements, fields_of, is_constant
 from rowsmith.compiler.analysis.enums import (
     CURRENT_SCHEMA,
     Command,
-    Entry,
     Join,
     JsonConstructor,
     SetOperation,
     SubLink,
-    VarReturning,
     WindowFrame,
 )
 from rowsmith.compiler.analysis.memory import Memory, remembered
 from rowsmith.compiler.analysis.never_null import MONOTONIC_FIELDS
 from rowsmith.compiler.analysis.nodes import Node, constant
 from rowsmith.compiler.analysis.returning import Returning
-from rowsmith.compiler.analysis.scopes import NOTHING, Facts, Level, Scope, fact
+from rowsmith.compiler.analysis.scopes import NOTHING, Level, Scope, fact
 
 _NEVER_NULL = (
-    "NULLTEST", "BOOLEANTEST", "DISTINCTEXPR", "ARRAYEXPR", "ROWEXPR", "NEXTVALUEEXPR", "GROUPINGFUNC",
-    "MERGESUPPORTFUNC",
+    "NULLTEST", "BOOLEANTEST", "ARRAYEXPR", "ROWEXPR", "NEXTVALUEEXPR", "GROUPINGFUNC",
+    "MERGESUPPORTFUNC", "FIELDSTORE",
 )  # fmt: skip
-# An expression of a column is computed in no query: there its columns are those of relation 1.
-_NOWHERE = Level(Node("QUERY", {}), None)
+_JSONB = 3802  # catalog/pg_type.dat
 
 
 class Prover:
@@ -43,19 +41,21 @@ class Prover:
     def __init__(self, catalog: Catalog, not_null: frozenset[int] = frozenset()) -> None:
         self.memory = Memory()
         self.conditions = Conditions(catalog, self.memory, self.proven)
+        self.columns = Columns(catalog, self.memory, self)
         self._catalog = catalog
         self._returning = Returning(catalog, self.memory, self)
         self._rules: dict[str, Callable[[Scope, Node], bool]] = {
             **dict.fromkeys(_NEVER_NULL, lambda _scope, _expr: True),
             **dict.fromkeys(TRANSPARENT, self._transparent),
-            "VAR": self._variable,
+            "VAR": self.columns.of_variable,
             "CONST": lambda _, expr: not expr.flag("constisnull"),
             "PARAM": lambda _, expr: expr.integer("paramkind") == 0 and expr.integer("paramid") in not_null,
             "FUNCEXPR": self._function,
             "OPEXPR": self._function,
+            "DISTINCTEXPR": lambda _, expr: catalog.is_total(expr),
             "SCALARARRAYOPEXPR": self._array_comparison,
             "BOOLEXPR": self._boolean,
-            "ROWCOMPAREEXPR": lambda scope, expr: self._all(scope, [*expr.nodes("largs"), *expr.nodes("rargs")]),
+            "ROWCOMPAREEXPR": lambda scope, expr: self.all_proven(scope, [*expr.nodes("largs"), *expr.nodes("rargs")]),
             "COALESCEEXPR": self._coalesce,
             "FIELDSELECT": self._field,
             "MINMAXEXPR": lambda scope, expr: self._any(scope, expr.nodes("args")),
@@ -67,6 +67,7 @@ class Prover:
             "SUBLINK": self._sublink,
             "SUBSCRIPTINGREF": self._subscript,
             "JSONCONSTRUCTOREXPR": self._json_constructor,
+            "JSONEXPR": lambda scope, expr: is_json_exists(expr) and self.all_proven(scope, json_arguments(expr)),
         }
 
     # --- queries ---
@@ -78,14 +79,15 @@ class Prover:
 
         `given` are the numbers of columns that are not NULL in the rows that count.
         """
-        return self._outputs(self.conditions.level(query, parent), given)
+        return self.outputs_of(self.conditions.level(query, parent), given)
 
     def gives_one_row(self, query: Node) -> bool:
         """Whether a QUERY node gives exactly one row, whatever is in the database."""
         return self.conditions.one_row.of_query(self.conditions.level(query, None))
 
     @remembered
-    def _outputs(self, level: Level, given: frozenset[int]) -> tuple[bool, ...]:
+    def outputs_of(self, level: Level, given: frozenset[int]) -> tuple[bool, ...]:
+        """The same, of a query in its scope."""
         operations = level.query.node("setOperations")
         if operations is not None:
             return self._set_operation(level, operations)
@@ -116,122 +118,13 @@ class Prover:
             return self._returning.scope(scope)
         having = query.node("havingQual")
         if having or query.flag("hasAggs") or query.nodes("groupClause") or query.nodes("groupingSets"):
-            groups = Scope(level, level.surviving(scope.known) | level.groups, grouped=True, of_rows=scope)
+            # Without GROUP BY there is a row even if WHERE found none. Then nothing is known of those around it.
+            known = level.surviving(scope.known) if level.grouped else NOTHING
+            groups = Scope(level, known | level.groups, grouped=True, of_rows=scope)
             scope = self.conditions.where(groups, having)
         exprs = [target.node("expr") for number, target in enumerate(level.outputs, 1) if number in given]
         kept = self.conditions.knowing(scope, self.conditions.strict(scope, *(expr for expr in exprs if expr)))
         return kept if kept is scope else replace(kept, of_all=scope)
-
-    # --- columns ---
-
-    def _variable(self, scope: Scope, expr: Node) -> bool:
-        levels, index, number = expr.integer("varlevelsup"), expr.integer("varno"), expr.integer("varattno")
-        match expr.integer("varreturningtype"):
-            case VarReturning.DEFAULT:
-                return self.variable(scope, levels, index, number)
-            case VarReturning.OLD:
-                row = scope.up(levels).old
-            case _:
-                row = scope.up(levels).new
-        return row is not None and self.variable(row, 0, index, number)
-
-    def variable(self, scope: Scope, levels: int, index: int, number: int) -> bool:
-        """Whether a column of a range table entry, of a query so many levels further out, is never NULL."""
-        there = False
-        for level in range(levels, -1, -1):
-            home = scope.up(levels - level)
-            if (level, index, number) in home.known:
-                return True
-            there = there or (level, index, 0) in home.known
-        home = scope.up(levels)
-        nulled = home.grouped and (0, index, number) in home.level.nulled
-        return there and not nulled and self._column(home, index, number)
-
-    def _column(self, scope: Scope, index: int, number: int) -> bool:
-        """Whether a column of a range table entry is never NULL in a row that is there."""
-        if index in scope.opaque or index > len(scope.level.entries):  # an expression of a column has no entries
-            return number <= 0
-        entry = scope.level.entry(index)
-        if number <= 0:  # the whole row, or a system column
-            return True
-        match entry.integer("rtekind"):
-            case Entry.RELATION:
-                return self._relation_column(scope.rows, index, number)
-            case Entry.SUBQUERY:
-                subquery = entry.node("subquery")
-                parent = scope.rows if entry.flag("lateral") else scope.level.bare
-                given = scope.rows.columns.get(index, frozenset())
-                return subquery is not None and self.outputs(subquery, parent, given)[number - 1]
-            case Entry.JOIN:
-                return self.proven(scope, entry.nodes("joinaliasvars")[number - 1])
-            case Entry.GROUP:
-                return self.proven(scope.rows, entry.nodes("groupexprs")[number - 1])
-            case Entry.FUNCTION:
-                return self._function_column(scope.rows, entry, number)
-            case Entry.VALUES:
-                return all(self.proven(scope.rows, row[number - 1]) for row in entry.lists("values_lists"))
-            case Entry.CTE:
-                return self._cte_column(scope, entry, number)
-            case _:
-                return False
-
-    def _relation_column(self, scope: Scope, index: int, number: int) -> bool:
-        entry = scope.level.entry(index)
-        view = self._catalog.view(entry.integer("relid"))
-        if view is not None:
-            return self.outputs(view, None, scope.columns.get(index, frozenset()))[number - 1]
-        relation = self._catalog.relations.get(entry.integer("relid"))
-        column = relation.columns.get(number) if relation else None
-        if relation is None or column is None:
-            return False
-        if column.generated and self.computed(relation, number, relation.proven):
-            return True
-        return number in relation.proven if entry.flag("inh") else column.proven
-
-    def computed(self, relation: Relation, number: int, known: Iterable[int]) -> bool:
-        """Whether a generated column is never NULL, by its expression over columns of which some are known."""
-        return self._computed(relation.columns[number].default, frozenset((0, 1, each) for each in known))
-
-    @remembered
-    def _computed(self, expr: Node | None, known: Facts) -> bool:
-        return self.proven(Scope(_NOWHERE, known), expr)
-
-    def _function_column(self, scope: Scope, entry: Node, number: int) -> bool:
-        functions = entry.nodes("functions")
-        if entry.flag("funcordinality") and number == sum(each.integer("funccolcount") for each in functions) + 1:
-            return True
-        call = functions[0].node("funcexpr")
-        if len(functions) != 1 or call is None:  # the shorter ones are filled up with NULLs
-            return False
-        if call.tag != "FUNCEXPR" or not call.flag("funcretset"):
-            return functions[0].integer("funccolcount") == 1 and self.proven(scope, call)
-        function, families = self._catalog.function(call), self._catalog.families
-        if function in families["unnest"]:
-            found = elements(call.nodes("args")[0])
-            return found is not None and self._all(scope, found)
-        return function in families["sets"] or (function in families["keys"] and number == 1)
-
-    def _cte_column(self, scope: Scope, entry: Node, number: int) -> bool:
-        home, cte = scope.level.common_table(entry)
-        query = cte.node("ctequery") if cte else None
-        if cte is None or query is None:
-            return False
-        columns = dict(scope.level.assumed).get(query) or (
-            self._recursive(query, home) if cte.flag("cterecursive") else self.outputs(query, home.bare)
-        )
-        # Behind the last one are those that SEARCH and CYCLE add, which are never NULL.
-        return number > len(columns) or columns[number - 1]
-
-    @remembered
-    def _recursive(self, query: Node, home: Level) -> tuple[bool, ...]:
-        """Assume of every column that it is not NULL, and take back what does not follow from that, until all does."""
-        columns = tuple(True for _ in self.conditions.level(query, home.bare).outputs)
-        while True:
-            proven = self._outputs(self.conditions.assuming(query, home.bare, columns), frozenset())
-            narrowed = tuple(old and new for old, new in zip(columns, proven, strict=True))
-            if narrowed == columns:
-                return columns
-            columns = narrowed
 
     # --- expressions ---
 
@@ -248,7 +141,8 @@ class Prover:
         rule = self._rules.get(expr.tag)
         return rule is not None and rule(scope, expr)
 
-    def _all(self, scope: Scope, exprs: Iterable[Node]) -> bool:
+    def all_proven(self, scope: Scope, exprs: Iterable[Node]) -> bool:
+        """Whether none of some expressions is ever NULL in the rows of a scope."""
         return all(self.proven(scope, expr) for expr in exprs)
 
     def _any(self, scope: Scope, exprs: Iterable[Node]) -> bool:
@@ -262,25 +156,26 @@ class Prover:
         families = self._catalog.families
         if expr.flag("funcretset"):
             # Beside another set-returning function in the result, the shorter one is filled up with NULLs.
-            return function in families["sets"] and _set_calls(scope.level.query) == 1
+            found = elements(args[0]) if function in families["unnest"] else None
+            listed = function in families["sets"] or function in self._catalog.declared
+            proven = listed or (found is not None and self.all_proven(scope, found))
+            return proven and _set_calls(scope.level.query) == 1
         spread = not expr.flag("funcvariadic")  # VARIADIC: the arguments come as one array
-        if function in families["always"]:
-            return spread or self._all(scope, args)
+        if self._catalog.is_always(function):
+            return spread or self.all_proven(scope, args)
         if function in families["first"]:
-            return self._all(scope, args[:1] if spread else args)
+            return self.all_proven(scope, args[:1] if spread else args)
         if function in families["either"]:
             return self._any(scope, args)
         if function in families["extracts"] and _constant_text(args[0]) in MONOTONIC_FIELDS:
-            return self._all(scope, args)
-        return function in families["total"] and self._all(scope, args)
-
-    def _is_total(self, expr: Node) -> bool:
-        return self._catalog.function(expr) in self._catalog.families["total"]
+            return self.all_proven(scope, args)
+        return self._catalog.is_total(expr) and self.all_proven(scope, args)
 
     def _boolean(self, scope: Scope, expr: Node) -> bool:
         """AND with a false among its arguments is false, OR with a true is true, whatever the others are."""
         args, operator = expr.nodes("args"), expr.text("boolop")
-        return (operator != "not" and any(is_constant(arg, operator == "or") for arg in args)) or self._all(scope, args)
+        decided = operator != "not" and any(is_constant(arg, operator == "or") for arg in args)
+        return decided or self.all_proven(scope, args)
 
     def _coalesce(self, scope: Scope, expr: Node) -> bool:
         """One argument is enough; or one for each side of a full join, of which at least one has a row."""
@@ -301,14 +196,14 @@ class Prover:
             return self.proven(scope, argument.nodes("args")[expr.integer("fieldnum") - 1])
         row = fact(argument)
         if isinstance(row, tuple) and row[2] == 0:
-            return self.variable(scope, *row[:2], expr.integer("fieldnum"))
+            return self.columns.variable(scope, *row[:2], expr.integer("fieldnum"))
         return fields_of(argument) in scope.known
 
     def _array_comparison(self, scope: Scope, expr: Node) -> bool:
         """`x = ANY (array)`: a NULL among the elements makes NULL of what would be false."""
         left, right = expr.nodes("args")
         found = elements(right)
-        return found is not None and self._is_total(expr) and self._all(scope, [left, *found])
+        return found is not None and self._catalog.is_total(expr) and self.all_proven(scope, [left, *found])
 
     def _case(self, scope: Scope, expr: Node) -> bool:
         """Each result, where its condition is true and those before it are not."""
@@ -327,7 +222,7 @@ class Prover:
         return expr.integer("resulttype") in self._catalog.not_null_domains or self.proven(scope, expr.node("arg"))
 
     def _aggregate(self, scope: Scope, expr: Node) -> bool:
-        kind, levels = self._catalog.aggregates.get(expr.integer("aggfnoid")), expr.integer("agglevelsup")
+        kind, levels = self._catalog.aggregate(expr.integer("aggfnoid")), expr.integer("agglevelsup")
         some_rows = scope.up(levels).level.grouped and expr.node("aggfilter") is None
         if kind != "values":
             return kind == "always" or (kind == "rows" and some_rows)
@@ -342,8 +237,8 @@ class Prover:
 
     def _window(self, scope: Scope, expr: Node) -> bool:
         function, families = expr.integer("winfnoid"), self._catalog.families
-        kind, scope = self._catalog.aggregates.get(function), scope.all
-        args_proven = self._all(scope, expr.nodes("args"))
+        kind, scope = self._catalog.aggregate(function), scope.all
+        args_proven = self.all_proven(scope, expr.nodes("args"))
         if function in families["row_functions"] or function in families["shift_functions"]:
             return args_proven
         some_rows = expr.node("aggfilter") is None and _frame_has_its_row(scope.level.query, expr.integer("winref"))
@@ -367,15 +262,19 @@ class Prover:
     def _compares(self, scope: Scope, test: Node) -> bool:
         """Whether the comparison with a row of a subquery, which stands in it as a parameter, is never NULL."""
         left = [arg for arg in test.nodes("args") if arg.tag != "PARAM" or arg.integer("paramkind") == 0]
-        return test.tag == "OPEXPR" and self._is_total(test) and self._all(scope, left)
+        return test.tag == "OPEXPR" and self._catalog.is_total(test) and self.all_proven(scope, left)
 
     def _subscript(self, scope: Scope, expr: Node) -> bool:
-        """A slice of an array is an array, if an empty one; an element, or a part of a document, may not be there."""
+        """A slice of an array is an array, if an empty one; an element, or a part of a document, may not be there.
+
+        To set a part of NULL makes an array or a document. Values of a fixed length, such as a point, stay NULL.
+        """
+        container, whole = expr.integer("refcontainertype"), expr.node("refexpr")
         if expr.node("refassgnexpr") is not None:
-            return True
+            return container in self._catalog.arrays or container == _JSONB or self.proven(scope, whole)
         lower, upper = expr.nodes("reflowerindexpr"), expr.nodes("refupperindexpr")
-        is_slice = bool(lower) and expr.integer("refcontainertype") in self._catalog.arrays
-        return is_slice and self.proven(scope, expr.node("refexpr")) and self._all(scope, [*lower, *upper])
+        is_slice = bool(lower) and container in self._catalog.arrays
+        return is_slice and self.proven(scope, whole) and self.all_proven(scope, [*lower, *upper])
 
     def _json_constructor(self, scope: Scope, expr: Node) -> bool:
         """JSON_OBJECT and JSON_ARRAY (16 and later); the others are what the function in them gives."""
@@ -383,7 +282,7 @@ class Prover:
             return self.proven(scope, expr.node("func"))
         if expr.integer("type") in (JsonConstructor.OBJECT, JsonConstructor.ARRAY):
             return True
-        return bool(expr.nodes("args")) and self._all(scope, expr.nodes("args"))
+        return bool(expr.nodes("args")) and self.all_proven(scope, expr.nodes("args"))
 
 
 def _constant_text(expr: Node) -> str | None:

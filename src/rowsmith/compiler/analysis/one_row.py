@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from rowsmith.compiler.analysis.catalog import Catalog
+from rowsmith.compiler.analysis.catalog import Catalog, Relation
 from rowsmith.compiler.analysis.enums import Command, Entry, OnConflict
 from rowsmith.compiler.analysis.memory import Memory, remembered
 from rowsmith.compiler.analysis.nodes import Node, constant
@@ -62,8 +62,25 @@ class OneRow:
         relation = self._catalog.relations.get(level.entry(level.target).integer("relid"))
         if relation is None or relation.kind != "r" or relation.replaced:  # a partition could be added, with triggers
             return False
+        if updates and self._writes_elsewhere(level, relation):  # a row that has been updated there is left as it is
+            return False
         # A trigger that runs before a row is written can drop it.
         return not relation.triggers & ({Command.INSERT, Command.UPDATE} if updates else {Command.INSERT})
+
+    def _writes_elsewhere(self, level: Level, relation: Relation) -> bool:
+        """Whether another part of the statement may write a relation: only WITH of the outermost query writes, too."""
+        top = level
+        while top.parent is not None:
+            top = top.parent.level
+        parts = (top.query, *(each.node("ctequery") for each in top.query.nodes("cteList")))
+        for part in parts:
+            if part is None or part is level.query or part.integer("commandType") == Command.SELECT:
+                continue
+            written = Level(part, None)
+            other = self._catalog.relations.get(written.entry(written.target).integer("relid"))
+            if other is None or other.kind not in "rp" or other.replaced or relation in other.members:
+                return True
+        return False
 
 
 def limit_of(query: Node) -> int | None:

@@ -44,7 +44,8 @@ class Returning:
         if not outcomes:
             return found
         commands = {outcome.command for outcome in outcomes}
-        replaced = bool(relation.replaced & commands)  # by a rule, whose RETURNING gives other rows
+        # By a rule, also by one of the table that a view shows: its RETURNING gives other rows.
+        replaced = any(each.replaced & commands for each in self._catalog.shown(self._relid(found)))
         if commands == {Command.DELETE} and not replaced:
             return replace(outcomes[0].scope, old=outcomes[0].scope)
         known = found.known.intersection(*(outcome.scope.known for outcome in outcomes))
@@ -56,7 +57,10 @@ class Returning:
         return replace(row, old=outcomes[0].scope if there else None, new=None if Command.DELETE in commands else row)
 
     def _relation(self, scope: Scope) -> Relation:
-        return self._catalog.relations[scope.level.entry(scope.level.target).integer("relid")]
+        return self._catalog.relations[self._relid(scope)]
+
+    def _relid(self, scope: Scope) -> int:
+        return scope.level.entry(scope.level.target).integer("relid")
 
     @remembered
     def _outcomes(self, found: Scope) -> tuple[_Outcome, ...]:
@@ -88,24 +92,28 @@ class Returning:
         """Whether a column of a row that is written is never NULL."""
         scope, target, relation = outcome.scope, outcome.scope.level.target, self._relation(outcome.scope)
         if outcome.command == Command.DELETE:
-            return self._prover.variable(scope, 0, target, number)
+            return self._prover.columns.variable(scope, 0, target, number)
         if relation.kind == "v":
-            return self._view_column(scope.level.entry(target).integer("relid"), number)
+            return self._view_column(self._relid(scope), number)
         column, inserts = relation.columns[number], scope.level.query.integer("commandType") == Command.INSERT
         # A row that is inserted has just been checked; one that is updated can be a child's, with other constraints.
-        if (column.required and relation.is_table) if inserts else number in relation.proven:
+        # A foreign server returns what its own triggers and defaults have made of the row, and checks nothing here.
+        if not relation.is_table if inserts else any(each.kind == "f" for each in relation.members):
+            return False
+        if column.required if inserts else number in relation.proven:
             return True
         if relation.triggers & {outcome.command, Command.INSERT}:  # an UPDATE can move a row to another partition
             return False
         if not column.generated:
             return self._assigns(outcome, relation, number)
         sources = [each for each, other in relation.columns.items() if not other.generated]
-        return self._prover.computed(relation, number, (each for each in sources if self._writes(outcome, each)))
+        known = frozenset(relation.columns[each].name for each in sources if self._writes(outcome, each))
+        return all(self._prover.columns.computed(each, column.name, known) for each in relation.members)
 
     def _assigns(self, outcome: _Outcome, relation: Relation, number: int) -> bool:
         value = outcome.values.get(number)
         if value is None and outcome.command == Command.UPDATE:
-            return self._prover.variable(outcome.scope, 0, outcome.scope.level.target, number)
+            return self._prover.columns.variable(outcome.scope, 0, outcome.scope.level.target, number)
         if value is None or value.tag == "SETTODEFAULT":
             value = relation.columns[number].default
         return self._prover.proven(outcome.scope, value)

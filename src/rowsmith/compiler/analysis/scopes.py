@@ -148,13 +148,23 @@ class Level:
     @cached_property
     def nulled(self) -> Facts:
         """The grouped expressions that some grouping set leaves out: they are NULL in the rows of that set."""
+        return frozenset(map(fact, self._left_out))
+
+    @cached_property
+    def _left_out(self) -> list[Node]:
         groupings = self.query.nodes("groupingSets")
         common = frozenset[int]().union(*(_common(grouping)[0] for grouping in groupings))
         clauses = [each.integer("tleSortGroupRef") for each in self.query.nodes("groupClause") if groupings]
         left_out = {reference for reference in clauses if reference not in common}
         targets = self.query.nodes("targetList")
         exprs = [target.node("expr") for target in targets if target.integer("ressortgroupref") in left_out]
-        return frozenset(fact(expr) for expr in exprs if expr)
+        return [expr for expr in exprs if expr]
+
+    @cached_property
+    def constant_keys(self) -> Facts:
+        """Those of them that refer to no column: the planner tests them before it leaves them out, if at all."""
+        own = ((expr, None if expr.integer("varlevelsup") else self.alias(expr)) for expr in self._left_out)
+        return frozenset(fact(expr) for expr, alias in own if not _has_column(alias or expr))
 
     def surviving(self, known: Facts) -> Facts:
         """What is still known after GROUP BY: nothing of what grouping sets leave out, or is computed from that."""
@@ -221,6 +231,16 @@ def fact(expr: Node, further: int = 0) -> Fact:
     if expr.tag != "VAR" or expr.integer("varreturningtype"):
         return expr.shape
     return expr.integer("varlevelsup") + further, expr.integer("varno"), expr.integer("varattno")
+
+
+def _has_column(expr: Node) -> bool:
+    """Whether an expression refers to a column of its query, outside of subqueries."""
+    waiting = [expr]
+    for node in waiting:  # which grows while it is read
+        if node.tag == "VAR" and not node.integer("varlevelsup"):
+            return True
+        waiting += node.children if node.tag != "QUERY" else []
+    return False
 
 
 def _common(grouping: Node) -> tuple[frozenset[int], bool]:

@@ -15,7 +15,7 @@ from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.lint import lint, unknown_types
 from rowsmith.compiler.module.types import Types, read_types
-from rowsmith.compiler.project import Project
+from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.loader import read
@@ -55,8 +55,13 @@ class Examiner:
     def examine(self, project: Project, progress: Progress = lambda _number, _count: None) -> Report:
         """Read the queries of the project and ask about each.
 
-        Raises ServerError if the connection is lost, ModuleError if a type in the configuration is wrong.
+        Raises ServerError if the connection is lost, ModuleError if a type in the configuration is wrong, ProjectError
+        if a function in it does not exist.
         """
+        unknown = self._describer.catalog.declare(project.never_null)
+        if unknown:
+            faults = [f"never-null: the migrations create no function {each}" for each in unknown]
+            raise ProjectError(project.root / FILE, faults)
         queries, findings, instructions = read(project.query_folders)
         descriptions: list[Description] = []
         for number, query in enumerate(queries, 1):

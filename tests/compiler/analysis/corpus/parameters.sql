@@ -265,6 +265,6 @@ SELECT 1 AS one FROM kind WHERE x_uuid = :a OR x_inet = :b OR x_interval = :c OR
 
 -- name: key_set_page(name, id, n)
 -- expect: id int4!, name text!
--- params: name text!, id int4!, n int8!
+-- params: name text!, id int4!, n int8?
 -- The next page, by a row comparison.
 SELECT id, name FROM author WHERE (name, id) > (:name, :id) ORDER BY name, id LIMIT :n;

@@ -109,7 +109,7 @@ SELECT id, again, path FROM tree;
 
 -- name: recursion_with_parameter(n, label)
 -- expect: n int4!, label text!
--- params: n int4!, label text!
+-- params: n int4?, label text!
 -- A parameter at the start of it.
 WITH RECURSIVE t (n, label) AS (
     SELECT 1, :label::text UNION ALL SELECT n + 1, label || n FROM t WHERE n < least(:n, 10)

@@ -54,7 +54,7 @@ SELECT name AS first, nick AS second FROM author UNION ALL SELECT title AS secon
 
 -- name: union_ordered_and_limited(n)
 -- expect: name text!, nick text?
--- params: n int8!
+-- params: n int8?
 -- ORDER BY and LIMIT are of the whole.
 SELECT name, nick FROM author UNION ALL SELECT title, subtitle FROM book ORDER BY name LIMIT :n;
 

@@ -27,7 +27,7 @@ SELECT (SELECT count(*) FROM book AS b HAVING count(*) > 3) AS n;
 
 -- name: scalar_count_limited(n)
 -- expect: one int8!, none int8?, some int8?
--- params: n int8!
+-- params: n int8?
 -- LIMIT 1 leaves it, OFFSET 1 does not, and a parameter may be 0.
 SELECT
     (SELECT count(*) FROM book LIMIT 1) AS one, (SELECT count(*) FROM book OFFSET 1) AS none,

@@ -176,7 +176,7 @@ SELECT DISTINCT ON (mood) mood, name, nick FROM author ORDER BY mood, id;
 
 -- name: limit_and_offset(n, skipped)
 -- expect: name text!, nick text?
--- params: n int8!, skipped int8!
+-- params: n int8?, skipped int8?
 -- LIMIT and OFFSET choose rows and change none.
 SELECT name, nick FROM author ORDER BY id LIMIT :n OFFSET :skipped;
 

@@ -52,7 +52,7 @@ SELECT b.id, b.title, b.subtitle FROM books_of(1) AS b;
 
 -- name: returns_table(n)
 -- expect: place int4?, medal text?
--- params: n int4!
+-- params: n int4?
 -- RETURNS TABLE.
 SELECT p.place, p.medal FROM places(:n) AS p;
 
@@ -67,8 +67,8 @@ SELECT id, locate(name) AS address, (locate(name)).street, (locate(name)).zip FR
 SELECT a.id, l.street, l.zip FROM author AS a, locate(a.name) AS l;
 
 -- name: returns_out_parameters(full_name)
--- expect: first text!, last text?
--- params: full_name text!
+-- expect: first text?, last text?
+-- params: full_name text?
 -- OUT parameters are columns.
 SELECT s.first, s.last FROM split_name(:full_name) AS s;
 

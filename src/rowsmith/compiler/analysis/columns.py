@@ -1,0 +1,177 @@
+"""Columns: whether those of relations, subqueries, functions and joins can be NULL in a row that is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rowsmith.compiler.analysis.catalog import Catalog, Relation
+from rowsmith.compiler.analysis.conditions import elements
+from rowsmith.compiler.analysis.enums import JSON_EXISTS, Entry, JsonBehavior, VarReturning
+from rowsmith.compiler.analysis.memory import Memory, remembered
+from rowsmith.compiler.analysis.nodes import Node
+from rowsmith.compiler.analysis.scopes import Level, Scope
+
+if TYPE_CHECKING:
+    from rowsmith.compiler.analysis.nullability import Prover
+
+_CYCLE_MARKS = ("cycle_mark_value", "cycle_mark_default")
+# An expression of a column is computed in no query: there its columns are those of relation 1.
+_NOWHERE = Level(Node("QUERY", {}), None)
+
+
+class Columns:
+    """Proves of columns that they are never NULL."""
+
+    def __init__(self, catalog: Catalog, memory: Memory, prover: Prover) -> None:
+        self.memory = memory
+        self._catalog = catalog
+        self._prover = prover
+
+    def of_variable(self, scope: Scope, expr: Node) -> bool:
+        """Whether a VAR node is never NULL."""
+        levels, index, number = expr.integer("varlevelsup"), expr.integer("varno"), expr.integer("varattno")
+        match expr.integer("varreturningtype"):
+            case VarReturning.DEFAULT:
+                return self.variable(scope, levels, index, number)
+            case VarReturning.OLD:
+                row = scope.up(levels).old
+            case _:
+                row = scope.up(levels).new
+        return row is not None and self.variable(row, 0, index, number)
+
+    def variable(self, scope: Scope, levels: int, index: int, number: int) -> bool:
+        """Whether a column of a range table entry, of a query so many levels further out, is never NULL."""
+        there = False
+        for level in range(levels, -1, -1):
+            home = scope.up(levels - level)
+            if (level, index, number) in home.known:
+                return True
+            there = there or (level, index, 0) in home.known
+        home = scope.up(levels)
+        nulled = home.grouped and (0, index, number) in home.level.nulled
+        return there and not nulled and self._column(home, index, number)
+
+    def _column(self, scope: Scope, index: int, number: int) -> bool:
+        """Whether a column of a range table entry is never NULL in a row that is there."""
+        if index in scope.opaque or index > len(scope.level.entries):  # an expression of a column has no entries
+            return number <= 0
+        entry = scope.level.entry(index)
+        if number <= 0:  # the whole row, or a system column
+            return True
+        match entry.integer("rtekind"):
+            case Entry.RELATION:
+                return self._relation_column(scope.rows, index, number)
+            case Entry.SUBQUERY:
+                subquery = entry.node("subquery")
+                parent = scope.rows if entry.flag("lateral") else scope.level.bare
+                given = scope.rows.columns.get(index, frozenset())
+                return subquery is not None and self._prover.outputs(subquery, parent, given)[number - 1]
+            case Entry.JOIN:
+                return self._prover.proven(scope, entry.nodes("joinaliasvars")[number - 1])
+            case Entry.GROUP:
+                return self._prover.proven(scope.rows, entry.nodes("groupexprs")[number - 1])
+            case Entry.FUNCTION | Entry.TABLEFUNC:
+                table = entry.node("tablefunc")
+                rows = scope.rows
+                return _table_column(table, number) if table else self._function_column(rows, entry, number)
+            case Entry.VALUES:
+                return all(self._prover.proven(scope.rows, row[number - 1]) for row in entry.lists("values_lists"))
+            case Entry.CTE:
+                return self._cte_column(scope, entry, number)
+            case _:
+                return False
+
+    def _relation_column(self, scope: Scope, index: int, number: int) -> bool:
+        entry = scope.level.entry(index)
+        view = self._catalog.view(entry.integer("relid"))
+        if view is not None:
+            return self._prover.outputs(view, None, scope.columns.get(index, frozenset()))[number - 1]
+        relation = self._catalog.relations.get(entry.integer("relid"))
+        column = relation.columns.get(number) if relation else None
+        if relation is None or column is None:
+            return False
+        members = relation.members if entry.flag("inh") else [relation]
+        return number in relation.proven or all(self.computed(each, column.name) for each in members)
+
+    @remembered
+    def computed(self, relation: Relation, name: str, known: frozenset[str] = frozenset()) -> bool:
+        """Whether a column is never NULL in the rows that are a relation's own.
+
+        By its constraint, or because it is generated by an expression over such columns and those of `known` names.
+        """
+        column, columns = relation.named[name], relation.columns.items()
+        facts = frozenset((0, 1, number) for number, each in columns if each.proven or each.name in known)
+        generated = column.generated and relation.kind in "rp"  # a foreign server gives whatever it has
+        return column.proven or (generated and self._prover.proven(Scope(_NOWHERE, facts), column.default))
+
+    def _function_column(self, scope: Scope, entry: Node, number: int) -> bool:
+        functions = entry.nodes("functions")
+        if entry.flag("funcordinality") and number == sum(each.integer("funccolcount") for each in functions) + 1:
+            return True
+        call = functions[0].node("funcexpr")
+        if len(functions) != 1 or call is None:  # the shorter ones are filled up with NULLs
+            return False
+        if call.tag not in ("FUNCEXPR", "SQLVALUEFUNCTION"):  # COALESCE and other expressions, maybe of a row
+            return False
+        a_row = call.integer("funcresulttype") in self._catalog.composites  # then the columns are its fields
+        if not call.flag("funcretset"):
+            return not a_row and self._prover.proven(scope, call)
+        function, families = self._catalog.function(call), self._catalog.families
+        if function in families["unnest"]:
+            found = elements(call.nodes("args")[0])
+            return not a_row and found is not None and self._prover.all_proven(scope, found)
+        if function in self._catalog.declared:
+            return not a_row
+        return function in families["sets"] or (function in families["keys"] and number == 1)
+
+    def _cte_column(self, scope: Scope, entry: Node, number: int) -> bool:
+        home, cte = scope.level.common_table(entry)
+        query = cte.node("ctequery") if cte else None
+        if cte is None or query is None:
+            return False
+        columns = dict(scope.level.assumed).get(query) or (
+            self._recursive(query, home) if cte.flag("cterecursive") else self._prover.outputs(query, home.bare)
+        )
+        if number <= len(columns):
+            return columns[number - 1]
+        # Behind them are those that SEARCH and CYCLE add. Only the mark of a cycle can be NULL, by its definition.
+        cycle, mark = cte.node("cycle_clause"), len(columns) + 1 + (cte.node("search_clause") is not None)
+        if cycle is None or number != mark:
+            return True
+        return self._prover.all_proven(home.bare, [each for name in _CYCLE_MARKS if (each := cycle.node(name))])
+
+    @remembered
+    def _recursive(self, query: Node, home: Level) -> tuple[bool, ...]:
+        """Assume of every column that it is not NULL, and take back what does not follow from that, until all does."""
+        columns = tuple(True for _ in self._prover.conditions.level(query, home.bare).outputs)
+        while True:
+            proven = self._prover.outputs_of(self._prover.conditions.assuming(query, home.bare, columns), frozenset())
+            narrowed = tuple(old and new for old, new in zip(columns, proven, strict=True))
+            if narrowed == columns:
+                return columns
+            columns = narrowed
+
+
+def _table_column(table: Node, number: int) -> bool:
+    """Whether a column of JSON_TABLE or XMLTABLE is never NULL: FOR ORDINALITY and EXISTS are not.
+
+    Those of NESTED PATH are NULL where nothing is nested.
+    """
+    plan, exprs = table.node("plan"), table["colvalexprs"]
+    if plan is None or not isinstance(exprs, list):
+        return number - 1 == table.integer("ordinalitycol", -1)
+    expr = exprs[number - 1]
+    outermost = plan.integer("colMin") <= number - 1 <= plan.integer("colMax")
+    return outermost and (expr is None or (isinstance(expr, Node) and is_json_exists(expr)))
+
+
+def is_json_exists(expr: Node) -> bool:
+    """Whether an expression is JSON_EXISTS, which answers for every document, without UNKNOWN ON ERROR."""
+    behavior = expr.node("on_error")
+    unknown = behavior is not None and behavior.integer("btype") == JsonBehavior.UNKNOWN
+    return expr.tag == "JSONEXPR" and expr.integer("op") == JSON_EXISTS and not unknown
+
+
+def json_arguments(expr: Node) -> list[Node]:
+    """The document and the path of a JSON function."""
+    return [each for name in ("formatted_expr", "path_spec") if (each := expr.node(name))]
