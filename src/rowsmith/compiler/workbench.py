@@ -7,8 +7,9 @@ workbench. Asking changes nothing in the database, so it is kept until the migra
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -98,7 +99,8 @@ class Workbench:
         # Made so, settings read nothing of the environment: not a wrong variable, not another database's URL.
         settings = Settings.model_construct(database_url=SecretStr(url))
         try:
-            migrations.apply(settings, folders, follow)
+            with redirect_stdout(sys.stderr):  # a migration in Python may print; standard output is for the result
+                migrations.apply(settings, folders, follow)
         except RowsmithError:
             raise
         except psycopg.Error as error:
