@@ -136,6 +136,11 @@ FAULTS = [
             "script"
         ),
     ),
+    (
+        "-- name: f()\n  ;select 1",
+        2,
+        "f begins with a semicolon, which ends an empty statement. Remove the semicolon",
+    ),
     ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#) and takes no parameters, but uses :a"),
     ("-- name: f()\nSELECT $1;", 2, "f uses $1. Name the parameter, as in :email"),
     ("-- name: f()\n\nSELECT 'a;\n", 3, "a string is never closed"),

@@ -14,6 +14,7 @@ from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
+from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.marks import Kind
@@ -119,16 +120,22 @@ class Describer:
 
         None for the few statements that cannot be in a function, such as LOCK and NOTIFY.
         """
-        types = ", ".join(self._type_name(oid) for oid in parameters)
-        head = f"CREATE FUNCTION pg_temp.rowsmith_query({types}) RETURNS {'SETOF record' if returns else 'void'}"
-        statement = f"{head} LANGUAGE sql BEGIN ATOMIC {query.sql}\n; END"
+        types, sql = [self._type_name(oid) for oid in parameters], query.sql
+        packed = pack(sql, types) if len(types) > MOST_ARGUMENTS else None
+        if packed is not None:
+            types, sql = packed.types, packed.sql
+        head = f"CREATE FUNCTION pg_temp.rowsmith_query({', '.join(types)}) RETURNS"
+        body = f"{'SETOF record' if returns else 'void'} LANGUAGE sql BEGIN ATOMIC {sql}\n; END"
         try:
             with self._conn.transaction():
-                self._conn.execute(statement.encode())
+                for statement in [*(packed.definitions if packed else []), f"{head} {body}"]:
+                    self._conn.execute(statement.encode())
         except _NO_FUNCTION:
             return None
         row = self._conn.execute(_BODY).fetchone()
         found = queries(row[0]) if row else []
+        if packed is not None:
+            unpack(*found)
         return found[0] if found else None
 
     def _origin(self, columns: Collection[tuple[int, int]]) -> str | None:
