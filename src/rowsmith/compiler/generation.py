@@ -10,7 +10,7 @@ from rowsmith.compiler.module.render import is_generated, render
 from rowsmith.compiler.project import Project, ProjectError, configuration_file
 from rowsmith.findings import Finding, Rule
 
-_PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.MARK, Rule.DUPLICATE_COLUMN, Rule.UNKNOWN_TYPE})
+_PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.MARK, Rule.UNKNOWN_TYPE})
 _GENERATE = "Run: rowsmith generate"
 
 

@@ -14,7 +14,7 @@ from rowsmith.compiler.checks.check import Examiner
 from rowsmith.compiler.project import Project
 from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.workbench import Workbench
-from rowsmith.findings import Finding, Rule
+from rowsmith.findings import Finding, Rule, Severity
 from tests.harness.databases import ROOT
 from tests.harness.projects import assert_snapshot, databases, project, rowsmith, watching, write
 
@@ -568,3 +568,63 @@ def test_another_notion_of_equality(examine: Callable[[str], list[Finding]], fol
 
 
 CASELESS = "CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+
+
+# --- the names of columns ---
+
+NAMELESS = """\
+-- name: a()
+SELECT id, email || nick,
+       (SELECT count(*) FROM posts), percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", email
+FROM users GROUP BY users.id;
+
+-- name: b()
+WITH p AS (SELECT 1) SELECT DISTINCT ON (u.id) u.id, u.email AS mail, p.id
+FROM users AS u JOIN posts AS p ON p.author_id = u.id;
+
+-- name: c()
+-- rowsmith: ignore select-star (of two tables)
+SELECT 1, u.*, p.*, 2 FROM users AS u, posts AS p;
+
+-- name: d()
+-- rowsmith: ignore select-star (of two tables)
+SELECT 1, u.*, 2 FROM users AS u;
+
+-- name: e()<!
+INSERT INTO posts (id, author_id, title) SELECT 1, 2, 'a, b' RETURNING id, 1 IS DISTINCT FROM 2, upper(title);
+
+-- name: f()
+-- rowsmith: ignore column-name (there is only one)
+(SELECT 1) UNION (SELECT 2 AS other);
+
+-- name: g()$
+SELECT 1;
+"""
+
+
+def test_a_column_without_a_usable_name_is_a_warning_with_the_alias_to_write(
+    examine: Callable[[str], list[Finding]],
+) -> None:
+    findings = examine(NAMELESS)
+    assert {finding.rule for finding in findings} == {Rule.COLUMN_NAME}
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
+    found = [(each.query, each.message, (each.source or "")[each.column :], each.hint) for each in findings]
+    write = "Write AS %s, or a name that says more"
+    no_name = "column %d has no name. In the row it is %s"
+    words = 'column 4 is named "two words", which is no name in Python. In the row it is column_4'
+    assert found == [
+        ("a", no_name % (2, "column_2"), "email || nick,", write % "column_2"),
+        (
+            "a",
+            words,
+            'percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", upper(email)',
+            write % "column_4",
+        ),
+        ("b", "column 3 is named id, as column 1 is. In the row it is id_2", "p.id", write % "id_2"),
+        ("c", no_name % (1, "column_1"), "", write % "column_1"),
+        ("c", "column 8 is named id, as column 2 is. In the row it is id_2", "", write % "id_2"),
+        ("c", no_name % (11, "column_11"), "", write % "column_11"),
+        ("d", no_name % (1, "column_1"), "1, u.*, 2 FROM users AS u", write % "column_1"),
+        ("d", no_name % (8, "column_8"), "2 FROM users AS u", write % "column_8"),
+        ("e", no_name % (2, "column_2"), "1 IS DISTINCT FROM 2, upper(title)", write % "column_2"),
+    ]

@@ -19,7 +19,7 @@ from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_co
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
-from rowsmith.queries.rows import unmarked
+from rowsmith.queries.rows import field_names, unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
 # What the server says of a valid statement that cannot be the body of a function: LOCK, NOTIFY, a column whose type
@@ -40,6 +40,8 @@ class Typed:
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
     row: frozenset[str] | None = None
     """If a column is the whole row of a relation, the names in it that are never NULL."""
+    original: str | None = None
+    """The name that PostgreSQL gives a column, if the row has to call it something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,13 @@ class Describer:
 
     def describe(self, query: Query) -> Description:
         """Ask the server. Raises psycopg.Error if it refuses the query."""
+        found = self._describe(query)
+        names = field_names([column.name for column in found.columns])
+        pairs = zip(found.columns, names, strict=True)
+        columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
+        return replace(found, columns=tuple(columns))
+
+    def _describe(self, query: Query) -> Description:
         if query.kind is Kind.SCRIPT:
             return Description(query, (), ())
         with self._conn.transaction(force_rollback=True):
