@@ -617,7 +617,7 @@ def test_a_column_without_a_usable_name_is_a_warning_with_the_alias_to_write(
         (
             "a",
             words,
-            'percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", upper(email)',
+            'percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", email',
             write % "column_4",
         ),
         ("b", "column 3 is named id, as column 1 is. In the row it is id_2", "p.id", write % "id_2"),
