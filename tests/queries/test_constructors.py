@@ -326,8 +326,9 @@ def declared(place: str, models: Models, tmp_path_factory: pytest.TempPathFactor
     return generated(place, DECLARED, tmp_path_factory.mktemp(models), models)
 
 
+@pytest.mark.parametrize("by_cursor", [False, True])
 @pytest.mark.parametrize(
-    ("name", "values", "column"),
+    "case",
     [
         ("listed", {"least": 1}, "born"),
         ("one", {"id": 2}, "label"),
@@ -337,10 +338,10 @@ def declared(place: str, models: Models, tmp_path_factory: pytest.TempPathFactor
         ("latest", {}, "latest"),
     ],
 )
-@pytest.mark.parametrize("by_cursor", [False, True])
 def test_null_under_a_mark_is_an_error(
-    declared: ModuleType, world: World, name: str, values: Any, column: str, by_cursor: bool
+    declared: ModuleType, world: World, case: tuple[str, Any, str], by_cursor: bool
 ) -> None:
+    name, values, column = case
     query = getattr(declared.queries, name)
     if by_cursor:
         world.conn.prepare_threshold = None

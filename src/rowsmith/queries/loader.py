@@ -169,6 +169,19 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
+def _without_marks(line: str) -> tuple[str, frozenset[str]]:
+    """A name line without the marks of parameters that may be None, `search(q?)`, and these parameters.
+
+    aiosql knows no such mark, and a `?` anywhere else is left for it to refuse.
+    """
+    head, opening, rest = line.partition("(")
+    names, closing, mark = rest.rpartition(")")
+    parameters = [parameter.strip() for parameter in names.split(",")]
+    plain = [parameter.removesuffix("?").rstrip() or parameter for parameter in parameters]
+    marked = frozenset(name for name, parameter in zip(plain, parameters, strict=True) if name != parameter)
+    return f"{head}{opening}{', '.join(plain)}{closing}{mark}", marked
+
+
 def _finding(file: Path, text: str, offset: int, message: str, hint: str | None = None) -> Finding:
     line, source, column = Source(text, 1, 0, ()).place(offset)
     return Finding(Rule.QUERY_FILE, file, line, message, hint, source=source, column=column)
@@ -234,13 +247,15 @@ class _Block:
             file=self._file.path,
             line=line,
             source=source,
+            nullable=self._nullable,
         )
 
     def _read_header(self) -> QueryDatum:
         """What aiosql reads from the comment lines, with a stand-in for the SQL."""
         lines = [token.text.rstrip() for token in self._header]
+        plain, self._nullable = _without_marks(lines[0])
         try:
-            (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([*lines, "SELECT 1"]), [])
+            (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([plain, *lines[1:], "SELECT 1"]), [])
         except (SQLParseException, ValueError, IndexError):
             marks = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
             hint = f"Expected a line such as {_EXAMPLE}, with one of the marks: {marks}"

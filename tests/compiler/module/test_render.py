@@ -171,6 +171,51 @@ SELECT a.*, b.* FROM (SELECT 1 AS id, 'ok'::text) AS a, (SELECT 2 AS id, 3) AS b
     assert next(iter(found.queries.unnamed.stream(golden_conn))) == row
 
 
+def test_a_parameter_marked_in_the_name_line_may_be_none(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    sql = """
+-- name: page(size?, least)
+SELECT n FROM generate_series(:least::int, 3) AS n ORDER BY n LIMIT :size;
+
+-- name: appended(tag?)$
+SELECT array_append('{a}', :tag::text) AS "tags!";
+
+-- name: upper_of(word?)$
+SELECT upper(:word::text);
+
+-- name: listen(channel?)!
+CALL shout(:channel);
+
+-- name: add(name?)*!
+INSERT INTO shouts VALUES (upper(:name));
+"""
+    golden_conn.execute("DROP TABLE IF EXISTS shouts; CREATE TABLE shouts (name text)")
+    golden_conn.execute(
+        "CREATE OR REPLACE PROCEDURE shout(name text) LANGUAGE sql AS $$ INSERT INTO shouts VALUES (name) $$"
+    )
+    found = module(golden_conn, sql, tmp_path, models=models)
+    text = (tmp_path / f"queries_{models}.py").read_text()
+    for signature in (
+        "def page(self, *, size: int | None, least: int) -> list[PageRow]:",
+        "def appended(self, *, tag: str | None) -> list[str | None]:",
+        "def upper_of(self, *, word: str | None) -> str | None:",
+        "def listen(self, *, channel: str | None) -> int:",
+        "class AddParameters(TypedDict):\n    name: str | None\n",
+    ):
+        assert signature in text
+    queries = found.queries
+    assert [row.n for row in queries.page(golden_conn, size=None, least=2)] == [2, 3]
+    assert queries.appended(golden_conn, tag=None) == ["a", None]
+    assert queries.upper_of(golden_conn, word=None) is None
+    queries.listen(golden_conn, channel=None)
+    queries.add(golden_conn, [{"name": None}])
+    assert golden_conn.execute("SELECT * FROM shouts").fetchall() == [(None,), (None,)]
+    (tmp_path / "sql" / "queries.sql").write_text(sql.replace("word?", "word"))
+    with pytest.raises(StaleModuleError, match="upper_of"):
+        load(tmp_path / f"queries_{models}.py")
+
+
 def test_a_shared_model_is_as_wide_as_its_widest_query(
     golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
 ) -> None:

@@ -86,12 +86,13 @@ class Describer:
             types, columns = self._prepare(query)
             tree = self._parse(query, types, returns=bool(columns))
         parameters = [
-            Typed(name, oid, self._type_name(oid), nullable=False)
+            Typed(name, oid, self._type_name(oid), nullable=name in query.nullable)
             for name, oid in zip(query.parameters, types, strict=True)
         ]
         if tree is None:  # nothing is proven: every column can be NULL, and no parameter may
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
+        nullable |= {number for number, each in enumerate(parameters, 1) if each.nullable}
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         proven, usage = prover.outputs(tree), Usage(self.catalog, tree)
         return Description(
