@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.loader import Instruction
 
-_IGNORABLE = (Rule.COLUMN_NAME, Rule.MANY_ROWS, Rule.SELECT_STAR)  # the other rules are about what cannot work at all
+_IGNORABLE = (Rule.CANNOT_SUCCEED, Rule.COLUMN_NAME, Rule.MANY_ROWS, Rule.SELECT_STAR)  # the others are certain
 _FORM = "Write: -- rowsmith: ignore RULE (reason)"
 
 
