@@ -50,6 +50,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "read-100000": _LONG,
     "insert": _SHORT,
     "transaction": _SHORT,
+    "transaction-reads": _SHORT,
     "bulk": _LONG,
     "threads": _CROWD,
     "tasks": _CROWD,

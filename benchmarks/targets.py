@@ -24,15 +24,16 @@ class Target:
 
 
 TARGETS = (
-    Target("lookup", DATACLASS, 1.45, FLOOR),
+    Target("lookup", DATACLASS, 1.5, FLOOR),
     Target("lookup", DATACLASS, 0.45, "aiosql, dataclass"),
     Target("lookup", DATACLASS, 0.6, "asyncpg, dataclass"),
     Target("lookup", PYDANTIC, 1.6, FLOOR),
     Target("lookup", PYDANTIC, 0.5, "psycopg, pydantic"),
-    Target("lookup", ASYNC, 0.65, "asyncpg, dataclass"),
+    Target("lookup", ASYNC, 0.7, "asyncpg, dataclass"),
     Target("read-1000", DATACLASS, 1.35, "psycopg, tuples"),
     Target("read-1000", PYDANTIC, 0.5, "psycopg, pydantic"),
     Target("transaction", DATACLASS, 0.5, "psycopg, dataclass"),
+    Target("transaction-reads", DATACLASS, 0.6, "psycopg, dataclass"),
     Target("bulk", DATACLASS, 1.15, "psycopg, dataclass"),
 )
 

@@ -87,6 +87,10 @@ def _is_user_twice_and_an_event(
         raise DifferenceError(f"{contender.name} recorded {events} for {arguments}")
 
 
+def _is_user_thrice(_conn: Connection, contender: Contender, result: Any, arguments: tuple[Any, ...]) -> None:
+    _compare(contender, contender.users(result), [data.user(arguments[0].int)] * 3)
+
+
 def _are_stored_events(conn: Connection, contender: Contender, _result: Any, _arguments: tuple[Any, ...]) -> None:
     stored = conn.execute(
         "SELECT user_id, event_type, event_name, occurred_at FROM analytics_events ORDER BY occurred_at"
@@ -129,6 +133,15 @@ WORKLOADS = (
         20,
         25,
         cleanup=_FORGET_EVENTS,
+    ),
+    Workload(
+        "transaction-reads",
+        "Transaction of three reads",
+        attrgetter("read_thrice"),
+        _any_key,
+        _is_user_thrice,
+        20,
+        25,
     ),
     Workload(
         "bulk",

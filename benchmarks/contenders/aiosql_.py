@@ -58,6 +58,10 @@ class Aiosql(Contender):
             self._queries.record_event(conn, user_id=key, event_type="page_view", event_name="Page 1")
             return before, self._queries.get_user(conn, id=key)
 
+    def read_thrice(self, key: UUID) -> Any:
+        with self._pool.connection() as conn, conn.transaction():
+            return [self._queries.get_user(conn, id=key) for _ in range(3)]
+
     def load(self) -> Any:
         return self._queries.record_events(self._conn, self._events)
 

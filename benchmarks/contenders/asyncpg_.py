@@ -50,6 +50,10 @@ class Asyncpg(Contender):
             await conn.execute(_RECORD_EVENT, key, "page_view", "Page 1")
             return before, data.User(*await conn.fetchrow(_GET_USER, key))
 
+    async def read_thrice(self, key: UUID) -> list[data.User]:
+        async with self._pool.acquire() as conn, conn.transaction():
+            return [data.User(*await conn.fetchrow(_GET_USER, key)) for _ in range(3)]
+
     async def load(self) -> None:
         await self._conn.copy_records_to_table("analytics_events", records=self._events, columns=data.EVENT_FIELDS)
 

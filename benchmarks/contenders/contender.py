@@ -57,6 +57,10 @@ class Contender:
         """In one transaction on a pool: find a user, record an event, find the user again. Returns both users."""
         raise LeftOutError
 
+    def read_thrice(self, key: UUID) -> Any:
+        """In one transaction on a pool: find the same user three times. Returns the three."""
+        raise LeftOutError
+
     def load(self) -> Any:
         """Insert `data.events()`, as fast as the library can."""
         raise LeftOutError

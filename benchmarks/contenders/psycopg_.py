@@ -65,6 +65,11 @@ class PsycopgDataclass(_Psycopg):
             cursor.execute(_RECORD_EVENT, (key, "page_view", "Page 1"))
             return before, cursor.execute(_GET_USER, (key,)).fetchone()
 
+    def read_thrice(self, key: UUID) -> Any:
+        with self._pool.connection() as conn, conn.transaction():
+            cursor = conn.cursor(binary=True, row_factory=self.rows)
+            return [cursor.execute(_GET_USER, (key,)).fetchone() for _ in range(3)]
+
     def load(self) -> None:
         with self._conn.cursor() as cursor, cursor.copy(_BINARY_COPY) as copy:
             copy.set_types(data.EVENT_TYPES)
@@ -130,6 +135,11 @@ class PsycopgAsync(Contender):
             before = await (await cursor.execute(_GET_USER, (key,))).fetchone()
             await cursor.execute(_RECORD_EVENT, (key, "page_view", "Page 1"))
             return before, await (await cursor.execute(_GET_USER, (key,))).fetchone()
+
+    async def read_thrice(self, key: UUID) -> Any:
+        async with self._pool.connection() as conn, conn.transaction():
+            cursor = conn.cursor(binary=True, row_factory=self._rows)
+            return [await (await cursor.execute(_GET_USER, (key,))).fetchone() for _ in range(3)]
 
     async def look_up_pooled(self, key: UUID) -> Any:
         async with self._pool.connection() as conn:

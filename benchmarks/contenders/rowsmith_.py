@@ -52,6 +52,11 @@ class _Rowsmith(Contender):
             queries.record_event(conn, user_id=key, event_type="page_view", event_name="Page 1")
             return before, queries.get_user(conn, id=key)
 
+    def read_thrice(self, key: UUID) -> Any:
+        queries = self.queries
+        with self._db.transaction() as conn:
+            return [queries.get_user(conn, id=key) for _ in range(3)]
+
     def look_up_pooled(self, key: UUID) -> Any:
         with self._db.connection() as conn:
             return self.queries.get_user(conn, id=key)
@@ -110,6 +115,11 @@ class RowsmithAsync(Contender):
             before = await queries.get_user(conn, id=key)
             await queries.record_event(conn, user_id=key, event_type="page_view", event_name="Page 1")
             return before, await queries.get_user(conn, id=key)
+
+    async def read_thrice(self, key: UUID) -> Any:
+        queries = dataclass_queries.queries
+        async with self._db.transaction() as conn:
+            return [await queries.get_user(conn, id=key) for _ in range(3)]
 
     async def look_up_pooled(self, key: UUID) -> Any:
         async with self._db.connection() as conn:

@@ -102,6 +102,10 @@ class SqlalchemyCore(Contender):
             conn.execute(self._record_event, event)
             return before, conn.execute(self._get_user, {"id": key}).one()
 
+    def read_thrice(self, key: UUID) -> Any:
+        with self._engine.begin() as conn:
+            return [conn.execute(self._get_user, {"id": key}).one() for _ in range(3)]
+
     def load(self) -> None:
         self._conn.execute(self._record_event, self._events)
 
@@ -154,6 +158,10 @@ class SqlalchemyOrm(Contender):
             session.add(EventEntity(user_id=key, event_type="page_view", event_name="Page 1"))
             # This flushes the event before it reads.
             return before, session.scalars(self._get_user, {"id": key}).one()
+
+    def read_thrice(self, key: UUID) -> Any:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            return [session.scalars(self._get_user, {"id": key}).one() for _ in range(3)]
 
     def load(self) -> None:
         self._session.execute(insert(EventEntity), self._events)

@@ -63,6 +63,10 @@ class Sqlspec(Contender):
             driver.execute(_RECORD_EVENT, (key, "page_view", "Page 1"))
             return before, driver.select_one(_GET_USER, (key,), schema_type=data.User)
 
+    def read_thrice(self, key: UUID) -> Any:
+        with self._transactional.provide_session() as driver, driver.transaction():
+            return [driver.select_one(_GET_USER, (key,), schema_type=data.User) for _ in range(3)]
+
     def load(self) -> None:
         self._driver.execute_many(_RECORD_EVENTS, self._events)
 

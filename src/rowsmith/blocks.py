@@ -22,7 +22,8 @@ class Block(Generic[_S, _A]):
         self._entered: Any = None
 
     def __enter__(self) -> _S:
-        self._check_free()
+        if self._entered is not None:
+            raise _entered_twice()
         self._entered = block = self._make()
         try:
             return block.__enter__()
@@ -35,7 +36,8 @@ class Block(Generic[_S, _A]):
         entered.__exit__(*exc_info)
 
     async def __aenter__(self) -> _A:
-        self._check_free()
+        if self._entered is not None:
+            raise _entered_twice()
         self._entered = block = self._amake()
         try:
             return await block.__aenter__()
@@ -47,6 +49,6 @@ class Block(Generic[_S, _A]):
         entered, self._entered = self._entered, None
         await entered.__aexit__(*exc_info)
 
-    def _check_free(self) -> None:
-        if self._entered is not None:
-            raise TransactionError("this block is entered already: call transaction() or connection() for each `with`")
+
+def _entered_twice() -> TransactionError:
+    return TransactionError("this block is entered already: call transaction() or connection() for each `with`")

@@ -7,9 +7,10 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg_pool
 from psycopg import AsyncConnection, Connection
@@ -24,7 +25,7 @@ from rowsmith.pool.pool_async import CLOSED, AsyncLease, AsyncPool
 from rowsmith.pool.pool_sync import Lease, Pool
 from rowsmith.pool.probe_async import probe_async
 from rowsmith.pool.probe_sync import probe_sync
-from rowsmith.shutdown import shutdown_on_signals
+from rowsmith.shutdown import Shutdown
 from rowsmith.transactions.advisory_locks_async import AsyncAdvisoryLock, AsyncSessionLock, AsyncTransactionLock
 from rowsmith.transactions.advisory_locks_sync import AdvisoryLock, SessionLock, TransactionLock
 from rowsmith.transactions.block_async import AsyncTransactionBlock
@@ -45,7 +46,7 @@ PROBE_SECONDS = 5.0
 _T = TypeVar("_T")
 
 
-class Database:
+class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["Database"]):
     """One PostgreSQL database: a pool for threads and a pool for each event loop, opened when they are first used.
 
     `settings` is a `Settings`, a URL (everything else then comes from the environment), or None for the environment
@@ -61,23 +62,24 @@ class Database:
 
             settings = Settings() if settings is None else Settings(database_url=settings)
         self.settings = settings
-        self._name = str(self.settings.describe()["database"] or self.settings.application_name)
+        self._name = str(settings.describe()["database"] or settings.application_name)
+        self._closed, self._refusal = False, CLOSED
+        self._begin()
+        in_child(self._begin_anew)
+        configure(settings)
+
+    def _begin(self) -> None:
         self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
         self._pool = Pool(self.settings, self._name, self._breaker)
-        in_child(self._begin_anew)
         self._apools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
         self._apools_lock = threading.Lock()
-        self._closed, self._refusal = False, CLOSED
-        configure(self.settings)
 
     def _begin_anew(self) -> None:
         """In a forked child: start with new pools, and without the parent's open transactions."""
         self._pool.abandon()
         keep(self._pool, self._apools)
         forget_open()
-        self._apools, self._apools_lock = {}, threading.Lock()
-        self._breaker = CircuitBreaker(self.settings.breaker_failures, self.settings.breaker_reset / 1000, monotonic)
-        self._pool = Pool(self.settings, self._name, self._breaker)
+        self._begin()
 
     def __repr__(self) -> str:
         url = self.settings.describe()
@@ -172,14 +174,11 @@ class Database:
         hold a lock, and that scope raises TransactionError.
         """
         request = LockRequest(name, wait, shared)
-        if scope == "transaction":
-            return Block(
-                lambda: TransactionLock(TransactionBlock(self, self._pool, PLAIN), request),
-                lambda: AsyncTransactionLock(AsyncTransactionBlock(self, self._apool(), PLAIN), request),
-            )
+        if scope == "session":
+            return Block(lambda: SessionLock(self._pool, request), lambda: AsyncSessionLock(self._apool(), request))
         return Block(
-            lambda: SessionLock(self._pool, request),
-            lambda: AsyncSessionLock(self._apool(), request),
+            lambda: TransactionLock(TransactionBlock(self, self._pool, PLAIN), request),
+            lambda: AsyncTransactionLock(AsyncTransactionBlock(self, self._apool(), PLAIN), request),
         )
 
     def shutdown_on_signals(
@@ -191,19 +190,17 @@ class Database:
         server, and the pools are closed. Then the signal has its former effect: the previous handler is called, or the
         process ends. A second signal does not wait.
         """
-        return shutdown_on_signals(self, grace, signals)
+        return Shutdown(self, grace, signals).undo
 
     def refuse(self, reason: str) -> None:
         """Hand out no more connections: callers get PoolClosed, with `reason` as its message."""
         self._closed, self._refusal = True, reason
-        self._pool.refuse(reason)
-        for pool in list(self._apools.values()):
+        for pool in self._pools():
             pool.refuse(reason)
 
     def cancel(self) -> None:
         """Cancel every statement that is running on this database's connections."""
-        self._pool.cancel()
-        for pool in list(self._apools.values()):
+        for pool in self._pools():
             pool.cancel()
 
     def check_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
@@ -223,8 +220,7 @@ class Database:
         `connections_in_use`. `circuit_open` (0 or 1) and `circuit_failures` (in a row) are the circuit breaker's.
         """
         total: Counter[str] = Counter()
-        total.update(self._pool.statistics())
-        for pool in self._apools.values():
+        for pool in self._pools():
             total.update(pool.statistics())
         circuit = {"circuit_open": self._breaker.state is not CircuitState.CLOSED}
         return {**total, **circuit, "circuit_failures": self._breaker.failures}
@@ -241,17 +237,14 @@ class Database:
             await pool.close()
         await asyncio.to_thread(self.close)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+    def _pools(self) -> list[Pool | AsyncPool]:
+        return [self._pool, *self._apools.values()]
 
     def _apool(self) -> AsyncPool:
         """The running event loop's pool: asyncio's sockets and locks belong to one loop. Raises PoolClosed."""
@@ -270,37 +263,27 @@ class Database:
             return self._apools[loop]
 
 
-class _Default:
-    """The database of this process, created from the environment when it is first used."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._database: Database | None = None
-
-    def get(self) -> Database:
-        with self._lock:
-            if self._database is None:
-                self._database = Database()
-            return self._database
-
-    def replace(self, database: Database | None) -> Database | None:
-        """Replace it, for tests. Returns the previous one."""
-        with self._lock:
-            previous, self._database = self._database, database
-            return previous
+_lock = threading.Lock()
+_held: list[Database | None] = [None]
 
 
-_default = _Default()
+def _default() -> Database:
+    """The database of this process, created from the environment when it is first used. Raises SettingsError."""
+    with _lock:
+        database = _held[0] = _held[0] or Database()
+        return database
 
 
 def replace_default(database: Database | None) -> Database | None:
     """Make `database` the default, and return the previous default, to be restored later. For tests."""
-    return _default.replace(database)
+    with _lock:
+        previous, _held[0] = _held[0], database
+        return previous
 
 
 def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
     """`Database.connection` of the default database. Raises SettingsError."""
-    return _default.get().connection()
+    return _default().connection()
 
 
 def transaction(
@@ -311,11 +294,9 @@ def transaction(
     settings: Mapping[str, str] | None = None,
 ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
     """`Database.transaction` of the default database. Raises SettingsError."""
-    return _default.get().transaction(
-        isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings
-    )
+    return _default().transaction(isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings)
 
 
 def check_health(*, timeout: float = PROBE_SECONDS) -> HealthCheck:
     """`Database.check_health` of the default database. Raises SettingsError."""
-    return _default.get().check_health(timeout=timeout)
+    return _default().check_health(timeout=timeout)

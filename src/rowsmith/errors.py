@@ -91,7 +91,11 @@ class ModuleError(RowsmithError):
 
 
 class UnknownTypeError(ModuleError):
-    """No Python type is known for a PostgreSQL type. The message says how to name one."""
+    """No Python type is known for a PostgreSQL type, `pg_type`. The message says how to name one."""
+
+    def __init__(self, pg_type: str) -> None:
+        super().__init__(f"no Python type is known for {pg_type}. Name one in [tool.rowsmith.types]")
+        self.pg_type = pg_type
 
 
 class StaleModuleError(ModuleError):

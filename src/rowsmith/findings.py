@@ -63,11 +63,6 @@ class Finding:
         place = display_path(self.file) if self.line is None else f"{display_path(self.file)}:{self.line}"
         return f"{place}: {'. '.join(filter(None, [self.message, self.hint]))}"
 
-    @property
-    def order(self) -> tuple[str, int, int, str]:
-        """Findings are printed in this order: by file and position."""
-        return str(self.file), self.line or 0, self.column or 0, self.rule
-
 
 def display_path(path: Path) -> str:
     """The path as a person in the working folder would write it."""

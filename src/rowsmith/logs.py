@@ -54,8 +54,5 @@ def _is_configured() -> bool:
     """Whether the application has given the library's records a handler or a level."""
     below = [each for name, each in list(_logger.manager.loggerDict.items()) if name.startswith("rowsmith.")]
     loggers = [_logger, *(each for each in below if isinstance(each, logging.Logger))]
-    return bool(logging.root.handlers) or any(each.level or _handlers(each) for each in loggers)
-
-
-def _handlers(logger: logging.Logger) -> list[logging.Handler]:
-    return [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)]
+    handlers = [one for each in loggers for one in each.handlers if not isinstance(one, logging.NullHandler)]
+    return bool(logging.root.handlers or handlers) or any(each.level for each in loggers)

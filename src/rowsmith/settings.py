@@ -27,7 +27,7 @@ _MAX_INT = 2_147_483_647
 # NAMEDATALEN - 1: the server truncates a longer application_name.
 _MAX_NAME = 63
 _MAX_PORT = 65_535
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 _SET_URL = "Set it to the database's URL, for example postgresql://user:password@localhost:5432/app."
@@ -42,8 +42,7 @@ _BAD_PORT = f"has a port that is not a number from 1 to 65535. {_ENCODE}"
 
 def variable_name(field: str) -> str:
     """The environment variable that a field of `Settings` is read from: `max_idle` -> `DB_MAX_IDLE`."""
-    prefixed = f"{Settings.model_config.get('env_prefix', '')}{field}"
-    return str(Settings.model_fields[field].validation_alias or prefixed).upper()
+    return str(Settings.model_fields[field].validation_alias or f"db_{field}").upper()
 
 
 def _shown(value: object) -> str:
@@ -86,9 +85,9 @@ def _whole_number(minimum: int, what: str = "a whole number") -> BeforeValidator
 
 def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
-    if text not in _TRUE + _FALSE:
+    if text not in _BOOLEANS:
         raise ValueError("true or false (or 1, 0, yes, no, on, off)")
-    return text in _TRUE
+    return _BOOLEANS[text]
 
 
 def _name(value: object) -> str:
@@ -275,23 +274,21 @@ class Settings(BaseSettings):
         session to set them on. Use ALTER ROLE ... SET there.
         """
         url = self._parameters(role)
+        options = [f"-c {name}={value}" for name, value in self._session_settings(role).items()]
         parameters = {
             "application_name": self.application_name,
             **_KEEPALIVE,
-            "connect_timeout": str(max(2, math.ceil(self.connection_timeout / 1000))),
+            "connect_timeout": max(2, math.ceil(self.connection_timeout / 1000)),
             **url,
             "client_encoding": "UTF8",
+            "options": " ".join(filter(None, [*options, url.get("options")])) or None,
         }
-        options = [f"-c {name}={value}" for name, value in self._session_settings(role).items()]
-        if options:
-            parameters["options"] = " ".join([*options, *filter(None, [url.get("options")])])
         return make_conninfo("", **parameters)
 
     def describe(self, role: Role = "runtime") -> dict[str, str | None]:
         """Where a role connects to, for logs: host, port, database and user, as far as the URL names them."""
         url = self._parameters(role)
-        keys = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
-        return {label: url.get(key) for label, key in keys.items()}
+        return {"database": url.get("dbname"), **{key: url.get(key) for key in ("host", "port", "user")}}
 
     def _parameters(self, role: Role) -> dict[str, str]:
         migration = self.migration_database_url if role == "migration" else None

@@ -6,10 +6,13 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic, sleep
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rowsmith.database import Database
 
 logger = logging.getLogger("rowsmith.shutdown")
 
@@ -18,39 +21,25 @@ _CANCEL_SECONDS = 0.5
 _REFUSAL = "this service is shutting down and accepts no new work"
 
 
-class _Database(Protocol):
-    def refuse(self, reason: str) -> None: ...
+class Shutdown:
+    """The signal handler. The main thread may be working, so another thread does the waiting.
 
-    def cancel(self) -> None: ...
+    `Database.shutdown_on_signals` says what it does. Raises ValueError outside the main thread.
+    """
 
-    def close(self) -> None: ...
-
-    def statistics(self) -> dict[str, int]: ...
-
-
-def shutdown_on_signals(database: _Database, grace: float, signals: Sequence[signal.Signals]) -> Callable[[], None]:
-    """See `Database.shutdown_on_signals`. Raises ValueError outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        raise ValueError("shutdown_on_signals() must be called in the main thread, where Python handles signals")
-    return _Shutdown(database, grace).install(signals)
-
-
-class _Shutdown:
-    """The signal handler. The main thread may be working, so another thread does the waiting."""
-
-    def __init__(self, database: _Database, grace: float) -> None:
+    def __init__(self, database: Database, grace: float, signals: Sequence[signal.Signals]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("shutdown_on_signals() must be called in the main thread, where Python handles signals")
         self._database = database
         self._grace = grace
-        self._previous: dict[int, Any] = {}
         self._hurry = threading.Event()
         self._started = self._ended = self._late = False
-
-    def install(self, signals: Sequence[signal.Signals]) -> Callable[[], None]:
+        self._previous: dict[int, Any] = {}
         for each in signals:
             self._previous[each] = signal.signal(each, self._received)
-        return self._uninstall
 
-    def _uninstall(self) -> None:
+    def undo(self) -> None:
+        """Set the previous handlers again, where this is still the handler."""
         for number, previous in self._previous.items():
             if signal.getsignal(number) == self._received:
                 signal.signal(number, previous if previous is not None else signal.SIG_DFL)
@@ -94,7 +83,7 @@ class _Shutdown:
     def _deliver(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal did before this handler was installed."""
         previous = self._previous.get(number)
-        self._uninstall()
+        self.undo()
         if callable(previous):
             previous(number, frame)
         elif previous is not signal.SIG_IGN:

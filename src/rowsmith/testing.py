@@ -39,11 +39,15 @@ class SessionServer(NamedTuple):
 
     rung: str
     """Which one of the list above it is, in words."""
-    version: str
-    """As the server reports it: "18.4"."""
     url: str
     tcp_url: str | None
     """A URL with which a wrong password fails, if there is one."""
+
+    @property
+    def version(self) -> str:
+        """As the server reports it: "18.4"."""
+        with psycopg.connect(self.url) as conn:
+            return (conn.info.parameter_status("server_version") or "?").split()[0]
 
 
 _SERVER = pytest.StashKey[SessionServer]()
@@ -90,13 +94,13 @@ def _given(url: str) -> SessionServer:
         raise ServerError(
             f"The role in TEST_DATABASE_URL may not create databases. As a superuser, run ALTER ROLE {role} CREATEDB"
         )
-    return SessionServer("TEST_DATABASE_URL", _version(url), url, url)
+    return SessionServer("TEST_DATABASE_URL", url, url)
 
 
 @contextmanager
 def _temporary(rung: str, pg_bin: str | None = None) -> Generator[SessionServer]:
     with temporary_server(find_binaries(pg_bin), port=0, options=_OPTIONS) as server:
-        yield SessionServer(rung, _version(server.url()), server.url(), server.tcp_url())
+        yield SessionServer(rung, server.url(), server.tcp_url())
 
 
 @contextmanager
@@ -109,12 +113,7 @@ def _container() -> Generator[SessionServer]:
     command = " ".join(["postgres", *(f"-c {name}={value}" for name, value in settings.items())])
     with PostgresContainer(_IMAGE, username="postgres", driver=None).with_command(command) as container:
         url = container.get_connection_url()
-        yield SessionServer(_CONTAINER, _version(url), url, url)
-
-
-def _version(url: str) -> str:
-    with psycopg.connect(url) as conn:
-        return (conn.info.parameter_status("server_version") or "?").split()[0]
+        yield SessionServer(_CONTAINER, url, url)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -127,8 +126,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the server of the session, or use the one that the controller of pytest-xdist started."""
     config = session.config
-    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
-    if worker_input is not None:
+    if (worker_input := getattr(config, "workerinput", None)) is not None:
         if _WORKER_INPUT in worker_input:
             config.stash[_SERVER] = SessionServer(*worker_input[_WORKER_INPUT])
         return

@@ -126,6 +126,11 @@ class Observer:
         """
         return bool(self.do(query, NAME, text))
 
+    def in_transaction(self) -> bool:
+        """Whether a session of the library is in a transaction that wrote. If none is, nothing more can be stored."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND backend_xid IS NOT NULL"
+        return bool(self.do(f"{query} AND datname = current_database()", NAME))
+
     def waits_for(self, backend: int) -> bool:
         """Whether a session waits for a lock that this server process holds."""
         return bool(self.do("SELECT 1 FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))", backend))
@@ -216,9 +221,9 @@ class Driver(ABC):
 
     async def age(self, seconds: float = 10.0) -> None:
         """Let the connections of the pool, all of them idle, look older, and idle for longer."""
-        statistics = self.db.statistics
-        await self.until(lambda: 0 < statistics()["pool_size"] == statistics()["pool_available"])
-        pools: list[Any] = [self.db._pool, *self.db._apools.values()]
+        every: list[Any] = [self.db._pool, *self.db._apools.values()]
+        pools = [pool for pool in every if pool.opened]
+        await self.until(lambda: all(len(pool._pool._pool) == pool._pool._nconns for pool in pools))
         for pool in pools:
             for conn in pool._pool._pool:
                 conn.used_at -= seconds

@@ -53,16 +53,16 @@ SELECT :v IS NULL;
 """
 
 BOUNDS = {
-    "a point lookup, sync, dataclass": 22,
-    "a point lookup, sync, pydantic": 24,
-    "a point lookup, async, dataclass": 34,
-    "a point lookup, async, pydantic": 36,
+    "a point lookup, sync, dataclass": 19,
+    "a point lookup, sync, pydantic": 21,
+    "a point lookup, async, dataclass": 30,
+    "a point lookup, async, pydantic": 32,
     "a row of many, dataclass": 1,
     "a row of many, pydantic": 3,
-    "a transaction of three lookups, sync": 210,
-    "a transaction of three lookups, async": 270,
-    "a connection taken and given back, sync": 58,
-    "a connection taken and given back, async": 63,
+    "a transaction of three lookups, sync": 185,
+    "a transaction of three lookups, async": 240,
+    "a connection taken and given back, sync": 53,
+    "a connection taken and given back, async": 58,
 }
 """The most calls that each may take."""
 ROUNDS = 7

@@ -41,8 +41,8 @@ from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import TextLoader
 
 from rowsmith import errors, load_queries
+from rowsmith.queries.calls import bind
 from rowsmith.queries.loader import read_queries
-from rowsmith.queries.namespace import bind
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery

@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from time import perf_counter, strftime
-from types import FrameType
-
-import click
 
 from rowsmith.compiler.checks.check import Report
 from rowsmith.compiler.checks.findings import summary
-from rowsmith.compiler.description_json import as_json
 from rowsmith.compiler.generation import module_text, output_of, preventing, staleness
 from rowsmith.compiler.module.render import write_module
 from rowsmith.compiler.project import Project, ProjectError, configuration_file
@@ -42,7 +37,11 @@ def run(command: Command, database_url: str | None, *, watching: bool = False, m
     It works on the project that the working folder is in, and on the server of `database_url` (None: the embedded one).
     """
     screen = Screen()
-    with _terminable(), Workbench(database_url, screen.note) as workbench:
+    with ExitStack() as stack:
+        # SIGTERM ends the block as well, so that the scratch database is dropped.
+        before = signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(_TERMINATED))
+        stack.callback(signal.signal, signal.SIGTERM, before)
+        workbench = stack.enter_context(Workbench(database_url, screen.note))
 
         def once() -> int:
             began, project = perf_counter(), Project.load(Path.cwd())
@@ -100,7 +99,7 @@ def check(screen: Screen, project: Project, report: Report, began: float, *, str
 def describe(screen: Screen, project: Project, report: Report, _began: float, *, json_wanted: bool) -> int:
     """Print what the server says about every query; the ones that it refuses go to standard error."""
     if json_wanted:
-        click.echo(json.dumps(as_json(report.descriptions, report.types, project.root), indent=2))
+        screen.json(report.descriptions, report.types, project.root)
     else:
         screen.descriptions(report.descriptions)
     missing = [finding for finding in report.findings if finding.rule in (Rule.QUERY_FILE, Rule.REFUSED)]
@@ -110,20 +109,6 @@ def describe(screen: Screen, project: Project, report: Report, _began: float, *,
 
 def _exit_code(findings: Iterable[Finding], *, strict: bool = False) -> int:
     return _FOUND if any(strict or finding.severity is Severity.ERROR for finding in findings) else 0
-
-
-@contextmanager
-def _terminable() -> Generator[None]:
-    """Make SIGTERM end the block, so that the scratch database is dropped."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _watched(*, module: bool) -> list[Path]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.checks.findings import render
-from rowsmith.errors import RowsmithError
+from rowsmith.compiler.module.types import Types, plain
+from rowsmith.errors import RowsmithError, UnknownTypeError
 from rowsmith.findings import Finding, Severity
 
 _WIDTH_OF_A_FILE = 160
@@ -63,6 +68,10 @@ class Screen:
             table.add_row(name, each.query.kind.value, _listed(each.parameters), _listed(each.columns))
         self._out.print(table, soft_wrap=False)
 
+    def json(self, descriptions: Iterable[Description], types: Types, root: Path) -> None:
+        """Print `{"queries": [...]}`. The path of a file below the project's root folder is relative to it."""
+        click.echo(json.dumps({"queries": [_as_json(each, types, root) for each in descriptions]}, indent=2))
+
 
 def _listed(typed: Iterable[Typed]) -> Text:
     lines = [
@@ -70,3 +79,27 @@ def _listed(typed: Iterable[Typed]) -> Text:
         for each in typed
     ]
     return Text("\n").join(lines)
+
+
+def _as_json(description: Description, types: Types, root: Path) -> dict[str, Any]:
+    query, file = description.query, description.query.file
+    return {
+        "name": query.name,
+        "namespace": list(query.namespace),
+        "file": str(file.relative_to(root) if file.is_relative_to(root) else file),
+        "line": query.line,
+        "kind": query.kind.value,
+        "params": [_typed_json(each, types.parameter) for each in description.parameters],
+        "columns": [_typed_json(each, types.result) for each in description.columns],
+        "reads": list(description.reads),
+        "writes": list(description.writes),
+    }
+
+
+def _typed_json(typed: Typed, python_type: Callable[[Typed], str]) -> dict[str, Any]:
+    """`python` is the type besides None; null if none is known, which `check` reports."""
+    try:
+        python = plain(python_type(typed))
+    except UnknownTypeError:
+        python = None
+    return {"name": typed.name, "pg_type": typed.pg_type, "python": python, "nullable": typed.nullable}

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, redirect_stdout
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -24,11 +23,11 @@ from rowsmith.compiler.checks.check import Examiner
 from rowsmith.compiler.watch import state
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
 from rowsmith.findings import display_path
-from rowsmith.server.scratch import create_database, drop_database, libpq_url, replace_database
+from rowsmith.server.scratch import create_database, drop_database, libpq_url
 from rowsmith.settings import Settings
 
 
-class Workbench:
+class Workbench(AbstractContextManager["Workbench"]):
     """Scratch databases on one server. A context manager: it ends by dropping the database and stopping the server.
 
     `progress` is told what is being done, before it is: `starting PostgreSQL`.
@@ -37,17 +36,11 @@ class Workbench:
     def __init__(self, database_url: str | None = None, progress: Callable[[str], None] = lambda _: None) -> None:
         self._server_url = self._given_url = database_url
         self._progress = progress
-        self._server = ExitStack()
-        self._database = ExitStack()
+        self._server, self._database = ExitStack(), ExitStack()
         self._examiner: Examiner | None = None
         self._migrated: Mapping[Path, Any] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.clear()
 
     def examiner(self, folders: Sequence[Path]) -> Examiner:
@@ -59,8 +52,7 @@ class Workbench:
         found = state(folders)
         if self._examiner is None or self._examiner.lost or found != self._migrated:
             self._drop()
-            self._examiner = Examiner(self._create(folders))
-            self._migrated = found
+            self._examiner, self._migrated = Examiner(self._create(folders)), found
         return self._examiner
 
     def clear(self) -> None:
@@ -77,8 +69,11 @@ class Workbench:
 
     def _create(self, folders: Sequence[Path]) -> psycopg.Connection[TupleRow]:
         if self._server_url is None:
+            from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - not needed with a server's URL
+            from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - as above
+
             self._progress("starting PostgreSQL")
-            self._server_url = self._server.enter_context(_embedded_server())
+            self._server_url = self._server.enter_context(temporary_server(find_binaries())).url()
         self._progress("creating a scratch database")
         url = _scratch_database(self._server_url)
         self._database.callback(drop_database, url, self._server_url)
@@ -110,19 +105,9 @@ class Workbench:
             raise MigrationError(f"{place}: {type(error).__name__}: {error}") from error
 
 
-@contextmanager
-def _embedded_server() -> Generator[str]:
-    from rowsmith.server.embedded import temporary_server  # noqa: PLC0415 - not needed with a server's URL
-    from rowsmith.server.programs import find_binaries  # noqa: PLC0415 - as above
-
-    with temporary_server(find_binaries()) as server:
-        yield server.url()
-
-
 def _scratch_database(server_url: str) -> str:
     name = f"rowsmith_scratch_{secrets.token_hex(6)}"
     try:
-        replace_database(server_url, name)  # finds a wrong URL before there is anything to drop
         return create_database(server_url, name)
     except ValueError as error:
         raise ServerError(f"Cannot create a scratch database: {error}") from None

@@ -132,15 +132,11 @@ def _in_text(column: ColumnType, context: abc.AdaptContext) -> Converter:
 
 def _text_call(kind: ColumnType, context: abc.AdaptContext, *, in_list: bool = False) -> Convert:
     is_custom_class: Callable[[type], bool] = cache(partial(is_custom, context.adapters))
-
-    def is_custom_value(value: object) -> bool:
-        return is_custom_class(type(value))
-
+    convert: Convert
     if wrapper := JSON.get(kind.oid):
-        dump = context.adapters.get_dumper(wrapper, PyFormat.TEXT)(wrapper, context).dump
-        return lambda value: value if is_custom_value(value) else _json_text(dump, value)
-    if kind.element is not None:
-        convert = _list_call(kind, kind.element, context)
+        convert = partial(_json_text, context.adapters.get_dumper(wrapper, PyFormat.TEXT)(wrapper, context).dump)
+    elif kind.fits is not None and kind.element is not None:
+        convert = _list_call(kind.fits, kind.element, context)
     elif kind.attributes:
         names, parts = zip(*kind.attributes, strict=True)
         convert = partial(_composite, Records(names, None, ()), [_text_call(part, context) for part in parts])
@@ -148,7 +144,12 @@ def _text_call(kind: ColumnType, context: abc.AdaptContext, *, in_list: bool = F
         convert = partial(_scalar, kind.fits, in_list=in_list)
     else:
         return _same
-    return lambda value: value if isinstance(value, str) or is_custom_value(value) else convert(value)
+    stays: tuple[type[object], ...] = () if kind.oid in JSON else (str,)
+
+    def call(value: object) -> Any:
+        return value if isinstance(value, stays) or is_custom_class(type(value)) else convert(value)
+
+    return call
 
 
 def _same(value: Any) -> Any:
@@ -160,14 +161,16 @@ def _json_text(dump: Dump, value: Any) -> str | None:
     return None if data is None else str(data, "utf-8")
 
 
-def _list_call(kind: ColumnType, element: ColumnType, context: abc.AdaptContext) -> Convert:
+def _list_call(fits: Type, element: ColumnType, context: abc.AdaptContext) -> Convert:
     convert = _text_call(element, context, in_list=True)
-    has_dimensions = element.oid not in JSON  # otherwise a list in the list is an element
+
+    def convert_item(item: Any) -> Any:  # in JSON, a list in the list is an element, else a dimension
+        return convert_list(item) if is_list(item) and element.oid not in JSON else convert(item)
 
     def convert_list(value: Any) -> list[Any]:
-        if kind.fits is not None and not is_list(value):
-            raise kind.fits.misfit(value)
-        return map_list(lambda item: convert_list(item) if has_dimensions and is_list(item) else convert(item), value)
+        if not is_list(value):
+            raise fits.misfit(value)
+        return map_list(convert_item, value)
 
     return convert_list
 

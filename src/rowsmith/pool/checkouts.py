@@ -115,10 +115,12 @@ def _stack() -> list[tuple[CodeType, int]]:
     """The innermost frames outside this package, without holding on to them."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
     found: list[tuple[CodeType, int]] = []
-    while frame is not None and len(found) < _FRAMES:
+    while frame is not None:
         code = frame.f_code
         if not _is_ours(code.co_filename):
             found.append((code, frame.f_lasti))
+            if len(found) == _FRAMES:
+                break
         frame = frame.f_back
     return found
 

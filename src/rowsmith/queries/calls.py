@@ -1,56 +1,124 @@
-"""A call of a query, dispatched by its connection: a synchronous or an asynchronous one."""
+"""The function of a query: called with a connection, synchronous or asynchronous, and the parameters by keyword."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from inspect import Signature
+from operator import itemgetter
+from typing import Any, NoReturn, cast
 
-import psycopg
 from psycopg import AsyncConnection, Connection
 
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.execution_sync import execute_sync
-from rowsmith.queries.failure import report
-from rowsmith.queries.session import SESSION, session_of
+from rowsmith.queries.marks import Kind
+from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.queries.streams_async import AsyncStream
 from rowsmith.queries.streams_sync import Stream
-
-# isinstance() cannot tell pyright the row type of a connection; a query's rows do not depend on it.
-# pyright: reportUnknownArgumentType=false
+from rowsmith.values.codecs import Writer
 
 
-def run(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
-    """Run a query on a psycopg connection. Returns its result or, with an AsyncConnection, an awaitable of it.
+def bind(
+    bound: BoundQuery, signature: Signature | None = None, writers: Mapping[str, Writer] | None = None
+) -> QueryFunction:
+    """The function that runs the query. A traceback shows it in the query file, at the query's line.
 
-    Raises TypeError for anything that is not a connection.
+    It returns the result or, with an AsyncConnection, an awaitable of it, and raises TypeError for anything that is
+    not a connection. `writers` make the values of parameters, by their names, ready for psycopg.
     """
-    if isinstance(conn, Connection):
-        return execute_sync(bound, conn, conn.__dict__.get(SESSION) or _session_of(bound, conn), values)
-    if isinstance(conn, AsyncConnection):
-        return execute_async(bound, conn, conn.__dict__.get(SESSION) or session_of(conn), values)
-    raise _no_connection(bound, conn)
+    query, values = bound.query, _values(bound.query, writers or {})
+
+    def call(conn: Any, /, **parameters: Any) -> Any:
+        return _execute(conn.__class__)(bound, conn, values(parameters))
+
+    def call_stream(conn: Any, /, **parameters: Any) -> Any:
+        return _stream(conn.__class__)(bound, conn, values(parameters))
+
+    def call_many(conn: Any, sets: Iterable[Mapping[str, Any]], /) -> Any:
+        return _execute(conn.__class__)(bound, conn, [values(one, index) for index, one in enumerate(sets)])
+
+    function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
+    if query.kind is Kind.MANY:
+        function.stream = _placed(call_stream, query, signature)
+    return cast("QueryFunction", _placed(function, query, signature))
 
 
-def _session_of(bound: BoundQuery, conn: Connection[Any]) -> Any:
-    try:
-        return session_of(conn)
-    except psycopg.Error as error:  # it is closed
-        report(bound.query, error)
-        raise
+def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
+    function.__code__ = function.__code__.replace(
+        co_filename=str(query.file),
+        co_firstlineno=query.line - 1,  # so that the body, one line below, is at the name line
+        co_name=query.name,
+        co_qualname=query.qualified_name,
+    )
+    function.__name__ = query.name
+    function.__qualname__ = query.qualified_name
+    function.__doc__ = query.doc or None
+    function.__signature__, function.query, function.sql = signature or query.signature, query, query.sql
+    return function
 
 
-def stream(bound: BoundQuery, conn: Any, values: Sequence[Any]) -> Any:
-    """The rows of a query as a Stream, or with an AsyncConnection an AsyncStream. Raises as `run` does."""
-    if isinstance(conn, Connection):
-        return Stream[Any](bound, conn, session_of(conn), values)
-    if isinstance(conn, AsyncConnection):
-        return AsyncStream[Any](bound, conn, session_of(conn), values)
-    raise _no_connection(bound, conn)
+def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequence[Any]]:
+    """The function that puts the values of a call in the order of the query's parameters, ready for psycopg.
+
+    It raises TypeError for a missing or an unknown one.
+    """
+    names = query.parameters
+    count = len(names)
+    only = names[0] if count == 1 else None
+    pick = cast("Callable[[object], tuple[Any, ...]]", itemgetter(*names) if count > 1 else tuple)
+    writes = [(index, writers[name]) for index, name in enumerate(names) if name in writers]
+
+    def values(parameters: Mapping[str, Any], index: int | None = None) -> Sequence[Any]:
+        try:
+            picked = pick(parameters) if only is None else (parameters[only],)
+        except KeyError:
+            raise _mismatch(query, parameters, index) from None
+        if len(parameters) != count:
+            raise _mismatch(query, parameters, index)
+        if not writes:
+            return picked
+        written = list(picked)
+        for number, write in writes:
+            if written[number] is not None:
+                written[number] = write(written[number])
+        return written
+
+    return values
 
 
-def _no_connection(bound: BoundQuery, conn: object) -> TypeError:
-    return TypeError(
+def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) -> TypeError:
+    missing = [name for name in query.parameters if name not in parameters]
+    unknown = [name for name in parameters if name not in query.parameters]
+    faults = [f"missing parameter {', '.join(missing)}"] if missing else []
+    for name in unknown:
+        near = difflib.get_close_matches(name, missing or query.parameters, 1)
+        faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
+    place = "" if index is None else f" in set {index}"
+    takes = ", ".join(query.parameters) or "none"
+    return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")
+
+
+@cache
+def _execute(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
+    """What runs a query on connections of a class."""
+    if issubclass(kind, Connection):
+        return execute_sync
+    return execute_async if issubclass(kind, AsyncConnection) else _refuse
+
+
+@cache
+def _stream(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
+    """What streams the rows of a query on connections of a class."""
+    if issubclass(kind, Connection):
+        return Stream[Any]
+    return AsyncStream[Any] if issubclass(kind, AsyncConnection) else _refuse
+
+
+def _refuse(bound: BoundQuery, conn: object, _values: Sequence[Any]) -> NoReturn:
+    raise TypeError(
         f"{bound.query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"
     )

@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
-from rowsmith.queries.session import Session
+from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
@@ -28,9 +28,7 @@ _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 indeterminate or ambiguous type, no such function or operator, a mismatch."""
 
 
-async def execute_async(
-    bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
-) -> Any:
+async def execute_async(bound: BoundQuery, conn: AsyncConnection[Any], values: Sequence[Any]) -> Any:
     """Run a query and return what its mark promises.
 
     `values` are in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in one
@@ -39,12 +37,15 @@ async def execute_async(
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
+        session: Session[AsyncWire] = conn.__dict__.get(SESSION) or session_of(conn)
         async with conn.lock:
             statement, transaction = session.ready(bound, conn), session.transaction
             data = None if statement is None else statement.dump(values)
             if statement is None or data is None:
                 statement, loaded = await _Preparation(bound, conn, session, values).run()
             else:
+                if transaction is not None and transaction.begun and bound.writes is False:
+                    transaction = None  # a read does not concern it
                 began = transaction is not None and not transaction.begun
                 if transaction is None or not transaction.is_concerned(bound):
                     result = await session.wire.execute(conn, statement, data)

@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
-from rowsmith.queries.session import Session
+from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, read
 from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
@@ -29,7 +29,7 @@ _NEEDS_VALUES = {"42P18", "42P08", "42725", "42883", "42804", "42846"}
 indeterminate or ambiguous type, no such function or operator, a mismatch."""
 
 
-def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> Any:
+def execute_sync(bound: BoundQuery, conn: Connection[Any], values: Sequence[Any]) -> Any:
     """Run a query and return what its mark promises.
 
     `values` are in the order of `query.parameters`; for a `*!` query they are a sequence of such sequences, sent in one
@@ -38,12 +38,15 @@ def execute_sync(bound: BoundQuery, conn: Connection[Any], session: Session[Wire
     """
     start = perf_counter() if logger.isEnabledFor(logging.DEBUG) else None
     try:
+        session: Session[Wire] = conn.__dict__.get(SESSION) or session_of(conn)
         with conn.lock:
             statement, transaction = session.ready(bound, conn), session.transaction
             data = None if statement is None else statement.dump(values)
             if statement is None or data is None:
                 statement, loaded = _Preparation(bound, conn, session, values).run()
             else:
+                if transaction is not None and transaction.begun and bound.writes is False:
+                    transaction = None  # a read does not concern it
                 began = transaction is not None and not transaction.begun
                 if transaction is None or not transaction.is_concerned(bound):
                     result = session.wire.execute(conn, statement, data)

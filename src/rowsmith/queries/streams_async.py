@@ -10,9 +10,8 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from rowsmith.queries.failure import report
-from rowsmith.queries.session import Session
+from rowsmith.queries.session import session_of
 from rowsmith.queries.statement import BoundQuery, Statement
-from rowsmith.wire.connection_async import AsyncWire
 from rowsmith.wire.protocol import error_of, prepare
 
 _T = TypeVar("_T")
@@ -29,12 +28,10 @@ class AsyncStream(Generic[_T]):
     it, or the connection's return to its pool.
     """
 
-    def __init__(
-        self, bound: BoundQuery, conn: AsyncConnection[Any], session: Session[AsyncWire], values: Sequence[Any]
-    ) -> None:
+    def __init__(self, bound: BoundQuery, conn: AsyncConnection[Any], values: Sequence[Any]) -> None:
         self._bound = bound
         self._conn = conn
-        self._session = session
+        self._session = session_of(conn)
         self._values = values
         self._fetching: Statement | None = None
 

@@ -11,9 +11,8 @@ from psycopg import Connection, RawCursor
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from rowsmith.queries.failure import report
-from rowsmith.queries.session import Session
+from rowsmith.queries.session import session_of
 from rowsmith.queries.statement import BoundQuery, Statement
-from rowsmith.wire.connection_sync import Wire
 from rowsmith.wire.protocol import error_of, prepare
 
 _T = TypeVar("_T")
@@ -30,10 +29,10 @@ class Stream(Generic[_T]):
     it, or the connection's return to its pool.
     """
 
-    def __init__(self, bound: BoundQuery, conn: Connection[Any], session: Session[Wire], values: Sequence[Any]) -> None:
+    def __init__(self, bound: BoundQuery, conn: Connection[Any], values: Sequence[Any]) -> None:
         self._bound = bound
         self._conn = conn
-        self._session = session
+        self._session = session_of(conn)
         self._values = values
         self._fetching: Statement | None = None
 

@@ -23,9 +23,10 @@ from psycopg import AsyncConnection, Connection
 
 from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
+from rowsmith.queries.calls import bind
 from rowsmith.queries.loader import QueryFolder, read_queries
 from rowsmith.queries.marks import Kind
-from rowsmith.queries.namespace import Queries, add_query, bind
+from rowsmith.queries.namespace import Queries, add_query
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import exact_rows
 from rowsmith.queries.statement import BoundQuery

@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -100,19 +99,15 @@ def project_data_folder(project: Path) -> Path:
     return state / f"{name}-{hashlib.sha256(os.fsencode(project)).hexdigest()[:10]}" / "data"
 
 
-@dataclass(frozen=True)
 class Server:
     """The PostgreSQL server on a data folder, run with the programs in a bin folder.
 
     Its superuser is `postgres`, who needs no password on the socket, and a generated one (SCRAM) on TCP.
     """
 
-    data: Path
-    binaries: Path
-
-    def __post_init__(self) -> None:
+    def __init__(self, data: Path, binaries: Path) -> None:
         refuse_windows()
-        object.__setattr__(self, "data", self.data.absolute())
+        self.data, self.binaries = data.absolute(), binaries
 
     def start(self, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
         """Start the server, with new data if there is none, and wait up to 30 seconds until it accepts connections.
@@ -124,12 +119,18 @@ class Server:
         Raises ServerError if it does not start, with the end of its log; if the data folder is not PostgreSQL's, or of
         another major version; if it is already running without that port.
         """
-        try:
-            make_folder(self.data.parent)
-            with self._locked():
-                self._start(port, options or {})
-        except OSError as error:
-            raise ServerError(f"Cannot prepare the data folder {self.data}: {error}") from error
+        with self._locked():
+            running = self._postmaster()
+            if running is None:
+                self._launch(port, dict(options or {}))
+            elif port is None or (running.address and port in {0, running.port}):
+                self._wait_until_ready()
+            else:
+                where = f"on port {running.port}" if running.address else "on its socket only"
+                raise ServerError(
+                    f"The server in {self.data} is already running and listens {where}, not on port {port or '(any)'}. "
+                    "Stop it first, then start it with the port."
+                )
 
     def stop(self) -> None:
         """Stop the server if it is running, rolling back open transactions ("fast"), and wait until it has ended.
@@ -141,7 +142,7 @@ class Server:
         with self._locked():
             if self._postmaster() is None:
                 return
-            result = self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(_START_SECONDS))
+            result = self._pg_ctl("stop", "-m", "fast")
             if result.returncode != 0:
                 raise ServerError(f"The server in {self.data} did not stop: {result.stdout.strip()}")
             if (folder := _socket_folder(self.data)) != self.data:
@@ -172,21 +173,6 @@ class Server:
         except FileNotFoundError as error:
             raise ServerError(f"{self.data} was not created by rowsmith: there is no {_PASSWORD} in it.") from error
         return f"postgresql://postgres:{password}@127.0.0.1:{running.port}/{quote(database, safe='')}"
-
-    def _start(self, port: int | None, options: Mapping[str, str]) -> None:
-        running = self._postmaster()
-        if running is None:
-            if not self._has_data():
-                self._create_data(durable=options.get("fsync") != "off")
-            self._launch(port, options)
-        elif port is None or (running.address and port in {0, running.port}):
-            self._wait_until_ready()
-        else:
-            where = f"on port {running.port}" if running.address else "on its socket only"
-            raise ServerError(
-                f"The server in {self.data} is already running and listens {where}, not on port {port or '(any)'}. "
-                "Stop it first, then start it with the port."
-            )
 
     def _postmaster(self) -> _Postmaster | None:
         """What the running server says about itself; None if none is running."""
@@ -229,26 +215,25 @@ class Server:
     @contextmanager
     def _locked(self) -> Generator[None]:
         """Let one process at a time start or stop this server. The kernel releases the lock of a process that dies."""
-        path = self.data.with_name(f"{self.data.name}.lock")
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            make_folder(self.data.parent)
+            path = self.data.with_name(f"{self.data.name}.lock")
+            with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
         except OSError as error:
-            raise ServerError(f"Cannot open the lock file of the server in {self.data}: {error}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+            raise ServerError(f"Cannot use the data folder {self.data}: {error}") from error
 
     def _has_data(self) -> bool:
         """Whether the folder contains data for these programs; False for a new or empty one."""
-        if not (self.data / "PG_VERSION").is_file():
-            if self.data.exists() and not (self.data.is_dir() and not any(self.data.iterdir())):
+        version_file = self.data / "PG_VERSION"
+        if not version_file.is_file():
+            if self.data.exists() and (not self.data.is_dir() or any(self.data.iterdir())):
                 raise ServerError(
                     f"{self.data} is neither empty nor a PostgreSQL data folder (no PG_VERSION). Choose another folder."
                 )
             return False
-        found, expected = (self.data / "PG_VERSION").read_text().strip(), str(version(self.binaries)[0])
+        found, expected = version_file.read_text().strip(), str(version(self.binaries)[0])
         if found != expected:
             raise ServerError(
                 f"{self.data} holds data of PostgreSQL {found}, but {self.binaries} is PostgreSQL {expected}. Use the "
@@ -281,23 +266,20 @@ class Server:
             password.rename(staged / _PASSWORD)
             staged.rename(self.data)
 
-    def _launch(self, port: int | None, options: Mapping[str, str]) -> None:
-        """Start postgres on existing data with pg_ctl, which detaches it from our terminal."""
-        account = account_for(self.data)
-        folder = _socket_folder(self.data)
+    def _launch(self, port: int | None, options: dict[str, str]) -> None:
+        """Start postgres with pg_ctl, which detaches it from our terminal; on new data if there is none."""
+        if not self._has_data():
+            self._create_data(durable=options.get("fsync") != "off")
+        account, folder = account_for(self.data), _socket_folder(self.data)
         if folder != self.data:
             _private_folder(folder, account)
+        options |= {"listen_addresses": "" if port is None else "127.0.0.1", "unix_socket_directories": str(folder)}
         deadline = time.monotonic() + _START_SECONDS
         while True:
-            settings = dict(options) | {
-                "listen_addresses": "" if port is None else "127.0.0.1",
-                "port": str(_SOCKET_ONLY_PORT if port is None else port or _free_port()),
-                "unix_socket_directories": str(folder),
-            }
-            arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in settings.items())]
+            options["port"] = str(_SOCKET_ONLY_PORT if port is None else port or _free_port())
+            arguments = ["-D", str(self.data), *(f"--{name}={value}" for name, value in options.items())]
             written = len(self._log())
-            start = ("start", "-w", "-t", str(_START_SECONDS), "-l", _LOG, "-o", shlex.join(arguments))
-            result = self._pg_ctl(*start)
+            result = self._pg_ctl("start", "-l", _LOG, "-o", shlex.join(arguments))
             if result.returncode == 0:
                 return
             log = "\n".join(self._log()[written:][-20:])
@@ -305,15 +287,16 @@ class Server:
             if not passing or time.monotonic() > deadline:
                 raise ServerError(
                     f"The server in {self.data} did not start{as_account(account)}. "
-                    f"The end of its log, {self.data / _LOG}:\n"
-                    f"{log or result.stdout.strip()}"
+                    f"The end of its log, {self.data / _LOG}:\n{log or result.stdout.strip()}"
                 )
             time.sleep(0.2)
 
     def _pg_ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pg_ctl and wait for the outcome."""
         account = account_for(self.data)
         # The folder is passed as PGDATA and as the working folder: pg_ctl does not quote -D and -l in a shell command.
-        command: list[str | Path] = [usable(self.binaries, account) / "pg_ctl", *arguments]
+        program = usable(self.binaries, account) / "pg_ctl"
+        command: list[str | Path] = [program, *arguments, "-w", "-t", str(_START_SECONDS)]
         return run(command, account, seconds=_START_SECONDS + 15, folder=self.data)
 
     def _log(self) -> list[str]:
@@ -331,26 +314,13 @@ def temporary_server(
     enough is free (on Linux, 2 GiB); for much data, set TMPDIR to a folder on a disk. `port` and `options` are those of
     Server.start, which says what is raised.
     """
-    refuse_windows()
     account = account_for()
     folder = Path(tempfile.mkdtemp(prefix="rowsmith-", dir=_temporary_root(account)))
     give(account, folder)
     server = Server(folder / "data", binaries)
-    with _watchdog(server, account):
-        server.start(port, _DISPOSABLE | dict(options or {}))
-        yield server
-    if folder.exists():
-        raise ServerError(
-            f"The temporary server in {folder} could not be removed. Stop what is using it, then remove the folder."
-        )
-
-
-@contextmanager
-def _watchdog(server: Server, account: Account) -> Generator[None]:
-    """Run the process that stops the server and removes its folder when the block ends, however it ends."""
-    programs, sockets = usable(server.binaries, account), _socket_folder(server.data)
+    program = usable(binaries, account) / "pg_ctl"
     with subprocess.Popen(
-        ["/bin/sh", "-c", _WATCHDOG, "sh", programs / "pg_ctl", server.data.parent, sockets],
+        ["/bin/sh", "-c", _WATCHDOG, "sh", program, folder, _socket_folder(server.data)],
         cwd="/",
         env=environment(),
         stdin=subprocess.PIPE,
@@ -362,12 +332,17 @@ def _watchdog(server: Server, account: Account) -> Generator[None]:
         extra_groups=account.groups,
     ) as watchdog:
         try:
-            yield
+            server.start(port, _DISPOSABLE | dict(options or {}))
+            yield server
         finally:
             if watchdog.stdin is not None:
                 # Closing the pipe, as Popen does next, is not enough while a forked child has it open.
                 with suppress(BrokenPipeError):
                     os.write(watchdog.stdin.fileno(), b"\n")
+    if folder.exists():
+        raise ServerError(
+            f"The temporary server in {folder} could not be removed. Stop what is using it, then remove the folder."
+        )
 
 
 def _free_port() -> int:

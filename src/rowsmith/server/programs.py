@@ -78,6 +78,7 @@ def version(binaries: Path) -> tuple[int, int]:
 
 def account_for(data: Path | None = None) -> Account:
     """The user to run as: the current one; for root the owner of existing data, else `postgres`, else `nobody`."""
+    refuse_windows()
     if os.geteuid() != 0:
         return Account()
     if data is not None and data.exists() and (owner := data.stat()).st_uid != 0:

@@ -8,8 +8,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
-_STRATEGY_SINCE = 150000
-
 
 def libpq_url(url: str) -> str:
     """The URL without the driver that SQLAlchemy and yoyo write into the scheme: postgresql+psycopg://."""
@@ -29,15 +27,14 @@ def replace_database(url: str, name: str) -> str:
 
 def create_database(server_url: str, name: str, template: str | None = None) -> str:
     """Create a database and return its URL. It is a copy of `template` if given, to which nobody may be connected."""
+    url = replace_database(server_url, name)
     statement = SQL("CREATE DATABASE {}").format(Identifier(name))
+    if template is not None:
+        # Copies files instead of logging every page: a third of the time for a small database.
+        statement += SQL(" TEMPLATE {} STRATEGY file_copy").format(Identifier(template))
     with psycopg.connect(libpq_url(server_url), autocommit=True) as conn:
-        if template is not None:
-            statement += SQL(" TEMPLATE {}").format(Identifier(template))
-            if conn.info.server_version >= _STRATEGY_SINCE:
-                # Copies files instead of logging every page: a third of the time for a small database.
-                statement += SQL(" STRATEGY file_copy")
         conn.execute(statement)
-    return replace_database(server_url, name)
+    return url
 
 
 def drop_database(url: str, server_url: str | None = None) -> None:

@@ -12,7 +12,6 @@ from psycopg.pq import PipelineStatus
 from rowsmith.errors import TransactionError
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
-from rowsmith.queries.session import session_of
 from rowsmith.transactions.commit_sync import commit_sync
 from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open
 from rowsmith.transactions.options import PLAIN, TransactionOptions
@@ -72,7 +71,7 @@ class TransactionBlock:
         """Acquire a connection. BEGIN is sent together with the first statement."""
         conn = self._conn = self._pool.acquire()
         transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
-        session_of(conn).transaction = self._transaction = transaction
+        transaction.session.transaction = self._transaction = transaction
         add_open(transaction)
         self._depth = transaction.enter_block()
         self.entered = True
@@ -118,24 +117,25 @@ class TransactionBlock:
 
     def _end(self) -> None:
         """Commit, or release the savepoint. Raises an error if the rules have one."""
-        try:
-            self._conn.synchronize()
-        except BaseException:
-            self._undo(self._depth)
-            raise
+        conn, transaction = self._conn, self._transaction
+        in_pipeline = conn.pgconn.pipeline_status != PipelineStatus.OFF
+        if in_pipeline:
+            try:
+                conn.synchronize()
+            except BaseException:
+                self._undo(self._depth)
+                raise
         end = self._ending(self._depth, failed=False)
-        tag = self._commit() if end.commands == (COMMIT,) else self._send(*end.commands)
+        if in_pipeline or end.commands != (COMMIT,):
+            tag = self._send(*end.commands)
+        else:
+            tag = commit_sync(conn, self._pool, transaction, read_only=self._options.read_only)
         if end.close:
             self._conn.close()
         if end.error is not None:
             raise end.error
         if self._depth == 0:
             check_commit(tag)
-
-    def _commit(self) -> str | None:
-        if self._conn.pgconn.pipeline_status != PipelineStatus.OFF:
-            return self._send(COMMIT)
-        return commit_sync(self._conn, self._pool, self._transaction, read_only=self._options.read_only)
 
     def _undo(self, depth: int) -> None:
         """Roll back. An error is logged: the one that ended the block is the one to see."""
@@ -160,7 +160,7 @@ class TransactionBlock:
         """Count the block out. The last one releases the connection."""
         if self._transaction.leave_block(self._depth):
             end_open(self._transaction)
-            session_of(self._conn).transaction = None
+            self._transaction.session.transaction = None
             self._pool.release(self._conn, error)
 
     # --- commands ---

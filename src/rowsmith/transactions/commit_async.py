@@ -19,12 +19,12 @@ from psycopg.pq.abc import PGresult
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
-from rowsmith.queries.session import session_of
+from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_async
 from rowsmith.wire.deadlines import CURRENT, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
-from rowsmith.wire.transaction import Identity, Transaction
+from rowsmith.wire.transaction import Identity
 
 logger = logging.getLogger("rowsmith.transactions")
 
@@ -36,7 +36,7 @@ _PAUSE_SECONDS = 0.05
 
 
 async def commit_async(
-    conn: AsyncPooledConnection, pool: AsyncPool, transaction: Transaction, *, read_only: bool
+    conn: AsyncPooledConnection, pool: AsyncPool, transaction: OpenTransaction, *, read_only: bool
 ) -> str:
     """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
@@ -51,8 +51,10 @@ async def commit_async(
         return await _commit(conn, pool, transaction, read_only=read_only)
 
 
-async def _commit(conn: AsyncPooledConnection, pool: AsyncPool, transaction: Transaction, *, read_only: bool) -> str:
-    session = session_of(conn)
+async def _commit(
+    conn: AsyncPooledConnection, pool: AsyncPool, transaction: OpenTransaction, *, read_only: bool
+) -> str:
+    session = transaction.session
     wants_id = transaction.wants_id and not read_only
     if wants_id and (transaction.wrote or session.dirty):
         await _ask_id(conn, transaction)
@@ -82,13 +84,13 @@ async def _commit(conn: AsyncPooledConnection, pool: AsyncPool, transaction: Tra
     return command_tag(result)
 
 
-def _may_have_written(transaction: Transaction, *, dirty: bool) -> bool:
+def _may_have_written(transaction: OpenTransaction, *, dirty: bool) -> bool:
     if transaction.identity is not None:
         return transaction.identity.transaction_id is not None
     return transaction.wrote or dirty or bool(transaction.unproven)
 
 
-async def _ask_id(conn: AsyncPooledConnection, transaction: Transaction) -> None:
+async def _ask_id(conn: AsyncPooledConnection, transaction: OpenTransaction) -> None:
     try:
         transaction.learn(await conn.command(TRANSACTION_ID))
     except (psycopg.Error, TimeoutError) as error:

@@ -20,12 +20,12 @@ from psycopg.pq.abc import PGresult
 from rowsmith.errors import CommitUnknownError, ConnectionLostError
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
-from rowsmith.queries.session import session_of
+from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.deadlines import CURRENT, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
-from rowsmith.wire.transaction import Identity, Transaction
+from rowsmith.wire.transaction import Identity
 
 logger = logging.getLogger("rowsmith.transactions")
 
@@ -36,7 +36,7 @@ _PATIENCE_SECONDS = 0.5
 _PAUSE_SECONDS = 0.05
 
 
-def commit_sync(conn: PooledConnection, pool: Pool, transaction: Transaction, *, read_only: bool) -> str:
+def commit_sync(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *, read_only: bool) -> str:
     """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
     If the connection is lost meanwhile, the outcome is looked up: a transaction that was committed, or wrote nothing,
@@ -50,8 +50,8 @@ def commit_sync(conn: PooledConnection, pool: Pool, transaction: Transaction, *,
         return _commit(conn, pool, transaction, read_only=read_only)
 
 
-def _commit(conn: PooledConnection, pool: Pool, transaction: Transaction, *, read_only: bool) -> str:
-    session = session_of(conn)
+def _commit(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *, read_only: bool) -> str:
+    session = transaction.session
     wants_id = transaction.wants_id and not read_only
     if wants_id and (transaction.wrote or session.dirty):
         _ask_id(conn, transaction)
@@ -81,13 +81,13 @@ def _commit(conn: PooledConnection, pool: Pool, transaction: Transaction, *, rea
     return command_tag(result)
 
 
-def _may_have_written(transaction: Transaction, *, dirty: bool) -> bool:
+def _may_have_written(transaction: OpenTransaction, *, dirty: bool) -> bool:
     if transaction.identity is not None:
         return transaction.identity.transaction_id is not None
     return transaction.wrote or dirty or bool(transaction.unproven)
 
 
-def _ask_id(conn: PooledConnection, transaction: Transaction) -> None:
+def _ask_id(conn: PooledConnection, transaction: OpenTransaction) -> None:
     try:
         transaction.learn(conn.command(TRANSACTION_ID))
     except (psycopg.Error, TimeoutError) as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
+from rowsmith.queries.session import Session, session_of
 from rowsmith.wire.concurrency import current_owner
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
@@ -26,6 +28,7 @@ class OpenTransaction(Transaction):
         super().__init__(begin, wants_id=wants_id)
         self.database = database
         self.connection = connection
+        self.session: Session[Any] = session_of(connection)
         self.owner = current_owner()
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""

@@ -34,10 +34,8 @@ class Dumper(dict[type, Dump]):
         self._type = TYPES.get(oid)
         self._transformer = Transformer(context)
         self._element: Dumper | None = Dumper(_ELEMENTS[oid], context) if oid in _ELEMENTS else None
-        is_binary = (
-            self._element.format if self._element is not None else self._type is not None and self._type.in_binary
-        )
-        self.format: Format = Format.BINARY if is_binary else Format.TEXT
+        is_binary = self._type is not None and self._type.in_binary
+        self.format: Format = Format(is_binary) if self._element is None else self._element.format
 
     def __missing__(self, kind: type) -> Dump:
         dump = self[kind] = self._find(kind)

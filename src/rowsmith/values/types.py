@@ -165,29 +165,6 @@ _BY_NAME = {
     "interval": Type("a timedelta", (timedelta,)),
     **dict.fromkeys(("json", "jsonb"), _ANYTHING),
 }
-DIFFERENCES: tuple[tuple[str, tuple[type, ...], str], ...] = (
-    ("int2 int4 int8", (float, Decimal), "a statement rounds it"),
-    ("numeric", (float,), "a statement rounds it to 15 digits"),
-    ("oid", (int,), "a statement takes -1 for 4294967295"),
-    ("text varchar bpchar name", (object,), "a statement stores any value as its text"),
-    ("inet", _NETWORK, "a statement takes it for an interface"),
-    ("cidr", _ADDRESS, "a statement drops the part of the host"),
-    ("date", (datetime,), "a statement drops the time"),
-    ("time", (time, datetime, timedelta), "a statement drops the time zone and the date"),
-    ("timetz", (time, datetime), "a statement adds the time zone of the session, or drops the date"),
-    ("timestamptz", (datetime, date), "a statement adds the time zone of the session"),
-    ("timestamp", (datetime, date), "a statement converts it to the time zone of the session, or adds midnight"),
-    ("interval", (time,), "a statement takes it for the time since midnight"),
-    ("int2 int4 int8 oid float4 float8 numeric", (bool,), "COPY takes it for 0 or 1"),
-    ("bool", (int,), "COPY takes 0 and 1"),
-    ("json jsonb", (object,), "COPY writes it by pydantic; a statement takes Json and Jsonb"),
-)
-"""Types, classes, and why values of these classes fit in only one of a prepared statement and COPY.
-
-psycopg's cursor sends a value that does not fit a parameter as a type of its own, and PostgreSQL casts that, even where
-something is lost. COPY has no casts.
-"""
-
 _OIDS = {name: postgres.types[name].oid for name in _BY_NAME}  # those of built-in types never change (pg_type.dat)
 TYPES = {_OIDS[name]: entry for name, entry in _BY_NAME.items()}
 """By OID."""

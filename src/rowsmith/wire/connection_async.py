@@ -142,10 +142,12 @@ class AsyncWire:
     async def _receive(self, parts: int, results: list[PGresult]) -> None:
         """Append the results as they arrive; `parts` is the number of answers to expect."""
         pgconn = self._pgconn
-        while parts := collect(pgconn, results, parts):
-            await self._readable()
-            if not read_on(pgconn, results):
-                return
+        while parts:
+            if pgconn.is_busy():
+                await self._readable()
+                if not read_on(pgconn, results):
+                    return
+            parts = collect(pgconn, results, parts)
         if notify := pgconn.notifies():
             deliver_notifies(pgconn, notify)
 

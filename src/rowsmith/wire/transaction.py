@@ -66,7 +66,7 @@ class Transaction:
 
     def is_concerned(self, query: Effect) -> bool:
         """Whether something is sent together with the query: BEGIN, or the question for the id."""
-        return not self.begun or self.asks_id(query)
+        return not self.begun or (self.wants_id and query.writes is True)
 
     def is_news(self, query: Effect) -> bool:
         """Whether the query, if it succeeds, has to be noted: unless it is proven not to write, or noted already."""

@@ -20,7 +20,7 @@ from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
 from rowsmith.compiler.module.models import Models
-from rowsmith.compiler.module.types import SCALARS as PSYCOPG_MAKES
+from rowsmith.compiler.module.pgtypes import SCALARS as PSYCOPG_MAKES
 from rowsmith.errors import ModuleError, UnknownTypeError
 from tests.harness.databases import cloned
 from tests.harness.modules import module

@@ -240,7 +240,7 @@ def test_cut_during_commit_which_goes_on(
             assert seconds > 1
             outcome = error
         took = time.monotonic() - back
-        await here.pause(0.5)
+        await here.until(lambda: not observer.in_transaction())
         assert never(observer) if outcome else once(observer)
         assert transfer.attempts == 1 or (way == "run" and seconds > 1)
         record(f"cut during a COMMIT of {seconds} s", outcome or "nothing: the outcome is looked up", took)
@@ -269,7 +269,7 @@ def test_a_commit_that_arrives_late(driver: type[Driver], proxy: Proxy, observer
             assert way == "transaction"
             outcome = error
         proxy.deliver_late()
-        await here.pause(0.3)
+        await here.until(lambda: not observer.in_transaction())
         assert never(observer) if outcome else once(observer)
         await here.check_whole()
         record("COMMIT that arrives late", outcome or "nothing: it is retried", None)
@@ -456,7 +456,7 @@ def test_cut_after_any_number_of_bytes(
             proxy.cut_after(count, sender)
             await one(count, len(observer.stored()))
         proxy.calm()
-        await here.pause(1.1)  # what was cut behind the last answer is looked at again
+        await here.age()  # what was cut behind the last answer is looked at again
         await here.check_whole()
 
     here.drive(body)

@@ -480,9 +480,10 @@ def test_cancelled_in_the_moment_a_connection_goes_back(observer: Observer) -> N
         pool: Any = here.db._apool()._pool  # pyright: ignore[reportPrivateUsage]
         async with pool._lock:
             leave.set()
-            await here.pause(0.1)
+            await here.until(lambda: pool._lock._waiters)
             borrower.cancel()
-            await here.pause(0.1)
+            for _ in range(10):
+                await asyncio.sleep(0)  # the task gets its turn
         with suppress(asyncio.CancelledError):
             await borrower
         await here.check_whole()

@@ -78,8 +78,12 @@ class Examiner:
             findings += self._impossible.findings(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
-        found = sorted(apply_ignores(instructions, findings), key=lambda finding: finding.order)
+        found = sorted(apply_ignores(instructions, findings), key=_order)
         return Report(tuple(queries), tuple(descriptions), types, tuple(found))
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str]:
+    return str(finding.file), finding.line or 0, finding.column or 0, finding.rule
 
 
 def _refusal(query: Query, error: psycopg.Error) -> Finding:

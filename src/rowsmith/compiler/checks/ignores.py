@@ -6,7 +6,7 @@ none outlives its cause.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 from rowsmith.findings import Finding, Rule
@@ -16,9 +16,10 @@ _IGNORABLE = (Rule.CANNOT_SUCCEED, Rule.COLUMN_NAME, Rule.MANY_ROWS, Rule.SELECT
 _FORM = "Write: -- rowsmith: ignore RULE (reason)"
 
 
-def apply_ignores(instructions: Iterable[Instruction], findings: Iterable[Finding]) -> list[Finding]:
+def apply_ignores(instructions: Iterable[Instruction], findings: Collection[Finding]) -> list[Finding]:
     """The findings that no comment ignores, and those about the comments themselves."""
     ignored: dict[tuple[str | None, Rule], Instruction] = {}
+    found = {(finding.query, finding.rule) for finding in findings}
     left: list[Finding] = []
     for each in instructions:
         rule = _parse(each)
@@ -26,20 +27,10 @@ def apply_ignores(instructions: Iterable[Instruction], findings: Iterable[Findin
             left.append(rule)
         elif (earlier := ignored.setdefault((each.query, rule), each)) is not each:
             left.append(_finding(each, f"{rule} is already ignored on line {earlier.line}", "Remove this comment"))
-    used: set[tuple[str | None, Rule]] = set()
-    refused: set[str | None] = set()
-    for finding in findings:
-        key = finding.query, finding.rule
-        if finding.rule is Rule.REFUSED:
-            refused.add(finding.query)
-        if key in ignored:
-            used.add(key)
-        else:
-            left.append(finding)
-    for key, each in ignored.items():
-        if key not in used and each.query not in refused:  # nothing else is known about a refused query
-            left.append(_finding(each, f"{key[1]} has nothing to report here", "Remove this comment"))
-    return left
+        # Nothing else is known about a refused query.
+        elif (each.query, rule) not in found and (each.query, Rule.REFUSED) not in found:
+            left.append(_finding(each, f"{rule} has nothing to report here", "Remove this comment"))
+    return left + [finding for finding in findings if (finding.query, finding.rule) not in ignored]
 
 
 def _parse(instruction: Instruction) -> Rule | Finding:

@@ -8,7 +8,8 @@ from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Description
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.select_list import positions, stars
-from rowsmith.compiler.module.types import Types, UnsupportedError
+from rowsmith.compiler.module.types import Types
+from rowsmith.errors import UnknownTypeError
 from rowsmith.findings import Finding, Rule, Severity
 from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, ROWS, Kind, misfit
 from rowsmith.queries.query import Query
@@ -66,10 +67,10 @@ def unknown_types(description: Description, types: Types) -> Iterator[Finding]:
         for each in those:
             try:
                 python_type(each)
-            except UnsupportedError as error:
-                inside = "" if str(error) == each.pg_type else f" (because of {error})"
+            except UnknownTypeError as error:
+                inside = "" if error.pg_type == each.pg_type else f" (because of {error.pg_type})"
                 message = f"no Python type is known for the {what} {each.name} of type {each.pg_type}{inside}"
-                hint = f'Name one in pyproject.toml, as in [tool.rowsmith.types] "{error}" = "str", or cast it'
+                hint = f'Name one in pyproject.toml, as in [tool.rowsmith.types] "{error.pg_type}" = "str", or cast it'
                 yield at_query(Rule.UNKNOWN_TYPE, description.query, message, hint)
 
 

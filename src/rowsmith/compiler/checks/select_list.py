@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rowsmith.queries.lexer import Token, TokenKind, tokenize
+from rowsmith.queries.lexer import Token, tokenize
 
-_QUERIES = ("select", "with", "table", "values")
+_QUERIES = ("select", "with", "table", "values", "(")
 _SET_OPERATIONS = ("union", "intersect", "except")
 _ENDS = (*_SET_OPERATIONS, "from", "where", "group", "having", "window", "order", "limit", "offset", "fetch", "for")
-"""The words that may follow a select list; they are reserved."""
+"""The words that may follow a select list. They are reserved, but may be names after these:"""
+_BEFORE_A_NAME = (".", "as", "within", "distinct")
 
 
 def stars(sql: str) -> Iterator[tuple[int, str]]:
@@ -22,16 +23,16 @@ def stars(sql: str) -> Iterator[tuple[int, str]]:
     A star after SELECT, a comma or a dot has nothing on its left to multiply. It counts only outside of brackets: the
     columns of a subquery or of count(*) are not those of the row.
     """
-    tokens = _tokens(sql)
-    for index in _outer(tokens):
-        if (star := _star(tokens, index)) is not None:
-            yield tokens[index].start, star
+    tokens, texts = _split(sql)
+    for index in _outer(texts):
+        if (star := _star(texts, index)) is not None:
+            yield tokens[index - 1].start, star
 
 
 def positions(sql: str, count: int) -> list[int | None]:
     """The offset of each of so many columns, or of the star that it is of; None for those that cannot be told."""
-    tokens = _tokens(sql)
-    items = [(tokens[begin].start, tokens[end - 1].text == "*") for begin, end in _items(tokens) if begin < end]
+    tokens, texts = _split(sql)
+    items = [(tokens[begin - 1].start, texts[end - 1] == "*") for begin, end in _items(texts) if begin < end]
     starred = [number for number, (_, is_star) in enumerate(items) if is_star]
     if len(starred) == 1:
         (number,) = starred
@@ -39,83 +40,61 @@ def positions(sql: str, count: int) -> list[int | None]:
     return [start for start, _ in items] if len(items) == count else [None] * count
 
 
-def _tokens(sql: str) -> list[Token]:
-    return [token for token in tokenize(sql) if not token.blank]
+def _split(sql: str) -> tuple[list[Token], list[str]]:
+    """The tokens, and their texts in small letters, with an empty one before the first and after the last."""
+    tokens = [token for token in tokenize(sql) if not token.blank]
+    return tokens, ["", *(token.text.lower() for token in tokens), ""]
 
 
-def _items(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
-    """The items of RETURNING, or of the first SELECT: the numbers of their first tokens, and of those after their last.
+def _items(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The items of RETURNING, or of the first SELECT: where they begin, and where what follows them does.
 
     The columns of a UNION have the names of the first part.
     """
-    outer = [index for index in _outer(tokens) if _word(tokens[index]) in ("select", "returning")]
-    if not outer:
+    words = [index for index in _outer(texts) if texts[index] in ("select", "returning")]
+    if not words:
         return
-    returning = [index for index in outer if _word(tokens[index]) == "returning"]
-    begin, depth = (returning or outer)[-1 if returning else 0] + 1, 0
-    for index in range(begin, len(tokens)):
-        text, word, before = tokens[index].text, _word(tokens[index]), tokens[index - 1]
-        if text in ("(", "["):
-            depth += 1
-        elif text in (")", "]"):
-            depth -= 1
-        if depth < 0 or (depth == 0 and word in _ENDS and not _is_inside(before)):
+    begin = (words[-1] if texts[words[-1]] == "returning" else words[0]) + 1
+    depth = 0
+    for index in range(begin, len(texts)):
+        before, text = texts[index - 1 : index + 1]
+        depth += (text in ("(", "[")) - (text in (")", "]"))
+        if depth < 0 or text == "" or (depth == 0 and text in _ENDS and before not in _BEFORE_A_NAME):
             yield begin, index
             return
         if depth == 0 and text == ",":
             yield begin, index
             begin = index + 1
-        elif index == begin and word in ("all", "distinct"):
+        elif index == begin and text in ("all", "distinct"):
             begin += 1
-    yield begin, len(tokens)
 
 
-def _is_inside(before: Token) -> bool:
-    """Whether a reserved word after this token does not end the list: `t.order`, `AS limit`, `WITHIN GROUP`."""
-    return before.text == "." or _word(before) in ("as", "within", "distinct")
-
-
-def _star(tokens: Sequence[Token], index: int) -> str | None:
+def _star(texts: Sequence[str], index: int) -> str | None:
     """How the star at this token is written; None if it is not one."""
-    token, before = tokens[index], tokens[index - 1] if index else None
-    if _word(token) == "table" and _begins_query(tokens, index):
+    before, text, after = texts[index - 1 : index + 2]
+    if text == "table" and _begins_query(texts, index):
         return "TABLE"
-    if token.text != "*" or token.kind is not TokenKind.SYMBOL or before is None:
-        return None
-    if before.text in (",", ".") or _word(before) in ("select", "all", "distinct", "returning"):
-        return "*"
     # After DISTINCT ON (...) a star is followed by a comma or FROM; a product by its second factor.
-    after = tokens[index + 1] if index + 1 < len(tokens) else None
-    return "*" if before.text == ")" and (after is None or after.text == "," or _word(after) == "from") else None
+    is_first = before in (",", ".", "select", "all", "distinct", "returning")
+    return "*" if text == "*" and (is_first or (before == ")" and after in (",", "from", ""))) else None
 
 
-def _outer(tokens: Sequence[Token]) -> Iterator[int]:
+def _outer(texts: Sequence[str]) -> Iterator[int]:
     """The tokens outside of brackets, and inside those of a query whose rows are the result's: `(SELECT ...) UNION`."""
     brackets: list[bool] = []
-    for index, token in enumerate(tokens):
-        if token.kind is TokenKind.SYMBOL and token.text in "([":
-            brackets.append(all(brackets) and token.text == "(" and _is_query(tokens, index))
-        elif token.kind is TokenKind.SYMBOL and token.text in ")]":
+    for index, text in enumerate(texts[1:-1], 1):
+        if text in ("(", "["):
+            is_query = text == "(" and _begins_query(texts, index) and texts[index + 1] in _QUERIES
+            brackets.append(is_query and all(brackets))
+        elif text in (")", "]"):
             del brackets[-1:]
         elif all(brackets):
             yield index
 
 
-def _is_query(tokens: Sequence[Token], index: int) -> bool:
-    """Whether the parenthesis at this token encloses a part of the result."""
-    after = tokens[index + 1] if index + 1 < len(tokens) else tokens[index]
-    return _begins_query(tokens, index) and (after.text == "(" or _word(after) in _QUERIES)
-
-
-def _begins_query(tokens: Sequence[Token], index: int) -> bool:
+def _begins_query(texts: Sequence[str], index: int) -> bool:
     """Whether a query may begin here: at the start, after UNION, in parentheses of its own, after WITH (...)."""
-    if index == 0 or tokens[index - 1].text in ("(", ")"):
-        return True
-    words = [_word(token) for token in tokens[max(0, index - 2) : index]]
-    if words[-1] in ("all", "distinct"):
-        words.pop()
-    return bool(words) and words[-1] in _SET_OPERATIONS
-
-
-def _word(token: Token) -> str | None:
-    return token.text.lower() if token.kind is TokenKind.NAME else None
+    before = texts[index - 1]
+    if before in ("all", "distinct"):
+        return texts[index - 2] in _SET_OPERATIONS
+    return before in ("", "(", ")", *_SET_OPERATIONS)

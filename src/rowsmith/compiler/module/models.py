@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import keyword
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -13,8 +12,9 @@ from pydantic import BaseModel
 from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.pgtypes import PgType
-from rowsmith.compiler.module.types import RESERVED, Types, UnsupportedError, camel, optional, plain
-from rowsmith.errors import ModuleError, UnknownTypeError
+from rowsmith.compiler.module.source import camel, free_name
+from rowsmith.compiler.module.types import Types, optional, plain
+from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query
 
@@ -62,21 +62,12 @@ def contents(descriptions: Iterable[Description], types: Types, models: Models) 
     """
     ordered = sorted(descriptions, key=lambda each: (each.query.namespace, each.query.file.as_posix(), each.query.line))
     collector = _Collector(ordered, types)
-    faults = [*_record_class_faults([each.query for each in ordered], types)]
-    try:
-        calls = tuple(collector.call(each) for each in ordered)
-        if not (faults := faults + collector.faults):
-            found = Contents(*collector.classes(), calls)
-            if not (faults := [*_column_faults(found.models, models)]):
-                return found
-    except UnsupportedError as error:
-        raise UnknownTypeError(f"no Python type is known for {error}. Name one in [tool.rowsmith.types]") from None
+    calls = tuple(collector.call(each) for each in ordered)
+    if not (faults := collector.faults):
+        found = Contents(*collector.classes(), calls)
+        if not (faults := [*_column_faults(found.models, models)]):
+            return found
     raise ModuleError("\n".join(faults))
-
-
-def namespace_class(namespace: Sequence[str]) -> str:
-    """The class of the queries in a namespace."""
-    return f"{camel('_'.join(namespace))}Queries" if namespace else "Queries"
 
 
 class _Collector:
@@ -88,18 +79,13 @@ class _Collector:
         self._used: set[str] = set()
         self._table_classes = dict(_table_classes(descriptions, types))
         """The record classes of tables whose whole rows are columns, by the types of these."""
-        self._taken = {
-            *RESERVED,
-            *types.own,
-            *types.modules(),
-            *(each.query.record_class or "" for each in descriptions),
-        }
-        self.faults: list[str] = []
+        self._taken = {*types.reserved, *types.own, *(each.query.record_class or "" for each in descriptions)}
+        self.faults = [*_record_class_faults([each.query for each in descriptions], types.reserved)]
 
     def call(self, description: Description) -> Call:
         """A query, with its parameters and its result."""
         query, one_row = description.query, description.one_row
-        base = camel("_".join((*query.namespace, query.name)))
+        base = camel(*query.namespace, query.name)
         parameters = {each.name: self._annotation(each, self._types.parameter) for each in description.parameters}
         columns = {each.name: self._annotation(each, self._types.result) for each in description.columns}
         result = "int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None"
@@ -150,8 +136,7 @@ class _Collector:
         return model.name
 
     def _free(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
+        name = free_name(name, self._taken)
         self._taken.add(name)
         return name
 
@@ -195,11 +180,7 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
 # --- faults ---
 
 
-def _record_class_faults(queries: Sequence[Query], types: Types) -> Iterator[str]:
-    spaces = {query.namespace[:depth] for query in queries for depth in range(len(query.namespace) + 1)}
-    # Inside the class of the queries, a query would hide a class of its name.
-    reserved = {part for query in queries for part in (*query.namespace, query.name)}
-    reserved |= {*RESERVED, *map(namespace_class, spaces), *types.modules(), *dir(builtins)}
+def _record_class_faults(queries: Iterable[Query], reserved: Collection[str]) -> Iterator[str]:
     for query in queries:
         name = query.record_class
         if name is not None and (not name.isidentifier() or keyword.iskeyword(name) or name in reserved):

@@ -6,18 +6,16 @@ import ast
 import builtins
 import re
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
 
+from rowsmith.compiler.module.pgtypes import MODULES
 from rowsmith.errors import ModuleError
 
-Overrides: TypeAlias = Mapping[str, str]
-"""A type (`citext`) or a column (`projects.settings`), and its Python type: `str`, `list[str]`, `app.types:Name`."""
-
 # Types and columns by every name that an override may use for them, with their schema or without.
-_KNOWN_NAMES = """
+_KNOWN_NAMES = b"""
 SELECT typname::text FROM pg_type UNION SELECT n.nspname || '.' || t.typname
 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace UNION SELECT format_type(oid, NULL) FROM pg_type
 UNION SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
@@ -25,60 +23,50 @@ UNION SELECT n.nspname || '.' || c.relname || '.' || a.attname
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
 """
 
-CODECS = "rowsmith.values.codecs"
-MODULES = {
-    "Decimal": "decimal",
-    "date": "datetime",
-    "time": "datetime",
-    "datetime": "datetime",
-    "timedelta": "datetime",
-    "UUID": "uuid",
-    "Inet": CODECS,
-    "Cidr": CODECS,
-    "JsonValue": "pydantic",
-    "Json": "psycopg.types.json",
-    "Jsonb": "psycopg.types.json",
-    "Range": "psycopg.types.range",
-    "Multirange": "psycopg.types.multirange",
-}
-"""The names that an annotation may use, besides the built-in ones, and the module of each."""
 WORD = re.compile(r"(?<![.\w\"'])[^\W\d]\w*")
 """A name in an annotation; the attributes of a name are not."""
 
 
-def check_overrides(conn: psycopg.Connection[TupleRow], overrides: Overrides) -> None:
-    """Raise ModuleError if an override is not a type, or is for a type or column that does not exist."""
-    known = {name for (name,) in conn.execute(_KNOWN_NAMES.encode())}
-    for key, value in overrides.items():
+class Overrides(NamedTuple):
+    """What the user has chosen."""
+
+    annotations: Mapping[str, str]
+    """By type (`citext`) or column (`projects.settings`)."""
+    modules: Mapping[str, str]
+    """The module of each name that these annotations import."""
+
+
+def read_overrides(conn: psycopg.Connection[TupleRow], given: Mapping[str, str]) -> Overrides:
+    """The overrides, each a Python type: `str`, `list[str]`, `app.types:Name`.
+
+    Raises ModuleError if one is not a type, if it is for a type or column that does not exist, or if two types of
+    different modules have the same name.
+    """
+    known = {name for (name,) in conn.execute(_KNOWN_NAMES)} if given else set[str]()
+    annotations: dict[str, str] = {}
+    modules: dict[str, str] = {}
+    for key, value in given.items():
         if key not in known:
             raise ModuleError(f'types: "{key}" is neither a type nor a table.column of the database')
-        parse_override(key, value)
+        place = f'types: "{key}" = "{value}"'
+        annotations[key], name, module = _parse(place, value)
+        if module and modules.setdefault(name, MODULES.get(name, module)) != module:
+            raise ModuleError(f"{place}: another type is called {name}. Give one another name")
+    return Overrides(annotations, modules)
 
 
-def parse_override(key: str, value: str) -> tuple[str, dict[str, str]]:
-    """The annotation of an override, and the module of each name that it imports."""
+def _parse(place: str, value: str) -> tuple[str, str, str]:
+    """The annotation of an override, and the name that it imports from a module, if it does."""
     module, colon, name = value.partition(":")
     if colon:
         if all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            return name, {name.partition(".")[0]: module}
-        raise ModuleError(f'types: "{key}" = "{value}": expected a type such as "str" or "app.types:Name"')
+            return name, name.partition(".")[0], module
+        raise ModuleError(f'{place}: expected a type such as "str" or "app.types:Name"')
     try:
         ast.parse(value, mode="eval")
     except SyntaxError:
-        raise ModuleError(f'types: "{key}" = "{value}" is not a type') from None
+        raise ModuleError(f"{place} is not a type") from None
     for word in WORD.findall(value):
         if word not in MODULES and word != "None" and not isinstance(getattr(builtins, word, None), type):
-            raise ModuleError(
-                f'types: "{key}" = "{value}": {word} is not a built-in type. Write "app.types:{word}" for one of yours'
-            )
-    return value, {}
-
-
-def overriding(overrides: Overrides) -> dict[str, str]:
-    """The modules of the names that overrides import. Raises ModuleError if two have the same name."""
-    modules: dict[str, str] = {}
-    for key, value in overrides.items():
-        for name, module in parse_override(key, value)[1].items():
-            if modules.setdefault(name, MODULES.get(name, module)) != module:
-                raise ModuleError(f'types: "{key}" = "{value}": another type is called {name}. Give one another name')
-    return modules
+            raise ModuleError(f'{place}: {word} is not a built-in type. Write "app.types:{word}" for one of yours')
+    return value, "", ""

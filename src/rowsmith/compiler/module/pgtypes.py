@@ -1,21 +1,45 @@
-"""The types in the catalogue of a database, with those that they are made of."""
+"""The types in the catalogue of a database, with those that they are made of, and the Python types of scalars."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, args_row
 
-_TYPES = """
+CODECS = "rowsmith.values.codecs"
+# What an annotation may name, the module that it is imported from, and the built-in types that it stands for.
+_PYTHON_TYPES = (
+    ("bool", None, "bool"),
+    ("int", None, "int2 int4 int8 oid"),
+    ("float", None, "float4 float8"),
+    ("bytes", None, "bytea"),
+    ("Decimal", "decimal", "numeric"),
+    ("date", "datetime", "date"),
+    ("time", "datetime", "time timetz"),
+    ("datetime", "datetime", "timestamp timestamptz"),
+    ("timedelta", "datetime", "interval"),
+    ("UUID", "uuid", "uuid"),
+    ("Inet", CODECS, "inet"),
+    ("Cidr", CODECS, "cidr"),
+    ("JsonValue", "pydantic", "json jsonb"),
+    ("Json", "psycopg.types.json", ""),
+    ("Jsonb", "psycopg.types.json", ""),
+    ("Range", "psycopg.types.range", ""),
+    ("Multirange", "psycopg.types.multirange", ""),
+)
+MODULES = {name: module for name, module, _ in _PYTHON_TYPES if module}
+"""The names that an annotation may use, besides the built-in ones, and the module of each."""
+SCALARS = {pg_type: name for name, _, pg_types in _PYTHON_TYPES for pg_type in pg_types.split()}
+"""The built-in types that psycopg does not return as text."""
+
+_TYPES = b"""
 SELECT t.oid::int8, n.nspname::text, t.typname::text, format_type(t.oid, NULL), t.typtype::text,
        coalesce(e.oid, t.typbasetype, 0)::int8, coalesce(r.rngsubtype, m.rngsubtype, 0)::int8, e.oid IS NOT NULL,
        array(SELECT l.enumlabel::text FROM pg_enum AS l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder),
-       array(SELECT a.attname::text FROM pg_attribute AS a
-             WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-       array(SELECT a.atttypid::int8 FROM pg_attribute AS a
-             WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+       coalesce((SELECT json_object_agg(a.attname, a.atttypid::int8 ORDER BY a.attnum) FROM pg_attribute AS a
+                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
 FROM pg_type AS t
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 LEFT JOIN pg_type AS e ON e.typarray = t.oid
@@ -40,8 +64,13 @@ class PgType:
     bound: int
     """The subtype of a range or multirange."""
     is_array: bool
-    labels: tuple[str, ...]
-    attributes: tuple[tuple[str, int], ...]
+    labels: list[str]
+    attributes: Mapping[str, int]
+
+    @property
+    def parts(self) -> set[int]:
+        """The OIDs of the types that it is made of."""
+        return {self.inner, self.bound, *self.attributes.values()} - {0}
 
 
 def fetch(conn: psycopg.Connection[TupleRow], oids: Iterable[int]) -> dict[int, PgType]:
@@ -49,11 +78,7 @@ def fetch(conn: psycopg.Connection[TupleRow], oids: Iterable[int]) -> dict[int, 
     found: dict[int, PgType] = {}
     wanted = set(oids)
     while wanted:
-        for oid, schema, name, formatted, kind, inside, bound, is_array, labels, names, types in conn.execute(
-            _TYPES.encode(), [list(wanted)]
-        ):
-            attributes = tuple(zip(names, types, strict=True)) if kind == "c" else ()
-            found[oid] = PgType(oid, schema, name, formatted, kind, inside, bound, is_array, tuple(labels), attributes)
-        inner = {oid for each in found.values() for oid in (each.inner, each.bound, *dict(each.attributes).values())}
-        wanted = inner - found.keys() - {0}
+        rows = conn.cursor(row_factory=args_row(PgType)).execute(_TYPES, [list(wanted)])
+        found |= {each.oid: each for each in rows}
+        wanted = {oid for each in found.values() for oid in each.parts} - found.keys()
     return found

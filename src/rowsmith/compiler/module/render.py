@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 
 from rowsmith.compiler.analysis.description import Description
-from rowsmith.compiler.module.models import Call, Contents, Model, Models, contents, namespace_class
+from rowsmith.compiler.module.models import Call, Contents, Model, Models, contents
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.source import Imports, docstring, quoted, signature
+from rowsmith.compiler.module.source import Imports, docstring, namespace_class, quoted, signature
 from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
@@ -52,7 +52,7 @@ def render(
     found = contents(descriptions, types, models)
     taken = {name for each in found.models for name in (each.name, *each.fields)}
     taken |= {name for each in found.calls for name in (*each.query.namespace, each.query.name)}
-    return _Renderer(found, models, output, folders, root, Imports(types.modules(), taken)).render()
+    return _Renderer(found, models, output, folders, root, Imports(types.modules, taken)).render()
 
 
 def write_module(path: Path, text: str) -> bool:

@@ -1,8 +1,9 @@
-"""Python source as a formatter would leave it: imports, docstrings, signatures folded at the line length."""
+"""Python source as a formatter would leave it: names, imports, docstrings, signatures folded at the line length."""
 
 from __future__ import annotations
 
 import builtins
+import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
@@ -28,9 +29,7 @@ class Imports:
 
     def name(self, module: str, name: str) -> str:
         """Import a name; what it is called here."""
-        alias = name
-        while alias in self._taken:
-            alias += "_"
+        alias = free_name(name, self._taken)
         self._names.setdefault(module, set()).add(name if alias == name else f"{name} as {alias}")
         return alias
 
@@ -54,6 +53,23 @@ class Imports:
             wrapped = [f"from {module} import (", *(f"    {name}," for name in sorted(names)), ")"]
             lines += [line] if len(line) <= LINE_LENGTH else wrapped
         return lines
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with as many `_` at its end as it needs to differ from those that are taken."""
+    return free_name(f"{name}_", taken) if name in taken else name
+
+
+def camel(*names: str) -> str:
+    """`get_user` as the name of a class, `GetUser`."""
+    words = re.split(r"[\W_]+", "_".join(names))
+    joined = "".join(word[:1].upper() + word[1:] for word in words)
+    return joined if joined[:1].isalpha() else f"T{joined}"
+
+
+def namespace_class(namespace: Sequence[str]) -> str:
+    """The class of the queries in a namespace."""
+    return f"{camel(*namespace)}Queries" if namespace else "Queries"
 
 
 def quoted(text: str) -> str:

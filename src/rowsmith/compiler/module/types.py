@@ -7,46 +7,24 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.description import Description, Typed
-from rowsmith.compiler.module.overrides import CODECS, MODULES, Overrides, check_overrides, overriding, parse_override
-from rowsmith.compiler.module.pgtypes import PgType, fetch
+from rowsmith.compiler.module.overrides import Overrides, read_overrides
+from rowsmith.compiler.module.pgtypes import CODECS, MODULES, SCALARS, PgType, fetch
+from rowsmith.compiler.module.source import camel, free_name, namespace_class
+from rowsmith.errors import UnknownTypeError
+from rowsmith.queries.query import Query
 
-SCALARS = {
-    "bool": "bool",
-    "int2": "int",
-    "int4": "int",
-    "int8": "int",
-    "oid": "int",
-    "float4": "float",
-    "float8": "float",
-    "numeric": "Decimal",
-    "bytea": "bytes",
-    "date": "date",
-    "time": "time",
-    "timetz": "time",
-    "timestamp": "datetime",
-    "timestamptz": "datetime",
-    "interval": "timedelta",
-    "uuid": "UUID",
-    "inet": "Inet",
-    "cidr": "Cidr",
-    "json": "JsonValue",
-    "jsonb": "JsonValue",
-}
-"""The built-in types that psycopg does not return as text."""
-
+_OURS = {"Annotated": "typing", "From": CODECS, "Array": CODECS, "Iterable": "collections.abc"}
 _TEXTS = frozenset({"citext"})
 """Types of extensions whose values are text."""
 _PSEUDO = {"void": "None", "record": "tuple[str | None, ...]"}
 """PostgreSQL does not send the types of the columns of an anonymous row."""
-
-RESERVED = frozenset({"Queries", "queries"})
-"""The names by which a generated module gives its queries."""
 
 
 def optional(annotation: str) -> str:
@@ -64,63 +42,63 @@ _FROM = re.compile(r"Annotated\[((?:(?!Annotated\[)[^()])*?), From\([^()]*\)\]")
 """A type of the user's, with what it is made of, which has no such type in it."""
 
 
-class UnsupportedError(Exception):
-    """No Python type is known for a type; the message is the name of that type."""
-
-
 def read_types(
-    conn: psycopg.Connection[TupleRow], descriptions: Iterable[Description], overrides: Overrides | None = None
+    conn: psycopg.Connection[TupleRow],
+    descriptions: Sequence[Description],
+    overrides: Mapping[str, str] | None = None,
 ) -> Types:
     """Ask the catalogue for all types in the descriptions, and those inside them.
 
     Raises ModuleError if an override is not a type, or is for a type or column that does not exist.
     """
-    descriptions = tuple(descriptions)
-    if overrides:
-        check_overrides(conn, overrides)
+    chosen = read_overrides(conn, overrides or {})
     found = fetch(conn, {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)})
-    return Types(found, overrides or {}, _class_names(found, descriptions, overrides or {}))
+    return Types(found, chosen, [each.query for each in descriptions])
 
 
 class Types:
     """The types of a database, and the annotations of parameters and columns."""
 
-    def __init__(self, types: Mapping[int, PgType], overrides: Overrides, names: Mapping[int, str]) -> None:
+    def __init__(self, types: Mapping[int, PgType], overrides: Overrides, queries: Iterable[Query]) -> None:
         self._types = types
-        self._overrides = overrides
-        self._names = names
-        self.own = {name: types[oid] for oid, name in names.items()}
+        self._overrides = overrides.annotations
+        self.modules = {**MODULES, **_OURS, **overrides.modules}
+        """The modules of the names that annotations import."""
+        self.reserved = {"queries", *self.modules, *dir(builtins)}
+        """The names that no class of the module may have. In the body of a class, a query hides a class of its name."""
+        record_classes: set[str] = set()
+        for query in queries:
+            spaces = [query.namespace[:depth] for depth in range(len(query.namespace) + 1)]
+            self.reserved |= {*query.namespace, query.name, *map(namespace_class, spaces)}
+            record_classes.add(query.record_class or "")
+        self._names = _class_names(types.values(), self.reserved | record_classes)
+        self.own = {name: types[oid] for oid, name in self._names.items()}
         """The enumerations and composites, by the names of their classes."""
 
     def result(self, column: Typed) -> str:
-        """The type of a column where it is not NULL. Raises UnsupportedError."""
+        """The type of a column where it is not NULL. Raises UnknownTypeError."""
         return self._of(column.oid, column.origin, parameter=False)
 
     def parameter(self, parameter: Typed) -> str:
-        """The type of a parameter, besides None. Raises UnsupportedError."""
+        """The type of a parameter, besides None. Raises UnknownTypeError."""
         return self._of(parameter.oid, parameter.origin, parameter=True)
-
-    def modules(self) -> dict[str, str]:
-        """The modules of the names that annotations import."""
-        ours = {"Annotated": "typing", "From": CODECS, "Array": CODECS, "Iterable": "collections.abc"}
-        return MODULES | ours | overriding(self._overrides)
 
     def origins(self, oid: int) -> dict[str, str]:
         """The columns of a table, `schema.table.column` by their names, by the type of its rows."""
         row = self._types[oid]
-        return {name: f"{row.schema}.{row.name}.{name}" for name, _ in row.attributes}
+        return {name: f"{row.schema}.{row.name}.{name}" for name in row.attributes}
 
     def attributes(self, composite: PgType) -> dict[str, str]:
-        """The types of a composite's attributes. Raises UnsupportedError."""
+        """The types of a composite's attributes. Raises UnknownTypeError."""
         origins = self.origins(composite.oid)  # if it is the type of a table's rows
-        return {name: self._of(oid, origins[name], parameter=False) for name, oid in composite.attributes}
+        return {name: self._of(oid, origins[name], parameter=False) for name, oid in composite.attributes.items()}
 
     def _of(self, oid: int, origin: str | None, *, parameter: bool) -> str:
         found = self._types[oid]
         columns = (origin, origin.partition(".")[2]) if origin else ()
         for key in (*columns, found.formatted, f"{found.schema}.{found.name}", found.name):
             if key in self._overrides:
-                return self._override(key, found, parameter=parameter)
+                return self._override(self._overrides[key], found, parameter=parameter)
         return self._natural(found, parameter=parameter)
 
     def _natural(self, found: PgType, *, parameter: bool) -> str:
@@ -142,19 +120,17 @@ class Types:
             case _ if found.name in _PSEUDO and not parameter:
                 return _PSEUDO[found.name]
             case _:
-                raise UnsupportedError(found.formatted)
+                raise UnknownTypeError(found.formatted)
 
     def _contains(self, oid: int, wanted: int, seen: frozenset[int] = frozenset()) -> bool:
         """Whether a type has another in it: an array of itself within a composite."""
-        found = self._types[oid]
-        inner = {found.inner, found.bound, *dict(found.attributes).values()} - {0} - seen
+        inner = self._types[oid].parts - seen
         return wanted in inner or any(self._contains(each, wanted, seen | {oid}) for each in inner)
 
-    def _override(self, key: str, found: PgType, *, parameter: bool) -> str:
-        annotation, _ = parse_override(key, self._overrides[key])
+    def _override(self, annotation: str, found: PgType, *, parameter: bool) -> str:
         try:
             natural = self._natural(found, parameter=parameter)
-        except UnsupportedError:
+        except UnknownTypeError:
             natural = "str"  # psycopg returns and accepts a type that it does not know as text
         return natural if plain(natural) == annotation else f"Annotated[{annotation}, From({natural})]"
 
@@ -167,33 +143,18 @@ def _array(item: str, *, parameter: bool) -> str:
 
 def _scalar(found: PgType, *, parameter: bool) -> str:
     if found.schema != "pg_catalog" and found.name not in _TEXTS:
-        raise UnsupportedError(found.formatted)
+        raise UnknownTypeError(found.formatted)
     natural = SCALARS.get(found.name, "str")
     # Wrapped, a value says which function dumps it, and tells JSON's null from NULL; a codec learns the type from it.
     return f"{natural} | {found.name.capitalize()}" if parameter and natural == "JsonValue" else natural
 
 
-def camel(name: str) -> str:
-    """`get_user` as the name of a class, `GetUser`."""
-    words = re.split(r"[\W_]+", name)
-    joined = "".join(word[:1].upper() + word[1:] for word in words)
-    return joined if joined[:1].isalpha() else f"T{joined}"
-
-
-def _class_names(
-    types: Mapping[int, PgType], descriptions: Iterable[Description], overrides: Overrides
-) -> dict[int, str]:
+def _class_names(types: Iterable[PgType], taken: Collection[str]) -> dict[int, str]:
     """A class for each enumeration and composite. A name that is taken gets a `_`."""
-    queries = [each.query for each in descriptions]
-    taken = {name for query in queries for name in (query.record_class or "", query.name, *query.namespace)}
-    taken |= MODULES.keys() | overriding(overrides).keys() | set(dir(builtins)) | RESERVED
+    own = sorted((each for each in types if each.kind in "ec"), key=lambda each: (each.name, each.schema))
+    frequency = Counter(each.name for each in own)
     names: dict[int, str] = {}
-    own = sorted((each for each in types.values() if each.kind in "ec"), key=lambda each: (each.name, each.schema))
     for each in own:
-        same = [other for other in own if other.name == each.name]
-        name = camel(each.name) if len(same) == 1 else camel(f"{each.schema}_{each.name}")
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names[each.oid] = name
+        name = camel(each.name) if frequency[each.name] == 1 else camel(each.schema, each.name)
+        names[each.oid] = free_name(name, {*taken, *names.values()})
     return names
