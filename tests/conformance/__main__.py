@@ -24,7 +24,7 @@ from tests.conformance.scripts import Scripts
 # What some of the scripts need.
 _OPTIONS = {"allow_in_place_tablespaces": "on", "max_prepared_transactions": "2", "wal_level": "logical"}
 _HEADINGS = (
-    *("corpus", "server", "queries", "refused", "not given", "described", "not described"),
+    *("corpus", "server", "queries", "refused", "not given", "described", "without proof", "not described"),
     *("columns", "never NULL", "timid", "on random rows", "wrong"),
 )
 
@@ -65,8 +65,11 @@ def main() -> int:
 
 
 def _row(figures: Figures) -> list[str]:
-    numbers = (figures.statements, figures.refused, figures.left_out.total(), figures.described, len(figures.failures),
-               figures.columns, figures.never_null, figures.timid, figures.random, len(figures.wrong))  # fmt: skip
+    numbers = (
+        *(figures.statements, figures.refused, figures.left_out.total()),
+        *(figures.described, len(figures.without_tree), len(figures.failures)),
+        *(figures.columns, figures.never_null, figures.timid, figures.random, len(figures.wrong)),
+    )
     return [f"{number:,}" for number in numbers]
 
 
@@ -74,11 +77,13 @@ def _report(name: str, figures: Figures) -> None:
     print(f"\n# {name}\n")
     for reason, number in figures.left_out.most_common():
         print(f"not given to the analysis: {number} {reason}")
+    for reason, number in Counter(reason for reason, _ in figures.without_tree).most_common():
+        print(f"described without a proof: {number} {reason}")
     for reason, number in Counter(reason for reason, _ in figures.failures).most_common():
         print(f"not described: {number} {reason}")
     for fault, project in figures.without_module:
         print(f"no module: {project}: {fault}")
-    for reason, statement in [*figures.wrong, *figures.failures]:
+    for reason, statement in [*figures.wrong, *figures.failures, *figures.without_tree]:
         print(f"\n{statement.place}: {reason}\n{statement.sql.strip()}")
 
 

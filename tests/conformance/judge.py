@@ -78,6 +78,8 @@ class Figures:
     """What prevents the typed module of a project, and its name."""
     left_out: Counter[str] = field(default_factory=Counter[str])
     """Accepted by PostgreSQL, but not given to the analysis: why."""
+    without_tree: list[tuple[str, Statement]] = field(default_factory=list[tuple[str, Statement]])
+    """Queries that were described, but of whose columns nothing can be proven: why."""
     failures: list[tuple[str, Statement]] = field(default_factory=list[tuple[str, Statement]])
     """Accepted by PostgreSQL and given to the analysis, which raised: what, and for which statement."""
     wrong: list[tuple[str, Statement]] = field(default_factory=list[tuple[str, Statement]])
@@ -113,6 +115,8 @@ class Judge:
             self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(self.conn))
             try:
                 return self._describer.describe(query)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                return "in a read-only transaction"
             except Exception as error:  # noqa: BLE001 - this is what is looked for
                 self.forget()
                 return error
@@ -129,11 +133,25 @@ class Judge:
             self.figures.failures.append((_reason(said), statement))
         else:
             self.figures.described += 1
+            self._look_for_tree(statement, said)
             seen = set[int]()
             rows = sum(self._run_on_random_rows(statement, said, seen) for _ in range(rounds))
             self._count(said, rows, seen)
             return said
         return None
+
+    def _look_for_tree(self, statement: Statement, said: Description) -> None:
+        """Take note of a query whose tree the server does not show."""
+        sql = _bare(statement.sql)
+        if said.tree is not None or _first_word(sql) not in _QUERIES or statement.parameters:
+            return
+        returns = "SETOF record" if said.columns else "void"
+        body = f"CREATE FUNCTION pg_temp.rowsmith_query() RETURNS {returns} LANGUAGE sql BEGIN ATOMIC {sql}\n; END"
+        try:
+            with self._aside():
+                self.conn.execute(body.encode())
+        except psycopg.Error as error:
+            self.figures.without_tree.append((_reason(error), statement))
 
     def _is_accepted(self, statement: Statement) -> bool:
         with self._aside():
@@ -166,6 +184,7 @@ class Judge:
             figures.failures.append((_reason(said), statement))
         else:
             figures.described += 1
+            self._look_for_tree(statement, said)
             self._compare(statement, said, answer)
             seen = set(answer.nulls)
             rows = answer.rows + (self._run_on_random_rows(statement, said, seen) if self._tables(said) else 0)
@@ -232,6 +251,8 @@ class Judge:
 
 # They only work at the beginning of a transaction or outside of one, or they end it.
 _CONTROL = ("abort", "begin", "commit", "end", "release", "reset", "rollback", "savepoint", "set", "start")
+
+_QUERIES = ("(", "delete", "insert", "merge", "select", "table", "update", "values", "with")
 
 
 def _first_word(sql: str) -> str:
