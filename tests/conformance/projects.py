@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 
@@ -21,7 +22,7 @@ _ROUNDS = 12
 
 def run_projects(projects: Iterable[Project], server_url: str, figures: Figures) -> None:
     """Describe the queries of the projects, and run each on random rows."""
-    url = create_database(server_url, "projects", "template0")
+    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", "template0")
     try:
         with psycopg.connect(url) as conn:
             for project in projects:

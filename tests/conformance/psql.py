@@ -55,8 +55,9 @@ def run_script(
         listening.bind(f"{folder}/.s.PGSQL.{_PORT}")
         listening.listen()
         threading.Thread(target=_accept, args=(listening, url, hook), daemon=True).start()
-        database = str(conninfo_to_dict(url)["dbname"])
-        options = ["-X", "-q", "-h", folder, "-p", str(_PORT), "-U", "postgres", "-d", database, "-f", str(script)]
+        target = conninfo_to_dict(url)
+        user, database = str(target.get("user", "postgres")), str(target["dbname"])
+        options = ["-X", "-q", "-h", folder, "-p", str(_PORT), "-U", user, "-d", database, "-f", str(script)]
         process = subprocess.Popen(
             [psql, *options], env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL, cwd=folder,

@@ -16,7 +16,6 @@ from tests.conformance.judge import Answer, Connection, Figures, Judge, Statemen
 from tests.conformance.psql import run_script
 
 _SECONDS = 600.0
-_DATABASE = "regression"
 # As pg_regress sets them.
 _ENVIRONMENT = {
     "PGTZ": "America/Los_Angeles",
@@ -29,18 +28,20 @@ _ENVIRONMENT = {
 class Scripts:
     """The scripts of a folder: all of them in the order of pg_regress, or only some."""
 
-    def __init__(self, folder: Path, psql: Path, only: Sequence[str]) -> None:
+    def __init__(self, folder: Path, psql: Path, only: Sequence[str], database: str = "regression") -> None:
         self._folder = folder
         self._psql = psql
         self._only = only
+        self._database = database
 
     def run(self, server_url: str, figures: Figures) -> None:
         """Run the scripts in a new database, one after the other, and judge each statement before it runs."""
-        url = create_database(server_url, _DATABASE, "template0")
+        url = create_database(server_url, self._database, "template0")
         try:
             with psycopg.connect(url, autocommit=True) as conn:
                 for setting in ("lc_messages", "lc_monetary", "lc_numeric", "lc_time"):
-                    conn.execute(sql.SQL("ALTER DATABASE regression SET {} TO 'C'").format(sql.Identifier(setting)))
+                    names = sql.Identifier(self._database), sql.Identifier(setting)
+                    conn.execute(sql.SQL("ALTER DATABASE {} SET {} TO 'C'").format(*names))
             with tempfile.TemporaryDirectory(prefix="rowsmith-regress-") as results:
                 folder = str(self._folder)
                 places = {"PG_ABS_SRCDIR": folder, "PG_LIBDIR": folder, "PG_ABS_BUILDDIR": results}
