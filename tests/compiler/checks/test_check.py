@@ -666,6 +666,7 @@ IMPOSSIBLE = {
     "INSERT INTO strict (org, name, label) VALUES (1, DEFAULT, 'x')": STORED % "strict.name",
     "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x'), (1, 'b', NULL)": STORED % "strict.label",
     "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x'), (1, DEFAULT, '')": STORED % "strict.name",
+    "INSERT INTO strict (org, name, label) SELECT id, NULL, name FROM filled": STORED % "strict.name",
     "INSERT INTO names (name) VALUES ('a')": MISSING % "strict.org, strict.label",
     "INSERT INTO tidy (name) VALUES ('a')": MISSING % "strict.label",
     "INSERT INTO parted (id) VALUES (:id)": MISSING % "parted.name",
@@ -686,7 +687,9 @@ IMPOSSIBLE = {
         "jsonb_build_object takes pairs of keys and values, but has 3 arguments",
     "SELECT id FROM strict WHERE (json_build_object(name)->>'a') = :a":
         "json_build_object takes pairs of keys and values, but has 1 argument",
-    "SELECT id, 1 / 0 AS x FROM strict": "PostgreSQL cannot plan the statement: division by zero",
+    "SELECT s.id FROM strict AS s FULL JOIN filled AS f ON s.id < f.id":
+        "PostgreSQL cannot plan the statement: FULL JOIN is only supported with merge-joinable or hash-joinable join "
+        "conditions",
 }  # fmt: skip
 POSSIBLE = [
     "INSERT INTO strict (org, name, label) VALUES (:org, :name, :label)",
@@ -701,6 +704,8 @@ POSSIBLE = [
     "SELECT jsonb_build_object('a', 1), jsonb_build_object(VARIADIC ARRAY['a', 'b', 'c']), json_build_object()",
     "SELECT id FROM strict WHERE name = :name LIMIT :n",
     "DELETE FROM strict WHERE label = :label",
+    "SELECT id FROM strict WHERE org = current_setting('app.org')::int",
+    "SELECT CASE WHEN org = 0 THEN 1 / 0 END AS x FROM strict",
 ]
 
 

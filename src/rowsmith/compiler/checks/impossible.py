@@ -40,6 +40,9 @@ SELECT oid::int8, proname::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN ('json_build_object', 'jsonb_build_object')
 """
 _GENERIC_PLAN_SINCE = 160000
+# What the planner says of the statement alone: ON CONFLICT without an index, a FULL JOIN that cannot be done. It also
+# evaluates expressions, for an estimate, and these may fail only here: current_setting() of the application's setting.
+_CERTAIN = (psycopg.errors.InvalidColumnReference, psycopg.errors.FeatureNotSupported)
 _WRITES = (Command.INSERT, Command.UPDATE)
 
 
@@ -71,7 +74,7 @@ class Impossible:
                 yield at_position(Rule.CANNOT_SUCCEED, query, place, message, "Add a value for the last key")
 
     def _refusal_to_plan(self, description: Description) -> psycopg.Error | None:
-        """What the planner says, for whatever values: that ON CONFLICT has no index, or that a constant is wrong."""
+        """What the planner says, whatever the values are. Before version 16 it needs some, all NULL."""
         sql, name = description.query.sql, "rowsmith_plan"
         if self._conn.info.server_version >= _GENERIC_PLAN_SINCE:
             statement = f"EXPLAIN (GENERIC_PLAN) {sql}"
@@ -82,12 +85,12 @@ class Impossible:
         try:
             with self._conn.transaction(force_rollback=True):
                 self._conn.execute(statement.encode())
-        except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+        except psycopg.Error as error:
+            if self._conn.closed:
+                raise
             if self._conn.info.server_version < _GENERIC_PLAN_SINCE:
                 self._conn.execute(f"DEALLOCATE {name}".encode())
-            return error
-        except psycopg.IntegrityError:  # a parameter of a NOT NULL domain: before version 16 it is not planned
-            self._conn.execute(f"DEALLOCATE {name}".encode())
+            return error if isinstance(error, _CERTAIN) else None
         return None
 
     # --- NULL in columns that refuse it ---
@@ -159,4 +162,8 @@ def _is_null(level: Level, expr: Node | None, *, has_default: bool) -> bool:
     if expr is None or expr.tag != "VAR" or expr.integer("varlevelsup"):
         return expr is not None and (expr.flag("constisnull") or (expr.tag == "SETTODEFAULT" and not has_default))
     entry, number = level.entry(expr.integer("varno")), expr.integer("varattno")
-    return any(_is_null(level, row[number - 1], has_default=has_default) for row in entry.lists("values_lists"))
+    subquery, rows = entry.node("subquery"), entry.lists("values_lists")
+    if subquery is not None and subquery.node("setOperations") is None:
+        targets = [each.node("expr") for each in subquery.nodes("targetList") if each.integer("resno") == number]
+        return any(_is_null(Level(subquery, None), each, has_default=has_default) for each in targets)
+    return any(_is_null(level, row[number - 1], has_default=has_default) for row in rows)
