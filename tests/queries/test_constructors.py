@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import importlib.util
@@ -359,6 +360,14 @@ def test_null_under_a_mark_is_an_error(
 def test_null_under_a_mark_is_an_error_of_a_stream(declared: ModuleType, place: str) -> None:
     with psycopg.connect(place) as conn, pytest.raises(errors.UnexpectedNullError, match="the column born is NULL"):
         list(declared.queries.listed.stream(conn, least=1))
+
+    async def read() -> None:
+        async with await psycopg.AsyncConnection.connect(place) as conn:
+            async for _ in declared.queries.listed.stream(conn, least=1):
+                pass
+
+    with pytest.raises(errors.UnexpectedNullError, match="the column born is NULL"):
+        asyncio.run(read())
 
 
 def test_what_is_not_null_under_a_mark_is_read(declared: ModuleType, world: World) -> None:
