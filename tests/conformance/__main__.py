@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def main() -> int:
             version = conn.info.parameter_status("server_version") or ""
         for name, run in lanes.items():
             figures = Figures()
-            run(server.url(), figures)
+            with suppress(KeyboardInterrupt):  # then these are the figures so far
+                run(server.url(), figures)
             _report(name, figures)
             rows.append([name, version.split()[0], *_row(figures)])
             is_well = is_well and not figures.wrong and not figures.failures

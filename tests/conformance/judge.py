@@ -14,7 +14,7 @@ import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
-from rowsmith.compiler.analysis.catalog import Relation
+from rowsmith.compiler.analysis.catalog import Catalog, Relation
 from rowsmith.compiler.analysis.description import Describer, Description
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.queries.lexer import TokenKind, UnterminatedError, tokenize
@@ -95,14 +95,15 @@ class Judge:
         self._describer: Describer | None = None
         self._cardinality: Cardinality | None = None
         self._random = Random(0)
+        self._built_in: dict[str, Any] = {}
 
     def describe(self, statement: Statement) -> Description | Exception | str:
         """A description, the error of the analysis, or why the statement is not given to it."""
         if self.conn.info.transaction_status == TransactionStatus.INERROR:
             return "in an aborted transaction"
         sql = _bare(statement.sql)
-        if (word := _first_word(sql)) in _CONTROL:
-            return f"transaction control and settings: {word.upper()}"
+        if _first_word(sql) not in _GIVEN:
+            return "other commands"
         names = tuple(f"p{number}" for number in range(1, statement.parameters + 1))
         query = Query("case", (), Kind.MANY, names, sql, "", None, Path(), 1, Source(sql, 1, 0, ()))
         with self._aside():
@@ -112,6 +113,7 @@ class Judge:
                 except Exception:  # noqa: BLE001 - perhaps the catalog has changed
                     self.forget()
             self._describer = Describer(self.conn)
+            self._keep_families(self._describer.catalog)
             self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(self.conn))
             try:
                 return self._describer.describe(query)
@@ -165,6 +167,13 @@ class Judge:
             self.figures.timid += sum(
                 column.nullable for number, column in enumerate(said.columns) if number not in nulls
             )
+
+    def _keep_families(self, catalog: Catalog) -> None:
+        """Ask for the built-in functions once only: that takes longer than all the rest."""
+        for name in ("families", "aggregates"):
+            if name not in self._built_in:
+                self._built_in[name] = getattr(catalog, name)
+            vars(catalog)[name] = self._built_in[name]
 
     def forget(self) -> None:
         """Read the catalog anew for the next statement."""
@@ -249,10 +258,9 @@ class Judge:
             yield
 
 
-# They only work at the beginning of a transaction or outside of one, or they end it.
-_CONTROL = ("abort", "begin", "commit", "end", "release", "reset", "rollback", "savepoint", "set", "start")
-
 _QUERIES = ("(", "delete", "insert", "merge", "select", "table", "update", "values", "with")
+_GIVEN = (*_QUERIES, "call", "execute", "explain", "fetch", "show")
+"""The first words of the statements that are described. All other commands have neither parameters nor columns."""
 
 
 def _first_word(sql: str) -> str:
