@@ -1,5 +1,7 @@
 """Migrations: yoyo's own commands with an ordinary URL, `apply`, and what our backend does differently."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import os
@@ -9,11 +11,14 @@ import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from yoyo import read_migrations
 
-from rowsmith import errors, migrations
+from rowsmith import Settings, errors, migrations
 from rowsmith.server.programs import find_binaries
 from tests.harness.databases import MIGRATIONS, ROOT, settings_for
 from tests.harness.waiting import PATIENCE
@@ -240,3 +245,69 @@ def test_a_non_transactional_file_holds_one_statement(path: Path) -> None:
     if "-- transactional: false" in text:
         code = [line for line in text.splitlines() if not line.startswith("--")]
         assert "".join(code).count(";") == 1
+
+
+def rolled_back(settings: Settings, folder: Path) -> None:
+    """Roll every migration back, as yoyo's own command does it."""
+    with migrations.open_backend(settings) as opened, opened.lock():
+        backend: Any = opened
+        backend.rollback_migrations(backend.to_rollback(read_migrations(str(folder))))
+
+
+SESSIONS = {
+    "as pg_dump writes it": "SELECT pg_catalog.set_config('search_path', '', false);",
+    "search_path": "SET search_path = '';",
+    "a role": "SET ROLE {role};",
+    "another session user": "SET SESSION AUTHORIZATION {role};",
+    "read only": "SET default_transaction_read_only = on;",
+    "strings": "SET standard_conforming_strings = off;",
+}
+"""What a migration may do to its session, and that has nothing to do with what rowsmith writes after it."""
+
+
+@pytest.mark.parametrize("transactional", ["true", "false"])
+@pytest.mark.parametrize("state", SESSIONS.values(), ids=SESSIONS)
+def test_a_migration_may_leave_its_session_changed(
+    empty_database_url: str, tmp_path: Path, state: str, transactional: str
+) -> None:
+    role = f"rowsmith_{uuid4().hex[:8]}"
+    state = f"-- transactional: {transactional}\n{state.format(role=role)}"
+    up, down = f"{state}\nSELECT 'up';", f"{state}\nSELECT 'down';"
+    write(tmp_path, {"0001.a.sql": up, "0001.a.rollback.sql": down})
+    write(tmp_path, {"0002.b.sql": "CREATE TABLE b (x int);", "0002.b.rollback.sql": "DROP TABLE b;"})
+    settings = settings_for(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role}".encode())
+        try:
+            assert migrations.apply(settings, [tmp_path]) == ["0001.a", "0002.b"]
+            assert migrations.pending(settings, [tmp_path]) == []
+            rolled_back(settings, tmp_path)
+            assert migrations.apply(settings, [tmp_path]) == ["0001.a", "0002.b"]
+        finally:
+            conn.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_dump_is_a_migration(yoyo: Yoyo, empty_database_url: str, tmp_path: Path, pg_dump: Path) -> None:
+    with psycopg.connect(empty_database_url) as conn:
+        conn.execute("CREATE TABLE notes (id serial, text text); INSERT INTO notes (text) VALUES ('it''s; one')")
+    command = [str(pg_dump), "--inserts", f"--dbname={empty_database_url}"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    dumped = "\n".join(line for line in lines if not line.startswith("\\"))  # psql's own commands
+    write(tmp_path, {"0001.a.sql": f"DROP TABLE notes;\n{dumped}", "0002.b.sql": "ALTER TABLE notes ADD y int"})
+    done = yoyo("apply", "--batch", "--database=rowsmith://env", str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with psycopg.connect(empty_database_url) as conn:
+        assert conn.execute("SELECT * FROM notes").fetchall() == [(1, "it's; one", None)]
+        assert conn.execute("SELECT nextval('notes_id_seq')").fetchall() == [(2,)]
+
+
+def test_the_results_of_a_migration_are_not_printed(
+    empty_database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    up, down = "CREATE SEQUENCE s;\nSELECT setval('s', 5);", "SELECT 'down'"
+    write(tmp_path, {"0001.a.sql": up, "0001.a.rollback.sql": down})
+    settings = settings_for(empty_database_url)
+    assert migrations.apply(settings, [tmp_path]) == ["0001.a"]
+    rolled_back(settings, tmp_path)
+    assert migrations.pending(settings, [tmp_path]) == ["0001.a"]
+    assert capsys.readouterr() == ("", "")

@@ -48,6 +48,10 @@ class ResultShapeError(RowsmithError):
     """A result does not fit the mark of its query: rows or no rows, one column or several."""
 
 
+class UnexpectedNullError(RowsmithError):
+    """A column is NULL, and the query declares that it never is: `AS "first!"`."""
+
+
 class TransactionError(RowsmithError):
     """A transaction block was used in a way that its guarantees do not allow."""
 

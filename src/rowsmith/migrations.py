@@ -5,7 +5,8 @@ from the settings (MIGRATION_DATABASE_URL, else DATABASE_URL), and it connects w
 
 - the lock is an advisory lock, which ends with its holder's connection; yoyo's is a row, which outlives a killed run;
 - a transactional migration and its mark are one transaction, so that a crash cannot leave one without the other;
-- a rollback without a rollback file is refused; yoyo would mark the migration as rolled back and change nothing.
+- a rollback without a rollback file is refused; yoyo would mark the migration as rolled back and change nothing;
+- the rows of a SELECT in a migration are not printed.
 """
 
 # yoyo has no annotations, so pyright knows no type that comes from it:
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.rows import TupleRow
 from yoyo import default_migration_table, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
@@ -44,6 +46,9 @@ LOCK_SECONDS = 600.0
 _POLL_SECONDS = 0.25
 # Every run on a database has to use the same number: these are the letters of "rowsmith".
 _LOCK_KEY = int.from_bytes(b"rowsmith")
+
+# To what they were when the session began. RESET ALL leaves out the users.
+_RESET_SESSION = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
 
 Progress = Callable[[int, int, str], None]
 """Called before each migration with its number, from 1, the number of migrations, and its id."""
@@ -81,6 +86,14 @@ class RefusedError(MigrationError, InvalidArgument):  # type: ignore[misc]  # yo
     """A MigrationError that yoyo's command line prints as one line, without a traceback."""
 
 
+class _StepCursor(psycopg.Cursor[TupleRow]):
+    """A cursor without a description: yoyo prints the rows of a statement that has one."""
+
+    @property
+    def description(self) -> None:
+        """None."""
+
+
 class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no annotations
     """yoyo's backend for psycopg 3, with the differences listed above."""
 
@@ -116,6 +129,10 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         other.has_transactional_ddl = True
         other._internal_schema_updated = True
         return other
+
+    def cursor(self) -> _StepCursor:
+        """A cursor that runs a statement of a migration."""
+        return _StepCursor(self.connection)
 
     @contextmanager
     def lock(self, timeout: float = LOCK_SECONDS) -> Generator[None]:
@@ -166,6 +183,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         """Commit, with the record of the migration in the same transaction."""
         record, self.record = self.record, None
         if record is not None:
+            self.reset_session()
             record()
         super().commit()
 
@@ -194,6 +212,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
                 error.add_note(f"in migration {migration.id}, {direction} ({migration.path})")
                 raise
             if not migration.use_transactions:
+                backend.reset_session()
                 with backend.transaction():
                     record()
 
@@ -204,6 +223,10 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             self.mark_one(migration, log=False)
         elif mark:
             self.unmark_one(migration, log=False)
+
+    def reset_session(self) -> None:
+        """Undo what a migration has set: a dump leaves an empty search_path, in which yoyo's tables are not found."""
+        self.connection.execute(_RESET_SESSION)
 
     def _check_session(self) -> None:
         """Raise MigrationError behind a transaction pooler: the next statement may run in a session without the lock.

@@ -92,3 +92,13 @@ def test_functions_that_are_never_null(tmp_path: Path, monkeypatch: pytest.Monke
     done = rowsmith("describe", "--database-url", server_url)
     assert done.exit_code == 2
     assert "never-null: the migrations create no function app.slug(text)" in done.stderr
+
+
+def test_migrations_print_nothing_into_the_json(folder: Path, server_url: str) -> None:
+    dumped = "SELECT pg_catalog.set_config('search_path', '', false);\nSELECT setval('public.s', 5);\n"
+    printing = "from yoyo import step\n\nprint('loaded')\nstep(lambda conn: print('applied'))\n"
+    write(folder, {"migrations/0003.s.sql": f"CREATE SEQUENCE public.s;\n{dumped}", "migrations/0004.p.py": printing})
+    done = rowsmith("describe", "--json", "--database-url", server_url)
+    assert done.exit_code == 0
+    assert list(json.loads(done.stdout)) == ["queries"]
+    assert done.stderr == "loaded\napplied\n"

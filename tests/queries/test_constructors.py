@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import importlib.util
@@ -287,6 +288,101 @@ def test_a_query_of_a_generated_module_gives_the_same_by_a_cursor(place: str, mo
     assert repr(world.call(module.queries.list_things)) == expected
     with psycopg.connect(place, autocommit=True) as conn, conn.pipeline():
         assert repr(module.queries.list_things(conn)) == expected
+
+
+# --- columns that a query declares to be never NULL ---
+
+DECLARED = """
+-- name: listed(least)
+SELECT id, born AS "born!", feeling AS "feeling!", price FROM thing WHERE id >= :least ORDER BY id DESC;
+
+-- name: one(id)^
+SELECT id, upper(nullif(label, 'b')) AS "label!", feelings AS "feelings!" FROM thing WHERE id = :id;
+
+-- name: returned(id)<!
+UPDATE thing SET id = id WHERE id = :id RETURNING born AS "born!";
+
+-- name: value(id)$
+SELECT born AS "born!" FROM thing WHERE id = :id;
+
+-- name: latest()$
+SELECT max(born) AS "latest!" FROM thing WHERE id > 1;
+
+-- name: document(id)^
+SELECT data AS "data!", 1 AS "one!" FROM thing WHERE id = :id;
+
+-- name: star()
+SELECT * FROM odd;
+
+-- name: odd()$
+SELECT "ok!" FROM odd;
+"""
+
+
+@pytest.fixture(scope="module")
+def declared(place: str, models: Models, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The generated module of `DECLARED`."""
+    with psycopg.connect(place, autocommit=True) as conn:
+        conn.execute('CREATE TABLE IF NOT EXISTS odd ("ok!" int); TRUNCATE odd; INSERT INTO odd VALUES (NULL)')
+    return generated(place, DECLARED, tmp_path_factory.mktemp(models), models)
+
+
+@pytest.mark.parametrize("by_cursor", [False, True])
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("listed", {"least": 1}, "born"),
+        ("one", {"id": 2}, "label"),
+        ("one", {"id": 3}, "feelings"),
+        ("returned", {"id": 2}, "born"),
+        ("value", {"id": 3}, "born"),
+        ("latest", {}, "latest"),
+    ],
+)
+def test_null_under_a_mark_is_an_error(
+    declared: ModuleType, world: World, case: tuple[str, Any, str], by_cursor: bool
+) -> None:
+    name, values, column = case
+    query = getattr(declared.queries, name)
+    if by_cursor:
+        world.conn.prepare_threshold = None
+    for _ in range(2):
+        with pytest.raises(errors.UnexpectedNullError) as raised:
+            world.call(query, **values)
+        location = query.query.location
+        assert str(raised.value) == (
+            f'{name} ({location}): the column {column} is NULL, but AS "{column}!" declares that it never is. '
+            "Remove the mark, or leave out the row"
+        )
+        assert world.status == TransactionStatus.IDLE
+
+
+def test_null_under_a_mark_is_an_error_of_a_stream(declared: ModuleType, place: str) -> None:
+    with psycopg.connect(place) as conn, pytest.raises(errors.UnexpectedNullError, match="the column born is NULL"):
+        list(declared.queries.listed.stream(conn, least=1))
+
+    async def read() -> None:
+        async with await psycopg.AsyncConnection.connect(place) as conn:
+            async for _ in declared.queries.listed.stream(conn, least=1):
+                pass
+
+    with pytest.raises(errors.UnexpectedNullError, match="the column born is NULL"):
+        asyncio.run(read())
+
+
+def test_what_is_not_null_under_a_mark_is_read(declared: ModuleType, world: World) -> None:
+    queries = declared.queries
+    assert world.call(queries.listed, least=4) == []
+    assert world.call(queries.one, id=1).label == "A"
+    assert world.call(queries.one, id=4) is None
+    assert world.call(queries.returned, id=1).born == world.call(queries.value, id=1) == date(2024, 2, 29)
+    assert world.call(queries.value, id=4) is None
+    assert world.call(queries.document, id=2).data is None  # JSON's null
+
+
+def test_a_column_of_a_table_may_be_named_like_a_mark(declared: ModuleType, world: World) -> None:
+    assert [row.ok for row in world.call(declared.queries.star)] == [None]
+    assert world.call(declared.queries.odd) is None
 
 
 # --- what has changed since the module was generated ---

@@ -69,6 +69,14 @@ def test_a_place_in_the_statement_leads_back_to_the_file(tmp_path: Path) -> None
         assert text[at:].startswith(sought.replace("$1", ":first").replace("$2", ":second"))
 
 
+@pytest.mark.parametrize("line", ["f(a, b?, c ?)^", "f( a,b? , c? ) ^"])
+def test_a_parameter_that_may_be_none_is_marked_in_the_name_line(tmp_path: Path, line: str) -> None:
+    query = read_one(tmp_path, f"-- name: {line}\nSELECT :a, :b, :c, :c ? 'key', :c?'key', '{{}}' ?| :b;")
+    assert query.parameters == ("a", "b", "c")
+    assert query.nullable == {"b", "c"}
+    assert query.sql == "SELECT $1, $2, $3, $3 ? 'key', $3?'key', '{}' ?| $2"
+
+
 def test_folders_are_namespaces_and_files_are_not(tmp_path: Path) -> None:
     (tmp_path / "posts").mkdir()
     (tmp_path / "empty").mkdir()
@@ -98,6 +106,10 @@ def test_a_misspelt_query_is_an_attribute_error_with_a_hint(tmp_path: Path) -> N
         load_queries(tmp_path).get_usr  # noqa: B018 - the look-up is what fails
 
 
+EXPECTED = (
+    "Expected a line such as -- name: get_user(id)^, with one of the marks: no mark for rows, ^ one row, $ one value, "
+    "! affected rows, <! the returned row, *! many, # script"
+)
 FAULTS = [
     ("-- name: f(a)\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (a). Add it to the list"),
     (
@@ -120,12 +132,13 @@ FAULTS = [
     (
         "-- name: f()%\nSELECT 1;",
         1,
-        (
-            "'-- name: f()%' is not a valid name line. Expected a line such as -- name: get_user(id)^, with one of the "
-            "marks: no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
-        ),
+        f"'-- name: f()%' is not a valid name line. {EXPECTED}",
     ),
     ("-- name: import()\nSELECT 1;", 1, "'import' cannot be the name of a Python function"),
+    *(
+        (f"-- name: {line}\nSELECT :a;", 1, f"'-- name: {line}' is not a valid name line. {EXPECTED}")
+        for line in ("f?(a)", "f(a)?", "f(a??)", "f(?)", "f(?a)", "f(a?, )", "f(a?")
+    ),
     ("-- name: f()\n-- Only a comment.\n;", 1, "f has no SQL"),
     ("-- name: f()\n\n-- name: g()\nSELECT 1;", 1, "f has no SQL"),
     (
@@ -135,6 +148,11 @@ FAULTS = [
             "f contains a second statement. Give the second its own name line, or mark the query with # to make it a "
             "script"
         ),
+    ),
+    (
+        "-- name: f()\n  ;select 1",
+        2,
+        "f begins with a semicolon, which ends an empty statement. Remove the semicolon",
     ),
     ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#) and takes no parameters, but uses :a"),
     ("-- name: f()\nSELECT $1;", 2, "f uses $1. Name the parameter, as in :email"),

@@ -7,8 +7,9 @@ workbench. Asking changes nothing in the database, so it is kept until the migra
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ class Workbench(AbstractContextManager["Workbench"]):
         # Made so, settings read nothing of the environment: not a wrong variable, not another database's URL.
         settings = Settings.model_construct(database_url=SecretStr(url))
         try:
-            migrations.apply(settings, folders, follow)
+            with redirect_stdout(sys.stderr):  # a migration in Python may print; standard output is for the result
+                migrations.apply(settings, folders, follow)
         except RowsmithError:
             raise
         except psycopg.Error as error:

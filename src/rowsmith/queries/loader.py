@@ -169,6 +169,19 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
+def _without_marks(line: str) -> tuple[str, frozenset[str]]:
+    """A name line without the marks of parameters that may be None, `search(q?)`, and these parameters.
+
+    aiosql knows no such mark, and a `?` anywhere else is left for it to refuse.
+    """
+    head, opening, rest = line.partition("(")
+    names, closing, mark = rest.rpartition(")")
+    parameters = [parameter.strip() for parameter in names.split(",")]
+    plain = [parameter.removesuffix("?").rstrip() or parameter for parameter in parameters]
+    marked = frozenset(name for name, parameter in zip(plain, parameters, strict=True) if name != parameter)
+    return f"{head}{opening}{', '.join(plain)}{closing}{mark}", marked
+
+
 def _finding(file: Path, text: str, offset: int, message: str, hint: str | None = None) -> Finding:
     line, source, column = Source(text, 1, 0, ()).place(offset)
     return Finding(Rule.QUERY_FILE, file, line, message, hint, source=source, column=column)
@@ -234,13 +247,15 @@ class _Block:
             file=self._file.path,
             line=line,
             source=source,
+            nullable=self._nullable,
         )
 
     def _read_header(self) -> QueryDatum:
         """What aiosql reads from the comment lines, with a stand-in for the SQL."""
         lines = [token.text.rstrip() for token in self._header]
+        plain, self._nullable = _without_marks(lines[0])
         try:
-            (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([*lines, "SELECT 1"]), [])
+            (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([plain, *lines[1:], "SELECT 1"]), [])
         except (SQLParseException, ValueError, IndexError):
             marks = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
             hint = f"Expected a line such as {_EXAMPLE}, with one of the marks: {marks}"
@@ -254,7 +269,7 @@ class _Block:
 
     def _declared(self, name: str, kind: Kind, declared: list[str] | None) -> tuple[str, ...]:
         """The declared parameters, checked against those in the SQL."""
-        line, used = self._header[0], list(dict.fromkeys(token.text[1:] for token in self._parameters))
+        line, used = self._header[0], dict.fromkeys(token.text[1:] for token in self._parameters)
         if kind is Kind.SCRIPT:
             if not self._parameters:
                 return ()
@@ -262,17 +277,19 @@ class _Block:
             raise self.fault(token, f"{name} is a script (#) and takes no parameters, but uses {token.text}")
         if declared is None:
             raise self.fault(line, f"{name} has no parameter list", f"Write {name}({', '.join(used)})")
-        for index, parameter in enumerate(declared):
+        listed = set[str]()
+        for parameter in declared:
             if not _is_name(parameter):
                 raise self.fault(line, f"{name}: {parameter!r} cannot be the name of a Python argument")
-            if parameter in declared[:index]:
+            if parameter in listed:
                 raise self.fault(line, f"{name} lists the parameter {parameter} twice")
+            listed.add(parameter)
         for token in self._parameters:
-            if token.text[1:] not in declared:
+            if token.text[1:] not in listed:
                 near = difflib.get_close_matches(token.text[1:], declared, 1)
                 hint = f"Did you mean :{near[0]}?" if near else "Add it to the list"
-                listed = f"({', '.join(declared)})"
-                raise self.fault(token, f"{name} uses {token.text}, which is not in its parameter list {listed}", hint)
+                message = f"{name} uses {token.text}, which is not in its parameter list ({', '.join(declared)})"
+                raise self.fault(token, message, hint)
         if unused := [parameter for parameter in declared if parameter not in used]:
             message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
             raise self.fault(line, message, self._slice_hint(unused))
@@ -288,6 +305,11 @@ class _Block:
 
     def _check_statement(self, name: str, kind: Kind) -> None:
         """One statement, with no placeholder of another kind."""
+        if all(token.blank or token.kind is TokenKind.SEMICOLON for token in self.sql):
+            raise self.fault(self._header[0], f"{name} has no SQL")
+        if self.sql[0].kind is TokenKind.SEMICOLON and kind is not Kind.SCRIPT:
+            message = f"{name} begins with a semicolon, which ends an empty statement"
+            raise self.fault(self.sql[0], message, "Remove the semicolon")
         ended = False
         for token in self.sql:
             if token.kind is TokenKind.POSITIONAL:
@@ -296,22 +318,20 @@ class _Block:
                 hint = "Give the second its own name line, or mark the query with # to make it a script"
                 raise self.fault(token, f"{name} contains a second statement", hint)
             ended = ended or token.kind is TokenKind.SEMICOLON
-        if all(token.blank or token.kind is TokenKind.SEMICOLON for token in self.sql):
-            raise self.fault(self._header[0], f"{name} has no SQL")
 
     def _native(self, parameters: tuple[str, ...]) -> tuple[str, Source]:
         """The statement with PostgreSQL's own placeholders, and the way back to the file."""
         tokens = list(self.sql)
         while tokens[-1].blank or tokens[-1].kind is TokenKind.SEMICOLON:
             tokens.pop()
-        start = tokens[0].start
+        start, numbers = tokens[0].start, {name: number for number, name in enumerate(parameters, 1)}
         pieces: list[str] = []
         shifts: list[tuple[int, int]] = []
         length = 0
         for token in tokens:
             piece = token.text
             if token.kind is TokenKind.PARAMETER:
-                piece = f"${parameters.index(token.text[1:]) + 1}"
+                piece = f"${numbers[token.text[1:]]}"
                 shifts += [(length, token.start - start), (length + len(piece), token.end - start)]
             pieces.append(piece)
             length += len(piece)

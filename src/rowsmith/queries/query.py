@@ -32,6 +32,8 @@ class Query:
     line: int
     """The line of `-- name:` in `file`, from 1."""
     source: Source
+    nullable: frozenset[str] = frozenset()
+    """The parameters that the name line marks with `?`: they may be None, whatever PostgreSQL's analysis says."""
 
     @property
     def qualified_name(self) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import keyword
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
+from inspect import get_annotations
+from itertools import chain, count, pairwise
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import psycopg
 
-from rowsmith.errors import QueryFileError, ResultShapeError
+from rowsmith.errors import QueryFileError, ResultShapeError, UnexpectedNullError
 from rowsmith.findings import Finding, Rule
-from rowsmith.queries.constructors import Constructor, of_class, of_exact, of_tuple, of_value
+from rowsmith.queries.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
+from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query
-from rowsmith.values.codecs import Context, codec, fields_of
+from rowsmith.values.codecs import Context, codec, fields_of, is_json
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, given the names of the columns and the connection that the values come from."""
@@ -27,7 +31,7 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
     Without a record class they are named tuples. Raises QueryFileError if the record class is none of `record_classes`.
     """
     if query.kind is Kind.VALUE:
-        return lambda _names, _context: of_value(None)
+        return lambda _names, _context: of_value(None, {})
     if query.record_class is None:
         return lambda names, _context: of_tuple(_named_tuple(names), len(names))
     if query.record_class not in record_classes:
@@ -36,22 +40,23 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
         hint = f"Given: {known}"
         raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
-    return lambda names, _context: of_class(make, names, {})
+    return lambda names, _context: of_class(make, names, {}, {})
 
 
 def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
     """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
     if query.kind not in ROWS:
-        return lambda _names, context: of_value(codec(result).reader(context)), []
+        return lambda names, context: of_value(codec(result).reader(context), _refusals(query, names, [result])), []
     row = next(each for each in (*get_args(result), result) if each is not NoneType)
-    fields = fields_of(row)
+    fields, annotations = fields_of(row), get_annotations(row, eval_str=True)
 
     def rows(names: Sequence[str], context: Context) -> Constructor:
-        columns = [unmarked(name) for name in names]
+        columns = field_names(names)
         codecs = ((index, fields.get(name)) for index, name in enumerate(columns))
         reads = {index: read for index, codec in codecs if codec and (read := codec.reader(context))}
+        refusals = _refusals(query, names, [annotations.get(name, NoneType) for name in columns])
         try:
-            return of_exact(row, columns, reads)
+            return of_exact(row, columns, reads, refusals)
         except TypeError as error:
             raise ResultShapeError(
                 f"{query.qualified_name} ({query.location}): {error}. The tables have changed since the module was "
@@ -59,6 +64,32 @@ def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
             ) from None
 
     return rows, [name for name, codec in fields.items() if codec.is_label]
+
+
+def _refusals(query: Query, names: Sequence[str], annotations: Sequence[Any]) -> Refusals:
+    """What raises for NULL in the columns that the query declares to be never NULL: `AS "first!"`.
+
+    A column of a table may have such a name, too, and be NULL. Then it is no alias, and its annotation has None.
+    """
+    marked = [(index, unmarked(name)) for index, name in enumerate(names) if name.endswith("!")]
+    return {
+        index: partial(_refuse, query, name)
+        for index, name in marked
+        if not is_json(annotations[index])  # its null is None as well
+        and (NoneType not in get_args(annotations[index]) or _is_alias(query, f'"{name}!"'))
+    }
+
+
+def _is_alias(query: Query, name: str) -> bool:
+    words = [token.text for token in tokenize(query.sql) if not token.blank]
+    return any(word.lower() == "as" and following == name for word, following in pairwise(words))
+
+
+def _refuse(query: Query, name: str) -> NoReturn:
+    raise UnexpectedNullError(
+        f'{query.qualified_name} ({query.location}): the column {name} is NULL, but AS "{name}!" declares that it '
+        "never is. Remove the mark, or leave out the row"
+    )
 
 
 @cache
@@ -77,9 +108,40 @@ def _identifier(column: str) -> str:
     return f"f{name}" if name.startswith("_") else name
 
 
-def unmarked(name: str) -> str:
-    """The name of a column, without the mark that says whether it can be NULL: `AS "total!"`.
+NO_NAME = "?column?"
+"""What PostgreSQL calls a column without a name."""
 
-    `?column?` is PostgreSQL's name for a column that has none.
+
+def field_names(columns: Sequence[str]) -> list[str]:
+    """The names of a row's fields: those of the columns without their marks.
+
+    If that is not a name in Python, `column_2` for the second column; if an earlier column has it, `id_2`.
     """
-    return name[:-1] if name.endswith(("!", "?")) and name != "?column?" else name
+    names = [unmarked(column) for column in columns]
+    taken = {name for name in names if _is_field(name)}
+    seen = set[str]()
+    for index, name in enumerate(names):
+        if not _is_field(name):
+            names[index] = _free(f"column_{index + 1}", taken)
+        elif name in seen:
+            names[index] = _free(name, taken)
+        seen.add(name)
+    return names
+
+
+def _is_field(name: str) -> bool:
+    is_dunder = name.startswith("__") and name.endswith("__")
+    return name.isidentifier() and not keyword.iskeyword(name) and not is_dunder
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or with the first number from 2 that makes it one which is not taken. It is taken then."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    free = next(each for each in chain([name], numbered) if each not in taken)
+    taken.add(free)
+    return free
+
+
+def unmarked(name: str) -> str:
+    """The name of a column, without the mark that says whether it can be NULL: `AS "total!"`."""
+    return name[:-1] if name.endswith(("!", "?")) and name != NO_NAME else name

@@ -128,7 +128,7 @@ def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts = [query.kind, query.parameters, query.record_class, query.sql]
+    facts = [query.kind, query.parameters, query.record_class, query.sql, *sorted(query.nullable)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

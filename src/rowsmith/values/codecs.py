@@ -263,6 +263,12 @@ def codec(annotation: Any) -> Codec:
     return _json(Jsonb)  # pydantic's JsonValue, which is no class
 
 
+def is_json(annotation: Any) -> bool:
+    """Whether an annotation is that of a json or jsonb column: pydantic's JsonValue, with or without `| None`."""
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(get_origin(each) is None and not isinstance(each, type) for each in parts)
+
+
 @cache
 def fields_of(model: Any) -> Mapping[str, Codec]:
     """The codecs of a class's fields, by their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -14,7 +15,7 @@ from rowsmith.compiler.checks.check import Examiner
 from rowsmith.compiler.project import Project
 from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.workbench import Workbench
-from rowsmith.findings import Finding, Rule
+from rowsmith.findings import Finding, Rule, Severity
 from tests.harness.databases import ROOT
 from tests.harness.projects import assert_snapshot, databases, project, rowsmith, watching, write
 
@@ -568,3 +569,181 @@ def test_another_notion_of_equality(examine: Callable[[str], list[Finding]], fol
 
 
 CASELESS = "CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+
+
+# --- the names of columns ---
+
+NAMELESS = """\
+-- name: a()
+SELECT id, email || nick,
+       (SELECT count(*) FROM posts), percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", email
+FROM users GROUP BY users.id;
+
+-- name: b()
+WITH p AS (SELECT 1) SELECT DISTINCT ON (u.id) u.id, u.email AS mail, p.id
+FROM users AS u JOIN posts AS p ON p.author_id = u.id;
+
+-- name: c()
+-- rowsmith: ignore select-star (of two tables)
+SELECT 1, u.*, p.*, 2 FROM users AS u, posts AS p;
+
+-- name: d()
+-- rowsmith: ignore select-star (of two tables)
+SELECT 1, u.*, 2 FROM users AS u;
+
+-- name: e()<!
+INSERT INTO posts (id, author_id, title) SELECT 1, 2, 'a, b' RETURNING id, 1 IS DISTINCT FROM 2, upper(title);
+
+-- name: f()
+-- rowsmith: ignore column-name (there is only one)
+(SELECT 1) UNION (SELECT 2 AS other);
+
+-- name: g()$
+SELECT 1;
+"""
+
+
+def test_a_column_without_a_usable_name_is_a_warning_with_the_alias_to_write(
+    examine: Callable[[str], list[Finding]],
+) -> None:
+    findings = examine(NAMELESS)
+    assert {finding.rule for finding in findings} == {Rule.COLUMN_NAME}
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
+    found = [(each.query, each.message, (each.source or "")[each.column :], each.hint) for each in findings]
+    write = "Write AS %s, or a name that says more"
+    no_name = "column %d has no name. In the row it is %s"
+    words = 'column 4 is named "two words", which is no name in Python. In the row it is column_4'
+    assert found == [
+        ("a", no_name % (2, "column_2"), "email || nick,", write % "column_2"),
+        (
+            "a",
+            words,
+            'percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS "two words", email',
+            write % "column_4",
+        ),
+        ("b", "column 3 is named id, as column 1 is. In the row it is id_2", "p.id", write % "id_2"),
+        ("c", no_name % (1, "column_1"), "", write % "column_1"),
+        ("c", "column 8 is named id, as column 2 is. In the row it is id_2", "", write % "id_2"),
+        ("c", no_name % (11, "column_11"), "", write % "column_11"),
+        ("d", no_name % (1, "column_1"), "1, u.*, 2 FROM users AS u", write % "column_1"),
+        ("d", no_name % (8, "column_8"), "2 FROM users AS u", write % "column_8"),
+        ("e", no_name % (2, "column_2"), "1 IS DISTINCT FROM 2, upper(title)", write % "column_2"),
+    ]
+
+
+# --- statements that cannot succeed ---
+
+STRICT_SCHEMA = """\
+CREATE DOMAIN label AS text NOT NULL;
+CREATE DOMAIN short AS label CHECK (length(value) < 9);
+CREATE DOMAIN kind AS text NOT NULL DEFAULT 'k';
+CREATE TABLE strict (
+    id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, number serial, org int NOT NULL, name text NOT NULL,
+    label short, kind kind, twice int NOT NULL GENERATED ALWAYS AS (org * 2) STORED, since date NOT NULL DEFAULT now(),
+    note text, UNIQUE (org, number)
+);
+CREATE VIEW names AS SELECT id, name, label FROM strict;
+CREATE VIEW tidy AS SELECT id, name, label AS tag, org AS o FROM strict;
+ALTER VIEW tidy ALTER COLUMN o SET DEFAULT 1;
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.name := 1; RETURN new; END';
+CREATE TABLE filled (id int, name text NOT NULL);
+CREATE TRIGGER fill BEFORE INSERT ON filled FOR EACH ROW EXECUTE FUNCTION fill();
+CREATE VIEW ruled AS SELECT id, name, label FROM strict;
+CREATE RULE other AS ON INSERT TO ruled DO INSTEAD INSERT INTO filled VALUES (new.id, new.name);
+CREATE TABLE parted (id int NOT NULL, name text NOT NULL) PARTITION BY LIST (id);
+"""
+MISSING = "the INSERT gives %s no value: NOT NULL without a default"
+STORED = "the statement stores NULL in %s: NOT NULL"
+NO_INDEX = (
+    "PostgreSQL cannot plan the statement: there is no unique or exclusion constraint matching the ON CONFLICT "
+    "specification"
+)
+IMPOSSIBLE = {
+    "INSERT INTO strict (org, name) VALUES (:org, :name)": MISSING % "strict.label",
+    "INSERT INTO strict (note) VALUES ('')": MISSING % "strict.org, strict.name, strict.label",
+    "INSERT INTO strict DEFAULT VALUES": MISSING % "strict.org, strict.name, strict.label",
+    "INSERT INTO strict (org, name, label) VALUES (1, NULL, 'x')": STORED % "strict.name",
+    "INSERT INTO strict (org, name, label) VALUES (1, DEFAULT, 'x')": STORED % "strict.name",
+    "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x'), (1, 'b', NULL)": STORED % "strict.label",
+    "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x'), (1, DEFAULT, '')": STORED % "strict.name",
+    "INSERT INTO strict (org, name, label) SELECT id, NULL, name FROM filled": STORED % "strict.name",
+    "INSERT INTO names (name) VALUES ('a')": MISSING % "strict.org, strict.label",
+    "INSERT INTO tidy (name) VALUES ('a')": MISSING % "strict.label",
+    "INSERT INTO parted (id) VALUES (:id)": MISSING % "parted.name",
+    "UPDATE strict SET name = NULL WHERE id = :id": STORED % "strict.name",
+    "UPDATE strict SET (note, label, org) = (NULL, NULL, DEFAULT)": STORED % "strict.label, strict.org",
+    "UPDATE tidy SET tag = NULL": STORED % "strict.label",
+    "WITH c AS (UPDATE strict SET name = NULL) SELECT 1 AS one": STORED % "strict.name",
+    "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x') ON CONFLICT (org, number) DO UPDATE SET org = NULL":
+        STORED % "strict.org",
+    "INSERT INTO strict (org, name, label) VALUES (1, 'a', 'x') ON CONFLICT (org) DO NOTHING": NO_INDEX,
+    "INSERT INTO strict (org, name, label) VALUES (:org, :name, 'x') ON CONFLICT (name) DO UPDATE SET name = :name":
+        NO_INDEX,
+    "MERGE INTO strict AS t USING filled AS f ON t.id = f.id WHEN NOT MATCHED THEN INSERT (org) VALUES (f.id)":
+        MISSING % "strict.name, strict.label",
+    "MERGE INTO strict AS t USING filled AS f ON t.id = f.id WHEN MATCHED THEN UPDATE SET name = NULL":
+        STORED % "strict.name",
+    "SELECT jsonb_build_object('a', 1, 'b') AS j":
+        "jsonb_build_object takes pairs of keys and values, but has 3 arguments",
+    "SELECT id FROM strict WHERE (json_build_object(name)->>'a') = :a":
+        "json_build_object takes pairs of keys and values, but has 1 argument",
+    "SELECT s.id FROM strict AS s FULL JOIN filled AS f ON s.id < f.id":
+        "PostgreSQL cannot plan the statement: FULL JOIN is only supported with merge-joinable or hash-joinable join "
+        "conditions",
+}  # fmt: skip
+POSSIBLE = [
+    "INSERT INTO strict (org, name, label) VALUES (:org, :name, :label)",
+    "INSERT INTO strict (org, name, label, note, since) VALUES (1, 'a', 'x', NULL, DEFAULT), (1, 'b', 'y', '', now())",
+    "INSERT INTO strict (org, name, label) SELECT id, name, 'x' FROM filled",
+    "INSERT INTO strict (org, name, label) VALUES (:org, 'a', :x) ON CONFLICT (org, number) DO UPDATE SET note = NULL",
+    "INSERT INTO tidy (name, tag) VALUES ('a', 'b')",
+    "INSERT INTO filled (id) VALUES (:id)",
+    "INSERT INTO filled (id, name) VALUES (:id, NULL)",
+    "INSERT INTO ruled (id) VALUES (:id)",
+    "UPDATE strict SET note = NULL, since = DEFAULT WHERE label = :label",
+    "SELECT jsonb_build_object('a', 1), jsonb_build_object(VARIADIC ARRAY['a', 'b', 'c']), json_build_object()",
+    "SELECT id FROM strict WHERE name = :name LIMIT :n",
+    "DELETE FROM strict WHERE label = :label",
+    "SELECT id FROM strict WHERE org = current_setting('app.org')::int",
+    "SELECT CASE WHEN org = 0 THEN 1 / 0 END AS x FROM strict",
+]
+
+
+@pytest.fixture(scope="module")
+def strict(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]:
+    """The findings for the queries above."""
+    folder = tmp_path_factory.mktemp("strict")
+    write(folder, {"pyproject.toml": "", "migrations/0001.create.sql": STRICT_SCHEMA})
+    queries = dict(enumerate([*IMPOSSIBLE, *POSSIBLE]))
+    words = {number: re.findall(r"[^:]:(\w+)", sql) for number, sql in queries.items()}
+    files = (
+        f"-- name: q{number}({', '.join(dict.fromkeys(words[number]))})!\n{sql};\n" for number, sql in queries.items()
+    )
+    write(folder, {"sql/queries.sql": "".join(files)})
+    with Workbench(server_url) as workbench:
+        loaded = Project.load(folder)
+        findings = workbench.examiner(loaded.migrations).examine(loaded).findings
+    assert {finding.rule for finding in findings} == {Rule.CANNOT_SUCCEED, Rule.MARK}
+    found: dict[str, list[Finding]] = {sql: [] for sql in queries.values()}
+    for finding in findings:
+        if finding.rule is Rule.CANNOT_SUCCEED:
+            found[queries[int(str(finding.query)[1:])]].append(finding)
+    return found
+
+
+@pytest.mark.parametrize("sql", IMPOSSIBLE)
+def test_a_statement_that_cannot_succeed_is_an_error(strict: dict[str, list[Finding]], sql: str) -> None:
+    assert [finding.message for finding in strict[sql]] == [IMPOSSIBLE[sql]]
+    assert {finding.severity for finding in strict[sql]} == {Severity.ERROR}
+
+
+@pytest.mark.parametrize("sql", POSSIBLE)
+def test_a_statement_that_can_succeed_is_none(strict: dict[str, list[Finding]], sql: str) -> None:
+    assert strict[sql] == []
+
+
+def test_a_statement_that_cannot_succeed_can_be_ignored(examine: Callable[[str], list[Finding]]) -> None:
+    sql = "-- name: a()!\n%sUPDATE users SET email = NULL;\n"
+    (finding,) = examine(sql % "")
+    assert (finding.line, finding.column, finding.source) == (2, 0, "UPDATE users SET email = NULL")
+    assert examine(sql % "-- rowsmith: ignore cannot-succeed (a trigger is added later)\n") == []

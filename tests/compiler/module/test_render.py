@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -127,7 +128,6 @@ record_class User stands for two shapes, of
     b ({file}:6):
     name: str in the first, int in the second
     is_active: absent in the first, bool in the second"""
-UNNAMED = '{file}:1: a: column "?column?" cannot be an attribute in Python. Name it with AS'
 NO_FIELD = '{file}:1: a: column "model_dump" cannot be a field of a pydantic model, which uses that name. Use AS'
 NO_RECORD_CLASS = "{file}:1: a: %s cannot be the name of a record class"
 
@@ -136,7 +136,6 @@ NO_RECORD_CLASS = "{file}:1: a: %s cannot be the name of a record class"
     ("sql", "message"),
     [
         (TWO_SHAPES, TWO_SHAPES_REFUSED),
-        ("-- name: a()\nSELECT 1, 2 AS b;", UNNAMED),
         ("-- name: a()\nSELECT 1 AS model_dump;", NO_FIELD),
         *(
             (f"-- name: a()^\n-- record_class: {name}\nSELECT 1 AS a;", NO_RECORD_CLASS % name)
@@ -150,6 +149,71 @@ def test_what_no_module_can_be_made_of(
     with pytest.raises(ModuleError) as caught:
         module(golden_conn, sql, tmp_path)
     assert str(caught.value) == message.replace("{file}", f"{tmp_path}/sql/queries.sql")
+
+
+def test_columns_without_a_usable_name_have_one_in_the_row(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    sql = """
+-- name: unnamed()
+SELECT 1, 2 AS id, 3 AS id, 4 AS id_2, 5 AS "two words", 6 AS "class", 7 AS column_1, 8, 9 AS "id?";
+
+-- name: starred()^
+SELECT a.*, b.* FROM (SELECT 1 AS id, 'ok'::text) AS a, (SELECT 2 AS id, 3) AS b;
+"""
+    found = module(golden_conn, sql, tmp_path, models=models)
+    row: Any = found.queries.unnamed(golden_conn)[0]
+    fields = ["column_1_2", "id", "id_3", "id_2", "column_5", "column_6", "column_1", "column_8", "id_4"]
+    assert get_annotations(row.__class__, eval_str=True) == dict.fromkeys(fields, int) | {"id_4": int | None}
+    assert [getattr(row, field) for field in fields] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    starred = found.queries.starred(golden_conn)
+    assert (starred.id, starred.text, starred.id_2, starred.column_4) == (1, "ok", 2, 3)
+    assert next(iter(found.queries.unnamed.stream(golden_conn))) == row
+
+
+def test_a_parameter_marked_in_the_name_line_may_be_none(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    sql = """
+-- name: page(size?, least)
+SELECT n FROM generate_series(:least::int, 3) AS n ORDER BY n LIMIT :size;
+
+-- name: appended(tag?)$
+SELECT array_append('{a}', :tag::text) AS "tags!";
+
+-- name: upper_of(word?)$
+SELECT upper(:word::text);
+
+-- name: listen(channel?)!
+CALL shout(:channel);
+
+-- name: add(name?)*!
+INSERT INTO shouts VALUES (upper(:name));
+"""
+    golden_conn.execute("DROP TABLE IF EXISTS shouts; CREATE TABLE shouts (name text)")
+    golden_conn.execute(
+        "CREATE OR REPLACE PROCEDURE shout(name text) LANGUAGE sql AS $$ INSERT INTO shouts VALUES (name) $$"
+    )
+    found = module(golden_conn, sql, tmp_path, models=models)
+    text = (tmp_path / f"queries_{models}.py").read_text()
+    for signature in (
+        "def page(self, *, size: int | None, least: int) -> list[PageRow]:",
+        "def appended(self, *, tag: str | None) -> list[str | None]:",
+        "def upper_of(self, *, word: str | None) -> str | None:",
+        "def listen(self, *, channel: str | None) -> int:",
+        "class AddParameters(TypedDict):\n    name: str | None\n",
+    ):
+        assert signature in text
+    queries = found.queries
+    assert [row.n for row in queries.page(golden_conn, size=None, least=2)] == [2, 3]
+    assert queries.appended(golden_conn, tag=None) == ["a", None]
+    assert queries.upper_of(golden_conn, word=None) is None
+    queries.listen(golden_conn, channel=None)
+    queries.add(golden_conn, [{"name": None}])
+    assert golden_conn.execute("SELECT * FROM shouts").fetchall() == [(None,), (None,)]
+    (tmp_path / "sql" / "queries.sql").write_text(sql.replace("word?", "word"))
+    with pytest.raises(StaleModuleError, match="upper_of"):
+        load(tmp_path / f"queries_{models}.py")
 
 
 def test_a_shared_model_is_as_wide_as_its_widest_query(

@@ -15,12 +15,13 @@ from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Entry
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
+from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
-from rowsmith.queries.rows import unmarked
+from rowsmith.queries.rows import field_names, unmarked
 
 _BODY = "SELECT prosqlbody::text FROM pg_proc WHERE proname = 'rowsmith_query' AND pronamespace = pg_my_temp_schema()"
 # What the server says of a valid statement that cannot be the body of a function: LOCK, NOTIFY, a column whose type
@@ -46,6 +47,8 @@ class Typed:
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
     row: frozenset[str] | None = None
     """If a column is the whole row of a relation, the names in it that are never NULL."""
+    original: str | None = None
+    """The name that PostgreSQL gives a column, if the row has to call it something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +80,27 @@ class Describer:
 
     def describe(self, query: Query) -> Description:
         """Ask the server. Raises psycopg.Error if it refuses the query."""
+        found = self._describe(query)
+        names = field_names([column.name for column in found.columns])
+        pairs = zip(found.columns, names, strict=True)
+        columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
+        return replace(found, columns=tuple(columns))
+
+    def _describe(self, query: Query) -> Description:
         if query.kind is Kind.SCRIPT:
             return Description(query, (), ())
         with self._conn.transaction(force_rollback=True):
             types, columns = self._prepare(query)
             tree = self._parse(query, types, returns=bool(columns))
         parameters = [
-            Typed(name, oid, self._type_name(oid), nullable=False)
+            Typed(name, oid, self._type_name(oid), nullable=name in query.nullable)
             for name, oid in zip(query.parameters, types, strict=True)
         ]
         if tree is None:  # nothing is proven: every column can be NULL, and of the parameters those of a procedure
             parameters = [replace(each, nullable=each.nullable or _calls(query)) for each in parameters]
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
+        nullable |= {number for number, each in enumerate(parameters, 1) if each.nullable}
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
@@ -132,16 +143,22 @@ class Describer:
 
         None for the few statements that cannot be in a function.
         """
-        types = ", ".join(self._type_name(oid) for oid in parameters)
-        head = f"CREATE FUNCTION pg_temp.rowsmith_query({types}) RETURNS {'SETOF record' if returns else 'void'}"
-        statement = f"{head} LANGUAGE sql BEGIN ATOMIC {query.sql}\n; END"
+        types, sql = [self._type_name(oid) for oid in parameters], query.sql
+        packed = pack(sql, types) if len(types) > MOST_ARGUMENTS else None
+        if packed is not None:
+            types, sql = packed.types, packed.sql
+        head = f"CREATE FUNCTION pg_temp.rowsmith_query({', '.join(types)}) RETURNS"
+        body = f"{'SETOF record' if returns else 'void'} LANGUAGE sql BEGIN ATOMIC {sql}\n; END"
         try:
             with self._conn.transaction():
-                self._conn.execute(statement.encode())
+                for statement in [*(packed.definitions if packed else []), f"{head} {body}"]:
+                    self._conn.execute(statement.encode())
         except _NO_FUNCTION:
             return None
         row = self._conn.execute(_BODY).fetchone()
         found = queries(row[0]) if row else []
+        if packed is not None:
+            unpack(*found)
         return found[0] if found else None
 
     def _origin(self, columns: Collection[tuple[int, int]]) -> str | None:

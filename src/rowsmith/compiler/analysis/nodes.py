@@ -100,6 +100,10 @@ class Node:
             yield node
             waiting += node.children
 
+    def become(self, tag: str, fields: dict[str, Value]) -> None:
+        """Turn into another node, before anything has been asked about the tree."""
+        self.tag, self.fields, self._children = tag, fields, None
+
     @property
     def shape(self) -> bytes:
         """A digest, equal for two nodes that mean the same: of everything but their position in the statement."""

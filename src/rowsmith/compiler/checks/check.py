@@ -13,6 +13,7 @@ from rowsmith.compiler.analysis.description import Describer, Description
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.ignores import apply_ignores
+from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
 from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
@@ -46,6 +47,7 @@ class Examiner:
         self._conn = conn
         self._describer = Describer(conn)
         self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(conn))
+        self._impossible = Impossible(conn, self._describer.catalog)
 
     @property
     def lost(self) -> bool:
@@ -78,6 +80,7 @@ class Examiner:
                 raise
             descriptions.append(description)
             findings += lint(description, self._cardinality)
+            findings += self._impossible.findings(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
         found = sorted(apply_ignores(instructions, findings), key=_order)

@@ -21,11 +21,21 @@ def at_query(
     return Finding(rule, query.file, query.line, message, hint, severity, query.qualified_name)
 
 
-def at_position(rule: Rule, query: Query, position: int, message: str, hint: str | None = None) -> Finding:
-    """A finding at a 0-based offset in the query's statement."""
+def at_position(
+    rule: Rule,
+    query: Query,
+    position: int | None,
+    message: str,
+    hint: str | None = None,
+    *,
+    severity: Severity = Severity.ERROR,
+) -> Finding:
+    """A finding at a 0-based offset in the query's statement; at its name line if there is none."""
+    if position is None:
+        return at_query(rule, query, message, hint, severity)
     line, source, column = query.source.place(position)
-    name = query.qualified_name
-    return Finding(rule, query.file, line, message, hint, query=name, source=source, column=min(column, len(source)))
+    column = min(column, len(source))
+    return Finding(rule, query.file, line, message, hint, severity, query.qualified_name, source, column)
 
 
 def render(finding: Finding) -> str:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.loader import Instruction
 
-_IGNORABLE = (Rule.MANY_ROWS, Rule.SELECT_STAR)  # the other rules are about what cannot work at all
+_IGNORABLE = (Rule.CANNOT_SUCCEED, Rule.COLUMN_NAME, Rule.MANY_ROWS, Rule.SELECT_STAR)  # the others are certain
 _FORM = "Write: -- rowsmith: ignore RULE (reason)"
 
 
@@ -43,7 +43,11 @@ def _parse(instruction: Instruction) -> Rule | Finding:
         return _finding(instruction, "this comment belongs to no query", "Move it below the name line of its query")
     if name not in _IGNORABLE:
         near = get_close_matches(name, _IGNORABLE, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Only {' and '.join(_IGNORABLE)} can be ignored"
+        hint = (
+            f"Did you mean {near[0]}?"
+            if near
+            else f"Only {', '.join(_IGNORABLE[:-1])} and {_IGNORABLE[-1]} can be ignored"
+        )
         return _finding(instruction, f"{name!r} is not a rule that can be ignored", hint)
     if not (reason.startswith("(") and reason.endswith(")") and reason[1:-1].strip()):
         return _finding(instruction, f"{name} cannot be ignored without a reason in parentheses")
