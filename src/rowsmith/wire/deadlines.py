@@ -49,7 +49,7 @@ class until:  # noqa: N801 - a context manager, called like a function
         self._end = end
 
     def __enter__(self) -> None:
-        self._token = CURRENT.set(_Limit(self._end, ref(self), CURRENT.get()))
+        self._token = CURRENT.set(_Limit(self._end, ref(self), _live()))
 
     def __exit__(self, *_: object) -> None:
         CURRENT.reset(self._token)
@@ -57,10 +57,15 @@ class until:  # noqa: N801 - a context manager, called like a function
 
 def current_end() -> float | None:
     """The deadline, in seconds of the monotonic clock; None if there is none."""
+    limit = _live()
+    return None if limit is None else limit.end
+
+
+def _live() -> _Limit | None:
     limit = CURRENT.get()
     while limit is not None and limit.block() is None:
         limit = limit.outside
-    return None if limit is None else limit.end
+    return limit
 
 
 def earliest(end: float) -> float | None:
