@@ -38,7 +38,7 @@ class Queries(Protocol):
         """Find one user by key. (benchmarks/sql/users.sql, b282364a)"""
 
     @rows
-    def list_users(self, *, most: int) -> list[User]:
+    def list_users(self, *, most: int | None) -> list[User]:
         """List the first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
     @query(writes=True)
