@@ -65,6 +65,7 @@ def _live() -> _Limit | None:
     limit = CURRENT.get()
     while limit is not None and limit.block() is None:
         limit = limit.outside
+        CURRENT.set(limit)
     return limit
 
 

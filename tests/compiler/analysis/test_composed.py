@@ -86,6 +86,7 @@ def databases(server_url: str, figures: list[str]) -> Iterator[Databases]:
             conn = stack.enter_context(psycopg.connect(url))
             create_schema(conn)
             conn.execute(SCHEMA.encode())
+            conn.execute("SET jit = off")  # it compiles for a second what runs for a millisecond
             conn.commit()
             stack.callback(conn.rollback)
             conn.execute(script.encode())  # not committed: a state may break a constraint that is deferred

@@ -146,6 +146,9 @@ CASES = {
     "a sub-select of a column that is rolled up": Case(
         T_AND_U, "SELECT (SELECT t.y) AS y FROM t WHERE y IS NOT NULL GROUP BY ROLLUP (y)", "y?"
     ),
+    "a sub-select of a NOT NULL column that is rolled up": Case(
+        T_AND_U, "SELECT (SELECT t.id) AS id, (SELECT t.id + 1) AS more FROM t GROUP BY ROLLUP (id)", "id? more?"
+    ),
     "an expression of a column that is rolled up": Case(
         T_AND_U, "SELECT lower(x) AS l FROM t WHERE lower(x) IS NOT NULL GROUP BY ROLLUP (x)", "l?"
     ),
@@ -521,6 +524,7 @@ def foreign(server_url: str) -> Iterator[Connection]:
         ("SELECT g FROM g WHERE id = 1", "g?"),
         ("SELECT x FROM f WHERE x IS NULL", "x?"),
         ("INSERT INTO f VALUES (2, 'x') RETURNING id, x", "id? x?"),
+        ("INSERT INTO f VALUES (2, NULL) RETURNING x", "x?"),
         ("INSERT INTO p VALUES (2, 'x') RETURNING id, x", "id? x?"),
         ("INSERT INTO v VALUES (2, 'x') RETURNING id, x", "id? x?"),
         ("UPDATE f SET x = 'x' RETURNING x", "x?"),
