@@ -29,6 +29,8 @@ class TransactionBlock:
     _depth: int
     entered = False
     """Whether it had a connection."""
+    lost = False
+    """Whether it has lost its connection. What a lost COMMIT did is told by an error of its own."""
     _left = False
 
     def __init__(self, database: object, pool: Pool, options: TransactionOptions) -> None:
@@ -39,11 +41,6 @@ class TransactionBlock:
     def __del__(self) -> None:
         if self.entered and not self._left:
             self._give_up()
-
-    @property
-    def lost(self) -> bool:
-        """Whether it has lost its connection. What a lost COMMIT did is told by an error of its own."""
-        return self.entered and self._conn.closed
 
     def __enter__(self) -> PooledConnection:
         try:
@@ -172,11 +169,13 @@ class TransactionBlock:
             raise disorder()
 
     def _leave(self, error: BaseException | None) -> None:
-        """Count the block out. The last one releases the connection."""
+        """Count the block out. The last one releases the connection, to which it does not refer any more."""
+        self.lost = error is not None and self._conn.closed
         if self._transaction.leave_block(self._depth):
             end_open(self._transaction)
             self._transaction.session.transaction = None
             self._pool.release(self._conn, error)
+        del self._conn
         self._left = True
 
     def _give_up(self) -> None:
