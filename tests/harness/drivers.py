@@ -118,13 +118,13 @@ class Observer:
         """
         return int(self.do(query, NAME, state)[0][0])
 
-    def runs(self, text: str) -> bool:
-        """Whether a session of the library runs a statement in which this text occurs."""
+    def runs(self, text: str) -> int:
+        """How many sessions of the library run a statement in which this text occurs."""
         query = """
-            SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s
+            SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s
                 AND state = 'active' AND strpos(query, %s) > 0
         """
-        return bool(self.do(query, NAME, text))
+        return int(self.do(query, NAME, text)[0][0])
 
     def in_transaction(self) -> bool:
         """Whether a session of the library is in a transaction that wrote. If none is, nothing more can be stored."""

@@ -180,7 +180,7 @@ def test_killed_during_commit(driver: type[Driver], proxy: Proxy, observer: Obse
     async def body() -> None:
         await here.fill()
         started = here.start(call)
-        await here.until(lambda: observer.runs("COMMIT"))
+        await here.until(lambda: observer.runs("COMMIT") == 1)
         observer.end_sessions()
         back = time.monotonic()
         if way == "run":
@@ -229,7 +229,7 @@ def test_cut_during_commit_which_goes_on(
     async def body() -> None:
         await here.fill()
         started = here.start(call)
-        await here.until(lambda: observer.runs("COMMIT"))
+        await here.until(lambda: observer.runs("COMMIT") == 1)
         proxy.cut_all()
         back = time.monotonic()
         outcome: BaseException | None = None

@@ -26,6 +26,7 @@ from tests.harness.waiting import PATIENCE, bounded, wait_until
 from tests.slow.faults.table import record
 
 PROGRAM_SECONDS = 30
+GATE = 7  # an advisory lock that the inserts of a program wait for
 HEADER = f"""
 import asyncio, os, signal, sys, threading, time
 import psycopg, psycopg_pool
@@ -50,12 +51,12 @@ async def apid():
 def insert(number, seconds=0):
     with db.transaction() as conn:
         conn.execute("INSERT INTO items VALUES (%s)", [number])
-        conn.execute("SELECT pg_sleep(%s)", [seconds])
+        conn.execute("SELECT pg_sleep(%s), pg_advisory_xact_lock_shared({GATE})", [seconds])
 
 async def ainsert(number, seconds=0):
     async with db.transaction() as conn:
         await conn.execute("INSERT INTO items VALUES (%s)", [number])
-        await conn.execute("SELECT pg_sleep(%s)", [seconds])
+        await conn.execute("SELECT pg_sleep(%s), pg_advisory_xact_lock_shared({GATE})", [seconds])
 """
 
 
@@ -75,6 +76,14 @@ def program(observer: Observer, text: str, *arguments: object) -> Generator[subp
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def gate(observer: Observer) -> Generator[Callable[[], object]]:
+    """Keep the inserts of a program from ending until what this gives is called."""
+    with psycopg.connect(observer.url, autocommit=True) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        yield partial(conn.execute, "SELECT pg_advisory_unlock(%s)", [GATE])
 
 
 def end_of(process: subprocess.Popen[str], seconds: float = PROGRAM_SECONDS) -> tuple[int, str]:
@@ -206,9 +215,10 @@ by_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], i
 @services
 @by_signal
 def test_work_ends_within_the_grace(observer: Observer, text: str, number: signal.Signals) -> None:
-    with program(observer, text, 15, 1.0) as process:
-        reaches(process, lambda: observer.sessions("active") == 2)
+    with gate(observer) as open_gate, program(observer, text, 15, 0) as process:
+        reaches(process, lambda: observer.runs("pg_sleep") == 2)
         process.send_signal(number)
+        open_gate()
         start = time.monotonic()
         code, said = end_of(process)
     took = time.monotonic() - start
@@ -225,7 +235,7 @@ def test_work_ends_within_the_grace(observer: Observer, text: str, number: signa
 def test_work_that_does_not_end_is_cancelled(observer: Observer, text: str, number: signal.Signals) -> None:
     """On the server, too, and nothing of it is stored."""
     with program(observer, text, 0.5, 25) as process:
-        reaches(process, lambda: observer.sessions("active") == 2)
+        reaches(process, lambda: observer.runs("pg_sleep") == 2)
         process.send_signal(number)
         start = time.monotonic()
         code, said = end_of(process)
@@ -239,9 +249,10 @@ def test_work_that_does_not_end_is_cancelled(observer: Observer, text: str, numb
 
 def test_work_of_the_main_thread_ends_within_the_grace(observer: Observer) -> None:
     """The thread that gets the signal is the one at work: it is not to wait for itself."""
-    with program(observer, SERVICE_MAIN, 15, 1.0) as process:
-        reaches(process, lambda: observer.sessions("active") == 1)
+    with gate(observer) as open_gate, program(observer, SERVICE_MAIN, 15, 0) as process:
+        reaches(process, lambda: observer.runs("pg_sleep") == 1)
         process.send_signal(signal.SIGTERM)
+        open_gate()
         start = time.monotonic()
         code, said = end_of(process)
     assert code == -signal.SIGTERM, said
@@ -267,7 +278,7 @@ ADMISSION = """
 db.shutdown_on_signals(grace=10)
 
 def later():
-    insert(1, 1.5)
+    insert(1)
     say("first done")
 
 def refused():
@@ -287,13 +298,15 @@ time.sleep(20)
 
 
 def test_no_new_work_is_admitted(observer: Observer) -> None:
-    with program(observer, ADMISSION) as process:
-        reaches(process, lambda: observer.runs("pg_sleep"))
+    with gate(observer) as open_gate, program(observer, ADMISSION) as process:
+        reaches(process, lambda: observer.runs("pg_sleep") == 1)
         process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("refused:")
+        open_gate()
         code, said = end_of(process)
     assert code == -signal.SIGTERM, said
     assert "first done" in said
-    assert said.index("refused:") < said.index("first done")
     assert observer.stored() == [1]
 
 
@@ -304,7 +317,7 @@ def own(number, frame):
 
 signal.signal(signal.SIGTERM, own)
 db.shutdown_on_signals(grace=10)
-worker = threading.Thread(target=insert, args=(1, 1.0))
+worker = threading.Thread(target=insert, args=(1,))
 worker.start()
 while True:
     time.sleep(0.1)
@@ -313,9 +326,10 @@ while True:
 
 def test_a_handler_that_was_there_is_kept(observer: Observer) -> None:
     """It is called, and says how the program ends."""
-    with program(observer, HANDLERS) as process:
-        reaches(process, lambda: observer.runs("pg_sleep"))
+    with gate(observer) as open_gate, program(observer, HANDLERS) as process:
+        reaches(process, lambda: observer.runs("pg_sleep") == 1)
         process.send_signal(signal.SIGTERM)
+        open_gate()
         code, said = end_of(process)
     assert code == 7, said
     assert f"own handler {int(signal.SIGTERM)}" in said
@@ -371,10 +385,10 @@ db.close()
 @pytest.mark.parametrize("text", [INTERRUPTED, INTERRUPTED_ASYNC, INTERRUPTED_RUN], ids=["sync", "async", "sync-run"])
 def test_ctrl_c_in_a_query(observer: Observer, text: str) -> None:
     with program(observer, text) as process:
-        reaches(process, lambda: observer.runs("pg_sleep"))
+        reaches(process, lambda: observer.runs("pg_sleep") == 1)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
-        wait_until(lambda: not observer.runs("pg_sleep"))  # cancelled on the server as well
+        wait_until(lambda: observer.runs("pg_sleep") == 0)  # cancelled on the server as well
         code, said = end_of(process)
     took = time.monotonic() - start
     assert code == 0, said
@@ -386,7 +400,7 @@ def test_ctrl_c_in_a_query(observer: Observer, text: str) -> None:
 
 def test_ctrl_c_ends_a_program_that_does_not_catch_it(observer: Observer) -> None:
     with program(observer, "insert(1, 20)") as process:
-        reaches(process, lambda: observer.runs("pg_sleep"))
+        reaches(process, lambda: observer.runs("pg_sleep") == 1)
         process.send_signal(signal.SIGINT)
         code, said = end_of(process)
     assert code == -signal.SIGINT, said

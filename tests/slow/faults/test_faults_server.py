@@ -165,7 +165,7 @@ def test_server_lost_at_work(
     def reached() -> bool:
         if when == "transaction":
             return observer.sessions("idle in transaction") == 1
-        return observer.runs("pg_sleep" if when == "query" else "COMMIT")
+        return observer.runs("pg_sleep" if when == "query" else "COMMIT") == 1
 
     async def body() -> None:
         await here.backend()
