@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rowsmith import Database
-from rowsmith.errors import PoolTimeoutError, TransactionError
-from tests.harness.drivers import Driver, Observer, Tasks, Threads, both_worlds, insert, small
+from rowsmith.errors import TransactionError
+from tests.harness.drivers import Observer, Tasks, insert, small
 
 REFUSED = "iterates over a generator"
 
@@ -132,21 +132,5 @@ def test_in_tasks(observer: Observer) -> None:
             await insert(inner, 3)
         assert observer.stored() == [3]
         await here.check_whole()
-
-    here.drive(body)
-
-
-@both_worlds
-def test_who_holds_the_connections(driver: type[Driver], observer: Observer) -> None:
-    """PoolTimeoutError names them."""
-    here = driver(small(observer.url, pool_timeout=200, max_connections=1))
-
-    async def body() -> None:
-        async with here.connection() as conn:
-            asking = here.start(here.backend)
-            with pytest.raises(PoolTimeoutError, match=r"acquired at \S+\.py:\d+ in ") as caught:
-                await asking.result()
-            assert ("thread" if driver is Threads else "task Task-") in str(caught.value)
-            assert f"(server process {conn.info.backend_pid})" in str(caught.value)
 
     here.drive(body)

@@ -19,7 +19,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_async
 from rowsmith.wire.connection_async import recover_async
-from rowsmith.wire.deadlines import CURRENT, current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -159,7 +159,7 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             transaction.settle(self.pgconn)
 
     async def _wait_in_time(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
-        end = None if CURRENT.get() is None else current_end()
+        end = current_end()
         if timeout is not None or end is None:
             return await super().wait(gen, interval, timeout)
         try:

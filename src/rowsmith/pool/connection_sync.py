@@ -20,7 +20,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
-from rowsmith.wire.deadlines import CURRENT, current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -160,7 +160,7 @@ class PooledConnection(Connection[TupleRow]):
             transaction.settle(self.pgconn)
 
     def _wait_in_time(self, gen: PQGen[_T], interval: float, timeout: float | None) -> _T:
-        end = None if CURRENT.get() is None else current_end()
+        end = current_end()
         if timeout is not None or end is None:
             return super().wait(gen, interval, timeout)
         try:

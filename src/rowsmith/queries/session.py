@@ -75,10 +75,10 @@ class Session(Generic[_W]):
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # psycopg's prepared statements are gone as well
+            if self.transaction is not None and ends_transaction([result], bound.query.sql):
+                self.transaction.ended_by_hand = True
         if self.transaction is not None:
             self.transaction.note(bound, result)
-            if self.dirty and ends_transaction([result], bound.query.sql):
-                self.transaction.ended_by_hand = True
 
     # --- prepared statements ---
 

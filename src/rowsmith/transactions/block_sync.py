@@ -179,8 +179,10 @@ class TransactionBlock:
         self._left = True
 
     def _give_up(self) -> None:
-        """Give up the transaction of a block that has not ended and will not: an exception came at a bad moment, or
-        nobody refers to the block any more. No other block joins it."""
+        """Give up the transaction of a block that has not ended and never will. No other block joins it.
+
+        An exception came at a bad moment, or nobody refers to the block any more.
+        """
         if self.entered and not self._left and not self._transaction.foreign:
             self._left = True
             if self._transaction.abandon_block():

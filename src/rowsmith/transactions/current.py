@@ -75,7 +75,7 @@ class OpenTransaction(Transaction):
         self._depth = depth - 1
         self._blocks -= 1
         if self._blocks == 0:
-            self._generator = None
+            self._generator = None  # or its frames would be kept until this context opens another transaction
         return self._blocks == 0
 
     def is_iterated_over(self) -> bool:
@@ -94,7 +94,8 @@ class OpenTransaction(Transaction):
         """Count out a block that is gone without having ended. Returns whether it was the last one."""
         self.doomed = True
         self._blocks -= 1
-        self.ended |= self._blocks <= 0
+        if self._blocks <= 0:
+            self.ended, self._generator = True, None
         return self._blocks <= 0
 
     @property

@@ -61,6 +61,8 @@ def _checked(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
             raise TypeError(f"settings: {name!r} is {value!r}, but names and values are str: {{'app.tenant': '42'}}")
         if "\0" in name + value:
             raise ValueError(f"settings: {name!r} contains a NUL character, which PostgreSQL's text cannot")
-        if any("\ud800" <= letter <= "\udfff" for letter in name + value):
-            raise ValueError(f"settings: {name!r} contains a surrogate, which UTF-8 cannot")
+        try:
+            (name + value).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"settings: {name!r} cannot be encoded in UTF-8: {error.reason}") from None
     return pairs

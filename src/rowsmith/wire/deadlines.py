@@ -31,7 +31,7 @@ def deadline(seconds: float) -> Generator[None]:
 
     Use `with deadline(2.5):` in synchronous and asynchronous code. What is running when the time is over raises
     DeadlineExceededError, and a statement is cancelled on the server. Of nested deadlines the earliest applies. An
-    infinite one changes nothing. Raises ValueError for NaN.
+    infinite one changes nothing. A task that outlives the block is not limited any more. Raises ValueError for NaN.
     """
     if math.isnan(seconds):
         raise ValueError("deadline(nan): expected a number of seconds")
