@@ -79,7 +79,9 @@ class Workbench(AbstractContextManager["Workbench"]):
         if folders:
             self._migrate(url, folders)
         self._progress("connecting")
-        return self._database.enter_context(psycopg.connect(libpq_url(url), autocommit=True))
+        conn = self._database.enter_context(psycopg.connect(libpq_url(url), autocommit=True))
+        conn.read_only = False  # even if a migration has set default_transaction_read_only for the role or database
+        return conn
 
     def _migrate(self, url: str, folders: Sequence[Path]) -> None:
         place = "the migrations"
