@@ -12,6 +12,7 @@ import psycopg
 from rowsmith.errors import ConnectionLostError, LockTimeoutError, TransactionError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
+from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_async
@@ -83,6 +84,7 @@ class AsyncSessionLock(AsyncAdvisoryLock):
         try:
             await self._acquire("pg_try_advisory_lock")
         except BaseException as error:
+            session_of(self._conn).note_unknown()  # the server may have granted the lock, and the answer was not read
             await self._pool.release(self._conn, error)
             raise
         return self

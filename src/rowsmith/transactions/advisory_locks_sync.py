@@ -13,6 +13,7 @@ import psycopg
 from rowsmith.errors import ConnectionLostError, LockTimeoutError, TransactionError
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
+from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_sync import TransactionBlock
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_sync
@@ -84,6 +85,7 @@ class SessionLock(AdvisoryLock):
         try:
             self._acquire("pg_try_advisory_lock")
         except BaseException as error:
+            session_of(self._conn).note_unknown()  # the server may have granted the lock, and the answer was not read
             self._pool.release(self._conn, error)
             raise
         return self

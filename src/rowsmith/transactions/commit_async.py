@@ -56,7 +56,7 @@ async def _commit(
 ) -> str:
     session = transaction.session
     wants_id = transaction.wants_id and not read_only
-    if wants_id and (transaction.wrote or session.dirty):
+    if wants_id and transaction.wrote:
         await _ask_id(conn, transaction)
     asks = wants_id and bool(transaction.unproven) and not transaction.answered
     answers: list[PGresult] = []
@@ -76,7 +76,7 @@ async def _commit(
             raise ConnectionLostError("the session was ended before COMMIT: nothing was committed") from error
         if answers:
             transaction.learn_at_commit(answers[0])
-        if not read_only and _may_have_written(transaction, dirty=session.dirty):
+        if not read_only and _may_have_written(transaction):
             await _resolve(pool, transaction.identity, error)
         return COMMIT.decode()
     if answers:
@@ -84,10 +84,10 @@ async def _commit(
     return command_tag(result)
 
 
-def _may_have_written(transaction: OpenTransaction, *, dirty: bool) -> bool:
+def _may_have_written(transaction: OpenTransaction) -> bool:
     if transaction.identity is not None:
         return transaction.identity.transaction_id is not None
-    return transaction.wrote or dirty or bool(transaction.unproven)
+    return transaction.wrote or bool(transaction.unproven)
 
 
 async def _ask_id(conn: AsyncPooledConnection, transaction: OpenTransaction) -> None:
