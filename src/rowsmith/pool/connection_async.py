@@ -23,7 +23,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_async
 from rowsmith.wire.connection_async import recover_async
-from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -232,7 +232,7 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             await self.set_deferrable(None)
         session = session_of(self)
         if server and (session.dirty or session.streams):
-            with until(earliest(monotonic() + _CLEAN_SECONDS)):
+            with tidying(_CLEAN_SECONDS):
                 await self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
             session.dirty, session.streams = False, set()
 

@@ -24,7 +24,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
-from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -233,7 +233,7 @@ class PooledConnection(Connection[TupleRow]):
             self.set_deferrable(None)
         session = session_of(self)
         if server and (session.dirty or session.streams):
-            with until(earliest(monotonic() + _CLEAN_SECONDS)):
+            with tidying(_CLEAN_SECONDS):
                 self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
             session.dirty, session.streams = False, set()
 

@@ -23,14 +23,12 @@ from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_sync
-from rowsmith.wire.deadlines import CURRENT, current_end, until
+from rowsmith.wire.deadlines import GRACE_SECONDS, current_end, remaining, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
 logger = logging.getLogger("rowsmith.transactions")
 
-_GRACE_SECONDS = 1.0
-"""How long COMMIT and the search for its outcome may run beyond a deadline: it is the worst moment to be cut off."""
 _PATIENCE_SECONDS = 0.5
 """How long a transaction may stay in progress on a lost connection before its server process is terminated."""
 _PAUSE_SECONDS = 0.05
@@ -40,17 +38,10 @@ def commit_sync(conn: PooledConnection, pool: Pool, transaction: OpenTransaction
     """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
     If the connection is lost meanwhile, the outcome is looked up: a transaction that was committed, or wrote nothing,
-    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
-    psycopg.Error for what the server says to COMMIT.
+    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told,
+    DeadlineExceededError if there was no time for it, and psycopg.Error for what the server says to COMMIT.
     """
-    deadline = None if CURRENT.get() is None else current_end()
-    if deadline is None:
-        return _commit(conn, pool, transaction, read_only=read_only)
-    with until(max(deadline, monotonic() + _GRACE_SECONDS)):
-        return _commit(conn, pool, transaction, read_only=read_only)
-
-
-def _commit(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *, read_only: bool) -> str:
+    remaining()
     session = transaction.session
     wants_id = transaction.wants_id and not read_only
     if wants_id and transaction.wrote:
@@ -101,7 +92,7 @@ def _resolve(pool: Pool, identity: Identity | None, error: Exception) -> None:
     deadline = current_end()
     end = monotonic() + pool.settings.pool_timeout / 1000
     if deadline is not None:
-        end = max(deadline, monotonic() + _GRACE_SECONDS)
+        end = min(end, deadline + GRACE_SECONDS)
     with until(end):
         status = None if identity is None else _status(pool, identity, end)
     xid = None if identity is None else identity.transaction_id
