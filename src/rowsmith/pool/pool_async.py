@@ -389,7 +389,7 @@ class AsyncPool:
         return f"database {url['database']} at {url['host'] or 'the default host'}, port {url['port'] or 5432}"
 
     def _too_late(self, start: float) -> PoolTimeoutError:
-        """The error of a caller who has waited since `start`. Raises DeadlineExceededError if its deadline has passed."""
+        """The error of a caller that waited since `start`. Raises DeadlineExceededError if its deadline has passed."""
         remaining()
         return self._timed_out(monotonic() - start)
 
