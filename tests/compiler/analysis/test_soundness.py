@@ -537,7 +537,10 @@ def test_what_a_foreign_server_gives(foreign: Connection, sql: str, columns: str
     result = run(foreign, "", sql)
     assert result.columns == columns
     assert [said for said, seen in zip(columns.split(), result.seen.split(), strict=True) if said < seen] == []
-    assert "x?" not in columns.split() or "x?" in result.seen
+    if sql.endswith("IS NULL") and foreign.info.server_version >= 170000:
+        assert result.rows == 0  # the planner itself believes NOT NULL
+    else:
+        assert "x?" not in columns.split() or "x?" in result.seen
 
 
 EXTENSIONS = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.local_servers import processes
+from tests.harness.waiting import wait_until
 
 
 def nested_pytest(place: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,19 +43,18 @@ def test_workers_share_one_server_and_nothing_stays(place: Path, binaries: Path)
     assert {line[:3] for line in seen} == {"gw0", "gw1"}
     assert len({line[4:] for line in seen}) == 1
     assert not list(place.glob("rowsmith*"))
-    assert processes(place / "rowsmith") == {}
+    wait_until(lambda: processes(place / "rowsmith") == {})
     assert nested_pytest(place, "--collect-only", "--pg-bin", "/no/such/folder").returncode == 0
 
 
 def test_without_any_server_each_rung_is_explained(place: Path) -> None:
-    (place / "conftest.py").write_text("from rowsmith.server import programs; programs._WHEEL = 'no_such_package'")
+    (place / "conftest.py").write_text("from rowsmith.server import programs; programs._WHEELS = ()")
     result = nested_pytest(place, DOCKER_HOST=f"unix://{place}/no.sock")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "Traceback" not in result.stderr
     lines = [line.strip() for line in result.stderr.splitlines() if line]
     assert lines[0].startswith("ERROR: No PostgreSQL for the tests. Provide any one of these:")
-    for number, rung in enumerate(
-        ("TEST_DATABASE_URL: not set", "--pg-bin DIR", "embedded wheel", "testcontainers"), 1
-    ):
+    rungs = ("TEST_DATABASE_URL: not set", "--pg-bin DIR", "[tool.rowsmith]", "embedded wheel", "testcontainers")
+    for number, rung in enumerate(rungs, 1):
         assert lines[number].startswith(f"{number}. {rung}")
-    assert "pip install 'rowsmith[embedded]'" in lines[3]
+    assert "pip install 'rowsmith[embedded]'" in lines[4]
