@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rowsmith.errors import LockTimeoutError
 from rowsmith.queries.typed import typed_queries
 from tests.harness.drivers import AnyConnection, Driver, Observer, Tasks, both_worlds, small, sql
 from tests.harness.network import Proxy
+from tests.slow.faults.table import record
 
 SCHEMA = """
     CREATE FUNCTION leak(value text) RETURNS text LANGUAGE sql AS $$ SELECT set_config('app.leak', value, false) $$;
@@ -101,11 +103,13 @@ def test_what_a_query_leaves_is_cleaned(
     here = driver(small(observer.url, max_connections=1))
 
     async def body() -> None:
-        before = await left(here)
+        before, back = await left(here), 0.0
         for _ in range(2):  # described at first, prepared then
             async with here.connection() if block == "connection" else here.transaction() as conn:
                 await called(getattr(queries, name)(conn, *([[{}, {}]] if name == "lock_many" else [])))
+                back = time.monotonic()
             assert await left(here) == before
+        record("settings and locks that a query has left in its session", "nothing", time.monotonic() - back)
 
     here.drive(body)
 
@@ -248,9 +252,11 @@ def test_what_is_registered_on_a_connection_stays_with_its_holder(
             async with here.connection() as conn:
                 change(conn)
                 assert await seen(conn) != before
+                back = time.monotonic()
             async with here.connection() as conn:
                 assert await seen(conn) == before
                 assert conn.info.backend_pid == pid
+            record("adapters that were registered on a connection", "nothing", time.monotonic() - back)
 
     here.drive(body)
 

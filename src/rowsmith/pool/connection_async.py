@@ -150,6 +150,11 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         async with self.lock:
             return await session_of(self).wire.command(self, text, *values)
 
+    async def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error, and closes the connection if it does not."""
+        async with self.lock:
+            await session_of(self).wire.ping()
+
     async def synchronize(self) -> None:
         """In a pipeline, wait for the answers to what was sent. Only then the state of the transaction is known.
 

@@ -151,6 +151,11 @@ class PooledConnection(Connection[TupleRow]):
         with self.lock:
             return session_of(self).wire.command(self, text, *values)
 
+    def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error, and closes the connection if it does not."""
+        with self.lock:
+            session_of(self).wire.ping()
+
     def synchronize(self) -> None:
         """In a pipeline, wait for the answers to what was sent. Only then the state of the transaction is known.
 

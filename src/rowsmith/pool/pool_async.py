@@ -240,7 +240,7 @@ class AsyncPool:
             return not conn.closed
         try:
             with until(min(end, now + (_SUSPECT_SECONDS if suspect else _CHECK_SECONDS))):
-                await conn.command(b"SELECT 1")
+                await conn.ping()
         except (psycopg.Error, TimeoutError) as error:
             if isinstance(error, psycopg.Error) or monotonic() - now >= _SUSPECT_SECONDS:  # or it had hardly any time
                 self.events.unanswered(error)

@@ -241,7 +241,7 @@ class Pool:
             return not conn.closed
         try:
             with until(min(end, now + (_SUSPECT_SECONDS if suspect else _CHECK_SECONDS))):
-                conn.command(b"SELECT 1")
+                conn.ping()
         except (psycopg.Error, TimeoutError) as error:
             if isinstance(error, psycopg.Error) or monotonic() - now >= _SUSPECT_SECONDS:  # or it had hardly any time
                 self.events.unanswered(error)

@@ -137,6 +137,22 @@ class Wire:
             raise
         return succeeded(pgconn, results)
 
+    def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error.
+
+        If it does not, the connection is closed at once: there is nothing to cancel.
+        """
+        pgconn = self._pgconn
+        results: list[PGresult] = []
+        try:
+            pgconn.send_query(b"SELECT 1")
+            pgconn.flush()
+            self._receive(1, results)
+            succeeded(pgconn, results)
+        except BaseException:
+            pgconn.finish()
+            raise
+
     def _receive(self, parts: int, results: list[PGresult]) -> None:
         """Append the results as they arrive; `parts` is the number of answers to expect."""
         pgconn = self._pgconn

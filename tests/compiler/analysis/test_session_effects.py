@@ -43,6 +43,12 @@ CREATE DOMAIN leaking AS text CHECK (app.leak_if(VALUE));
 CREATE TYPE pair AS (a int, b short);
 CREATE TYPE leaking_pair AS (a int, b leaking);
 CREATE TYPE textrange AS RANGE (subtype = text);
+CREATE FUNCTION app.length(float8, float8) RETURNS float8 IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN $2 - $1; END $$;
+CREATE TYPE leaking_range AS RANGE (subtype = float8, subtype_diff = app.length);
+CREATE TYPE cast_leaks AS ENUM ('a');
+CREATE FUNCTION app.leak_json(cast_leaks) RETURNS json LANGUAGE sql AS $$ SELECT to_json(app.leak('x')) $$;
+CREATE CAST (cast_leaks AS json) WITH FUNCTION app.leak_json;
+CREATE TABLE casts (id int, c cast_leaks);
 
 CREATE TABLE owners (id serial PRIMARY KEY, name text UNIQUE);
 CREATE TABLE notes (
@@ -138,6 +144,7 @@ CLEAN = [
     "INSERT INTO touched VALUES (1)",
     "SELECT id FROM index_leaks",
     "SELECT lo_create(0)",
+    "SELECT to_json(n), to_jsonb(mood) FROM notes AS n",
     "SELECT mood::text::mood, ARRAY['sad']::mood[], '[a,b)'::textrange FROM notes",
 ]
 OTHERS = [
@@ -188,8 +195,10 @@ OTHERS = [
     "SELECT ARRAY[:word]::leaking[]",
     "SELECT * FROM json_to_recordset('[]') AS t (a int, b leaking)",
     "SELECT json_populate_record(NULL::leaking_pair, '{}')",
-    "SELECT pg_input_is_valid('x', 'leaking')",
     "SELECT id FROM remote",
+    "SELECT :word::leaking_range",
+    "SELECT to_json(c) FROM casts AS c",
+    "SELECT jsonb_build_object('c', c) FROM casts",
     "SELECT query_to_xml('SELECT app.leak(''x'')', true, true, '')",
     "SELECT * FROM ts_stat('SELECT app.leak(''x'')')",
     "SELECT ts_rewrite('a'::tsquery, 'SELECT app.leak(''x'')::tsquery, ''b''::tsquery')",
@@ -235,6 +244,38 @@ def test_a_statement_that_leaves_nothing_is_proven(conn: Connection, tmp_path: P
 @pytest.mark.parametrize("sql", OTHERS)
 def test_any_other_statement_is_not(conn: Connection, tmp_path: Path, sql: str) -> None:
     assert not is_clean(conn, sql, tmp_path)
+    conn.rollback()
+
+
+def test_a_function_that_reads_a_type_by_its_name(conn: Connection, tmp_path: Path) -> None:
+    if conn.info.server_version >= 160000:
+        assert not is_clean(conn, "SELECT pg_input_is_valid('x', 'leaking')", tmp_path)
+    conn.rollback()
+
+
+EXTENSIONS = {
+    "citext": "SELECT 'a'::citext = 'A'::citext, replace('a'::citext, 'a', 'b'), :word::citext",
+    "pg_trgm": "SELECT similarity(body, 'a'), body % 'b' FROM notes ORDER BY body <-> 'c'",
+    "pgcrypto": "SELECT crypt('a', gen_salt('bf')), gen_random_bytes(4), digest('a', 'sha256')",
+    "uuid-ossp": "SELECT uuid_generate_v4()",
+}
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_functions_of_extensions(conn: Connection, tmp_path: Path, name: str) -> None:
+    if not conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = %s", [name]).fetchone():
+        pytest.skip(f"this PostgreSQL comes without {name}")
+    conn.execute(f'CREATE EXTENSION "{name}"'.encode())
+    assert is_clean(conn, EXTENSIONS[name], tmp_path)
+    conn.rollback()
+
+
+def test_what_sets_the_limit_of_pg_trgm_is_not_proven(conn: Connection, tmp_path: Path) -> None:
+    """An extension has settings, too."""
+    if not conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'").fetchone():
+        pytest.skip("this PostgreSQL comes without pg_trgm")
+    conn.execute("CREATE EXTENSION pg_trgm")
+    assert not is_clean(conn, "SELECT set_limit(0.5)", tmp_path)
     conn.rollback()
 
 

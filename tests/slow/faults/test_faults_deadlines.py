@@ -14,7 +14,7 @@ import pytest
 
 import rowsmith
 from rowsmith import copy_rows, load_queries
-from rowsmith.errors import DeadlineExceededError, RowsmithError
+from rowsmith.errors import CommitUnknownError, DeadlineExceededError, RowsmithError
 from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 from tests.slow.faults.table import record
@@ -83,6 +83,14 @@ class Work:
         async with self.here.transaction() as conn:
             await insert(conn, 1)
             self.proxy.stall()
+
+    async def commit_alone(self) -> None:
+        """The second time it is known that the query writes: the transaction's id is asked for together with it."""
+        for last in (False, True):
+            async with self.here.transaction() as conn:
+                await called(self.queries.add(conn, n=1))
+                if last:
+                    self.proxy.stall()
 
     async def commit_of_a_query(self) -> None:
         async with self.here.transaction() as conn:
@@ -161,8 +169,10 @@ def test_a_black_hole(driver: type[Driver], proxy: Proxy, queries: Any, name: st
         back = time.monotonic()
         recovery = await here.recovered() - back
         await here.check_whole()
-        if name == "commit":
-            record("black hole at COMMIT, with a deadline", outcome or "nothing", recovery)
+        if name == "commit_alone":
+            assert isinstance(outcome, CommitUnknownError)
+            assert isinstance(outcome.transaction_id, int)
+            record("black hole at COMMIT, with a deadline", outcome, recovery)
 
     here.drive(body)
 

@@ -4,7 +4,7 @@ What is not known to be harmless is no proof. Known are the built-in functions l
 extensions written in C. A function of the user's is known by its statements, if it is written in SQL, or because the
 project declares it. The same goes for what the server runs on its own: views, rules, triggers, defaults, generated
 columns, CHECK constraints of tables and domains, expressions of indexes, row security, and the actions of foreign
-keys. Not looked into: the functions in C of types and operator classes that a superuser has created.
+keys. Not looked into: types in C and operator classes, which only a superuser can create.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ pg_logical_emit_message pg_notification_queue_usage pg_notify pg_partition_ances
 pg_relation_size pg_sequence_last_value pg_sleep pg_sleep_for pg_sleep_until pg_table_size pg_tablespace_size
 pg_terminate_backend pg_total_relation_size pg_xact_commit_timestamp pg_xact_status txid_status
 suppress_redundant_updates_trigger tsvector_update_trigger tsvector_update_trigger_column
+gen_random_bytes gen_salt pgp_pub_encrypt pgp_pub_encrypt_bytea pgp_sym_encrypt pgp_sym_encrypt_bytea
+uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4
 """
-"""Volatile functions whose effect, if any, belongs to the transaction. Sequences are among them: the last number that a
-session got from one only answers `currval` and `lastval`."""
+"""Volatile functions whose effect, if any, belongs to the transaction. The last ones are of pgcrypto and uuid-ossp.
+Sequences are among them: the last number that a session got from one only answers `currval` and `lastval`."""
 
 # pg_input_is_valid() and its like call the input function of a type that a text names; those that make XML of a query
 # or a table run it.
@@ -48,7 +50,7 @@ WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384 AND (
 UNION ALL
 SELECT p.oid::int8 FROM pg_proc AS p
 JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-WHERE p.provolatile <> 'v' AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c')
+WHERE (p.provolatile <> 'v' OR p.proname = ANY (%s)) AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c')
 """
 
 # Without its own settings, which its names may depend on, a function in SQL is parsed as a caller would parse it.
@@ -83,10 +85,17 @@ _ACTIONS = """
 SELECT confrelid::int8, conrelid::int8, confdeltype::text, confupdtype::text FROM pg_constraint WHERE contype = 'f'
 """
 
+# Of a type: the types that it consists of; the functions that the server calls by itself, of a range and of a cast to
+# JSON, which to_json() and others look for; the constraints of a domain.
 _TYPES = """
 SELECT t.oid::int8, array_remove(ARRAY[
     CASE WHEN t.typcategory = 'A' THEN t.typelem END, nullif(t.typbasetype, 0), r.rngsubtype, m.rngsubtype
 ] || array(SELECT a.atttypid FROM pg_attribute AS a WHERE a.attrelid = t.typrelid AND a.attnum > 0), NULL)::int8[],
+    array(
+        SELECT f::int8 FROM unnest(ARRAY[r.rngcanonical, r.rngsubdiff]) AS f WHERE f <> 0
+        UNION ALL SELECT c.castfunc::int8 FROM pg_cast AS c
+        WHERE c.castsource = t.oid AND c.casttarget IN ('json'::regtype, 'jsonb'::regtype) AND c.castfunc <> 0
+    ),
     array(SELECT c.conbin::text FROM pg_constraint AS c WHERE c.contypid = t.oid AND c.conbin IS NOT NULL)
 FROM pg_type AS t
 LEFT JOIN pg_range AS r ON r.rngtypid = t.oid
@@ -96,7 +105,7 @@ WHERE t.oid >= 16384
 
 _FUNCTION_FIELDS = ("funcid", "opfuncid", "aggfnoid", "winfnoid", "tsmhandler")
 _OPERATOR_FIELDS = ("opno", "eqop", "sortop")
-_TYPE_FIELDS = ("paramtype", "consttype", "resulttype", "funcresulttype", "typid")
+_TYPE_FIELDS = ("paramtype", "vartype", "consttype", "resulttype", "funcresulttype", "typid")
 _TYPE_LISTS = ("funccoltypes", "coltypes")
 
 
@@ -169,9 +178,13 @@ class SessionEffects:
         return self._trees(statements) or None
 
     def _in_type(self, oid: int) -> list[_Item]:
-        """What reads a value of a type: the CHECK constraints of domains."""
-        parts, checks = self._user_types.get(oid, ((), ()))
-        return [*(_Item(self._in_type, part) for part in parts), *self._trees(checks)]
+        """What reads and writes a value of a type."""
+        parts, functions, checks = self._user_types.get(oid, ((), (), ()))
+        return [
+            *(_Item(self._in_type, part) for part in parts),
+            *(_Item(self._in_function, function) for function in functions),
+            *self._trees(checks),
+        ]
 
     def _in_relation(self, relid: int) -> list[_Item] | None:
         """What reads a relation."""
@@ -230,7 +243,8 @@ class SessionEffects:
 
     @cached_property
     def _harmless(self) -> frozenset[int]:
-        return frozenset(oid for (oid,) in self._rows(_FUNCTIONS, _HARMLESS.split()))
+        names = _HARMLESS.split()
+        return frozenset(oid for (oid,) in self._rows(_FUNCTIONS, names, names))
 
     @cached_property
     def _written(self) -> dict[int, list[Node]]:
@@ -267,10 +281,12 @@ class SessionEffects:
         return found
 
     @cached_property
-    def _user_types(self) -> dict[int, tuple[list[int], list[Node]]]:
-        """The types that a type consists of, and its CHECK constraints."""
-        rows = self._rows(_TYPES)
-        return {oid: (parts, [tree for check in checks for tree in queries(check)]) for oid, parts, checks in rows}
+    def _user_types(self) -> dict[int, tuple[list[int], list[int], list[Node]]]:
+        """The types that a type consists of, its functions, and its CHECK constraints."""
+        return {
+            oid: (parts, functions, [tree for check in checks for tree in queries(check)])
+            for oid, parts, functions, checks in self._rows(_TYPES)
+        }
 
     def _rows(self, statement: str, *parameters: Any) -> list[TupleRow]:
         return self._conn.execute(statement.encode(), parameters or None).fetchall()
