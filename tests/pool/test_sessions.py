@@ -131,6 +131,31 @@ def test_what_a_failed_query_leaves_is_cleaned(driver: type[Driver], observer: O
 
 
 @both_worlds
+@pytest.mark.parametrize("how", ["cursor", "query", "script"])
+def test_statements_prepared_by_hand_are_gone(
+    driver: type[Driver], observer: Observer, tmp_path: Path, how: str
+) -> None:
+    prepare = "PREPARE mine AS SELECT 1;"
+    (tmp_path / "prepare.sql").write_text(
+        f"-- name: query()!\n{prepare}\n\n-- name: script()#\n{prepare}\n\n-- name: one()$\nSELECT 1;\n"
+    )
+    queries, here = load_queries(tmp_path), driver(small(observer.url, max_connections=1))
+
+    async def body() -> None:
+        pid = await here.backend()
+        for _ in range(3):
+            async with here.connection() as conn:
+                if how == "cursor":
+                    await sql(conn, prepare)
+                else:
+                    await called(getattr(queries, how)(conn))
+                assert await called(queries.one(conn)) == 1
+        assert await here.backend() == pid
+
+    here.drive(body)
+
+
+@both_worlds
 @pytest.mark.parametrize("end", ["read", "left early"])
 def test_what_a_stream_leaves_is_cleaned(driver: type[Driver], observer: Observer, queries: Any, end: str) -> None:
     here = driver(small(observer.url, max_connections=1))

@@ -239,7 +239,11 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         if server and (session.dirty or session.streams):
             with tidying(_CLEAN_SECONDS):
                 await self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
-            session.dirty, session.streams = False, set()
+                if session.prepared_by_hand:
+                    await self.command(b"DEALLOCATE ALL")
+                    session.forget_all()
+                    self._prepared.clear()
+            session.dirty, session.prepared_by_hand, session.streams = False, False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Every cursor of psycopg begins a statement here.

@@ -240,7 +240,11 @@ class PooledConnection(Connection[TupleRow]):
         if server and (session.dirty or session.streams):
             with tidying(_CLEAN_SECONDS):
                 self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
-            session.dirty, session.streams = False, set()
+                if session.prepared_by_hand:
+                    self.command(b"DEALLOCATE ALL")
+                    session.forget_all()
+                    self._prepared.clear()
+            session.dirty, session.prepared_by_hand, session.streams = False, False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Every cursor of psycopg begins a statement here.

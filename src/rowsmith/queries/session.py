@@ -46,6 +46,8 @@ class Session(Generic[_W]):
         """The transaction of a block, None outside of one."""
         self.dirty = False
         """Whether a statement ran that is not proven to leave nothing behind, such as a setting or a lock."""
+        self.prepared_by_hand = False
+        """Whether the command PREPARE has run. A reset leaves prepared statements alone unless it has."""
         self.streams: set[bytes] = set()
         """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
         self._own = False
@@ -78,6 +80,7 @@ class Session(Generic[_W]):
     def note(self, bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> None:
         """Note what a query that succeeded has done to the session's statements and to the transaction."""
         if not bound.clean:
+            self.prepared_by_hand |= result.command_status == b"PREPARE"
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # psycopg's prepared statements are gone as well
