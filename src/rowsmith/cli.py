@@ -14,7 +14,7 @@ from rowsmith.compiler import commands
 from rowsmith.compiler.project import ServerChoice, configuration_file
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
-from rowsmith.server.embedded import Server, project_data_folder
+from rowsmith.server.embedded import Server, kept_data_folder, project_data_folder
 from rowsmith.server.programs import find_binaries
 
 
@@ -139,9 +139,11 @@ def start_server(data: Path | None, pg_bin: str | None, port: int | None) -> Non
 @server.command("stop")
 @_data
 @_pg_bin
-def stop_server(data: Path | None, pg_bin: str | None) -> None:
+@click.option("--tests", is_flag=True, help="Stop the server that pytest --keep-server keeps running.")
+def stop_server(data: Path | None, pg_bin: str | None, tests: bool) -> None:
     """Stop the server. The data is kept."""
-    _server(data, pg_bin).stop()
+    found = _server(data, pg_bin)
+    (Server(kept_data_folder(found.data, found.binaries), found.binaries) if tests else found).stop()
 
 
 @server.command("url")

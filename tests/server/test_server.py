@@ -262,21 +262,9 @@ def test_the_ladder_begins_with_the_given_url(server_url: str, monkeypatch: pyte
     monkeypatch.setenv("TEST_DATABASE_URL", server_url.replace("postgresql://", "postgresql+psycopg://"))
     with session_server("/ignored") as given:
         assert (given.rung, given.url) == ("TEST_DATABASE_URL", server_url)
-        assert str(run(server_url, "SHOW server_version")[0][0]).startswith(given.version)
 
 
 def test_a_given_url_that_fails_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_DATABASE_URL", "postgresql://u@/x?host=/no/such/folder")
-    with pytest.raises(ServerError, match="TEST_DATABASE_URL is set, but connecting failed"), session_server():
-        pass
-
-
-def test_a_role_that_may_not_create_databases_is_refused(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    role = f"limited_{os.getpid()}"
-    run(server_url, f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
-    try:
-        monkeypatch.setenv("TEST_DATABASE_URL", server_url.replace("postgres@", f"{role}:p@"))
-        with pytest.raises(ServerError, match=f"ALTER ROLE {role} CREATEDB"), session_server():
-            pass
-    finally:
-        run(server_url, f"DROP ROLE {role}")
+    with pytest.raises(ServerError, match="TEST_DATABASE_URL is set, but connecting failed"), session_server() as given:
+        assert given.url
