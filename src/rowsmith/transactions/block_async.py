@@ -141,7 +141,7 @@ class AsyncTransactionBlock:
         if in_pipeline or end.commands != (COMMIT,):
             tag = await self._send(*end.commands)
         else:
-            tag = await self._commit()
+            tag = await self._commit_in_time()
         if end.close:
             await self._conn.close()
         if end.error is not None:
@@ -149,7 +149,7 @@ class AsyncTransactionBlock:
         if self._depth == 0:
             check_commit(tag)
 
-    async def _commit(self) -> str:
+    async def _commit_in_time(self) -> str:
         """Commit, or roll back if there is no time left for it. Returns the command tag."""
         try:
             return await commit_async(self._conn, self._pool, self._transaction, read_only=self._options.read_only)

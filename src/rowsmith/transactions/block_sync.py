@@ -142,7 +142,7 @@ class TransactionBlock:
         if in_pipeline or end.commands != (COMMIT,):
             tag = self._send(*end.commands)
         else:
-            tag = self._commit()
+            tag = self._commit_in_time()
         if end.close:
             self._conn.close()
         if end.error is not None:
@@ -150,7 +150,7 @@ class TransactionBlock:
         if self._depth == 0:
             check_commit(tag)
 
-    def _commit(self) -> str:
+    def _commit_in_time(self) -> str:
         """Commit, or roll back if there is no time left for it. Returns the command tag."""
         try:
             return commit_sync(self._conn, self._pool, self._transaction, read_only=self._options.read_only)
