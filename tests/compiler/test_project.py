@@ -37,6 +37,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
                 output = "src/app/queries.py"
                 models = "dataclass"
                 never-null = ["app.slugify(text)"]
+                keeps-session = ["set_updated_at()"]
                 database-url = "postgresql://localhost/postgres"
                 pg-bin = "pg/bin"
                 [tool.rowsmith.types]
@@ -71,6 +72,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         models="dataclass",
         types={"citext": "str", "projects.settings": "app.types:ProjectSettings"},
         never_null=("app.slugify(text)",),
+        keeps_session=("set_updated_at()",),
         server=ServerChoice("postgresql://localhost/postgres", tmp_path / "pg/bin"),
     )
     assert ServerChoice.load(components / "billing") == Project.load(tmp_path).server
@@ -154,6 +156,7 @@ def test_every_fault_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ("[tool.rowsmith]\nsql = ''\n", "sql is '': expected the folder of the query files, such as sql = \"sql\""),
         ("[tool.rowsmith]\nmigrations = [1]\n", "migrations is [1]: expected a list of folders"),
         ("[tool.rowsmith]\nnever-null = 1\n", "never-null is 1: expected a list of functions"),
+        ("[tool.rowsmith]\nkeeps-session = 1\n", "keeps-session is 1: expected a list of functions"),
         ("[tool.rowsmith]\nnever_null = []\n", "never_null is not a key: did you mean never-null?"),
         ("[tool.rowsmith]\npg-bin = 1\n", "pg-bin is 1: expected a folder of programs"),
         ("[tool.rowsmith]\ndatabase-url = ['a:b']\n", "database-url is not a text: expected the URL of a server"),

@@ -77,6 +77,8 @@ class Project:
     """User overrides: a type or a `table.column`, and its Python type: `str`, `package.module:Name`."""
     never_null: tuple[str, ...] = ()
     """The signatures of functions of the user's that are never NULL: `app.slugify(text)`."""
+    keeps_session: tuple[str, ...] = ()
+    """The signatures of functions of the user's that leave nothing in a session: `set_updated_at()`."""
     server: ServerChoice = EMBEDDED
 
     @classmethod
@@ -133,6 +135,9 @@ class _Table(BaseModel):
     never_null: list[_Text] = Field(
         [], alias="never-null", description='a list of functions, such as never-null = ["app.slugify(text)"]'
     )
+    keeps_session: list[_Text] = Field(
+        [], alias="keeps-session", description='a list of functions, such as keeps-session = ["set_updated_at()"]'
+    )
 
 
 class _Reader:
@@ -175,6 +180,7 @@ class _Reader:
             types=self._table.types,
             server=self.server(),
             never_null=tuple(self._table.never_null),
+            keeps_session=tuple(self._table.keeps_session),
         )
 
     def server(self) -> ServerChoice:

@@ -52,7 +52,7 @@ class _Kept(tuple[bytes, tuple[int, ...]]):
 class WatchedStatements(PrepareManager):
     """The prepared statements of psycopg's cursors on a connection, which see every result but those of COPY.
 
-    If a command ends the transaction of a block, the transaction is told.
+    If a command ends the transaction of a block, the transaction is told. If one is PREPARE, the session is.
     """
 
     def __init__(self, session: Session[Any], threshold: int | None) -> None:
@@ -66,6 +66,7 @@ class WatchedStatements(PrepareManager):
 
     def validate(self, key: Key, prep: Prepare, name: bytes, results: Sequence[PGresult]) -> None:
         """Look at the results of a statement."""
+        self._session.prepared_by_hand |= any(result.command_status == b"PREPARE" for result in results)
         transaction = self._session.transaction
         if transaction is not None and ends_transaction(results, key[0].decode(errors="replace")):
             transaction.ended_by_hand = True

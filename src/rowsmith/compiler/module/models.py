@@ -39,8 +39,8 @@ class Call:
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
     result: str
-    writes: bool
-    """Unless the query is proven to do nothing but read."""
+    writes: str
+    """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class _Collector:
         elif query.kind is Kind.VALUE:
             (value,) = columns.values()
             result = value if one_row else optional(value)
-        return Call(query, parameters, result, not description.only_reads)
+        writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
+        return Call(query, parameters, result, writes)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""
