@@ -24,6 +24,12 @@ def test_the_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path, {"sql/a.sql": "", "migrations/a.sql": ""})
+    (tmp_path / "pyproject.toml").write_bytes(b'\xef\xbb\xbf[tool.rowsmith]\nmodels = "dataclass"\n')
+    assert Project.load(tmp_path).models == "dataclass"
+
+
 def test_everything_is_read(tmp_path: Path) -> None:
     write(
         tmp_path,

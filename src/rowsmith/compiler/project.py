@@ -58,7 +58,7 @@ class Project:
         if file is None:
             raise ProjectError(None, [f"there is no {FILE} here or in a folder above. Run this inside a project"])
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
         reader = _Reader(file.parent, content)
