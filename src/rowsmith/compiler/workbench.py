@@ -98,8 +98,7 @@ class Workbench(AbstractContextManager["Workbench"]):
         except RowsmithError:
             raise
         except psycopg.Error as error:
-            hint = f"\nhint: {error.diag.message_hint}" if error.diag.message_hint else ""
-            raise MigrationError(f"{place}: PostgreSQL refuses the migration: {_said(error)}{hint}") from None
+            raise MigrationError(migrations.refusal(error)) from None
         except Exception as error:  # a migration in Python raises what it likes, and yoyo's errors have no common root
             raise MigrationError(f"{place}: {type(error).__name__}: {error}") from error
 
