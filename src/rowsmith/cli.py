@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 
 from rowsmith.compiler import commands
-from rowsmith.compiler.project import configuration_file
+from rowsmith.compiler.project import ServerChoice, configuration_file
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
-from rowsmith.server.embedded import Server, project_data_folder
+from rowsmith.server.embedded import Server, kept_data_folder, project_data_folder
 from rowsmith.server.programs import find_binaries
 
 
@@ -67,7 +67,8 @@ def health(as_json: bool, timeout: float) -> int:
 _database_url = click.option(
     "--database-url",
     metavar="URL",
-    help="Server for the scratch database; its role needs CREATEDB. Default: an embedded server.",
+    help="Server for the scratch database; its role needs CREATEDB. Default: `database-url` of [tool.rowsmith], "
+    "or an embedded server.",
 )
 
 
@@ -117,7 +118,11 @@ _data = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Data folder. Default: one for this project, in your state folder.",
 )
-_pg_bin = click.option("--pg-bin", metavar="DIR", help="The bin folder of a PostgreSQL. Default: the embedded one.")
+_pg_bin = click.option(
+    "--pg-bin",
+    metavar="DIR",
+    help="The bin folder of a PostgreSQL. Default: `pg-bin` of [tool.rowsmith], or the embedded one.",
+)
 
 
 @server.command("start")
@@ -134,9 +139,11 @@ def start_server(data: Path | None, pg_bin: str | None, port: int | None) -> Non
 @server.command("stop")
 @_data
 @_pg_bin
-def stop_server(data: Path | None, pg_bin: str | None) -> None:
+@click.option("--tests", is_flag=True, help="Stop the server that pytest --keep-server keeps running.")
+def stop_server(data: Path | None, pg_bin: str | None, tests: bool) -> None:
     """Stop the server. The data is kept."""
-    _server(data, pg_bin).stop()
+    found = _server(data, pg_bin)
+    (Server(kept_data_folder(found.data, found.binaries), found.binaries) if tests else found).stop()
 
 
 @server.command("url")
@@ -152,4 +159,5 @@ def server_url(data: Path | None, pg_bin: str | None, tcp: bool) -> None:
 def _server(data: Path | None, pg_bin: str | None) -> Server:
     """The server of the project that the working folder is in, or of the working folder itself."""
     file = configuration_file(Path.cwd())
-    return Server(data or project_data_folder(file.parent if file else Path.cwd()), find_binaries(pg_bin))
+    binaries = find_binaries(pg_bin or ServerChoice.load(Path.cwd()).pg_bin)
+    return Server(data or project_data_folder(file.parent if file else Path.cwd()), binaries)

@@ -40,10 +40,15 @@ def add_failure(error: psycopg.Error, failure: Failure) -> None:
     error.add_note("\n".join([f"in migration {failure.migration} ({failure.place})", *failure.more]))
 
 
-def refusal(error: psycopg.Error) -> str:
-    """What PostgreSQL said about a migration, or psycopg if PostgreSQL said nothing, and where."""
+def refusal(error: psycopg.Error, hint: str | None = None) -> str:
+    """What PostgreSQL said about a migration, or psycopg if PostgreSQL said nothing, and where.
+
+    `hint` replaces PostgreSQL's own.
+    """
     said = error.diag
     failure = vars(error).get("failure", Failure("", "the migrations", []))
     lines = [f"{failure.place}: PostgreSQL refuses the migration: {said.message_primary or str(error).strip()}"]
-    lines += [text for text in (said.message_detail, said.message_hint and f"hint: {said.message_hint}") if text]
-    return "\n".join([*lines, *failure.more])
+    hint = hint or said.message_hint
+    lines += [said.message_detail] if said.message_detail else []
+    lines += failure.more
+    return "\n".join([*lines, f"hint: {hint}"] if hint else lines)
