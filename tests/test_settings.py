@@ -382,9 +382,9 @@ def test_names(name: str, field: str) -> None:
         5: "5",
     }
     for value, shown in wrong.items():
+        expected = "expected a name of 1 to 63 printable ASCII characters"
         assert faults(database_url=URL, **{field: value}) == [
-            f"{name} is {shown}: expected a name of 1 to 63 printable ASCII characters. "
-            f"Example: {name}={DEFAULTS[name]}"
+            f"{name} is {shown}: {expected}. Example: {name}={DEFAULTS[name]}"
         ]
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from rowsmith import Settings, errors, migrations
-from rowsmith.migrations.files import names_in
+from rowsmith.migrations.indexes import names_in
 from rowsmith.queries.lexer import split_statements, tokenize
 from tests.harness.databases import settings_for
 from tests.migrations.running import Yoyo, exists, rows, write

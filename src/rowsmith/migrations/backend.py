@@ -44,6 +44,7 @@ from rowsmith.errors import SettingsError
 from rowsmith.findings import Finding, count_of, display_path, excerpt
 from rowsmith.migrations import files, lock
 from rowsmith.migrations.failure import Failure, RefusedError, add_failure, refusal
+from rowsmith.migrations.indexes import check_indexes, invalid_indexes, way_out
 from rowsmith.pool.events import explain
 from rowsmith.settings import Settings
 
@@ -51,12 +52,6 @@ logger = logging.getLogger("rowsmith.migrations")
 
 # To what they were when the session began. RESET ALL leaves out the users.
 _RESET_SESSION = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
-_INVALID_INDEXES = """
-    SELECT c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-    FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 2
-"""  # a partitioned index (relkind I) may be invalid on purpose
 _APPLIED = """
     SELECT m.migration_id, m.migration_hash, (
         SELECT l.comment FROM {0.log_table_quoted} AS l
@@ -273,7 +268,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
                     "migration is not recorded. Undo that by hand, and let the migration neither commit nor roll back"
                 )
             self.reset_session()
-            self.check_indexes()
+            check_indexes(self.connection, self.migration.id, self.statements)
             record()
         super().commit()
 
@@ -311,7 +306,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             backend.migration = migration
             self._lock_session(backend)
             self.ensure_internal_schema_updated()
-            before = backend.invalid_indexes()
+            before = invalid_indexes(backend.connection)
             record = partial(backend.write_record, migration, direction, mark)
             if migration.use_transactions:
                 backend.record = record
@@ -322,7 +317,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
                 raise
             if not migration.use_transactions:
                 backend.reset_session()
-                backend.check_indexes()
+                check_indexes(backend.connection, migration.id, backend.statements)
                 with backend.transaction():
                     record()
             lock.release(backend.connection, lock.SESSION)
@@ -346,20 +341,6 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
 
     # --- what is found wrong ---
 
-    def invalid_indexes(self) -> dict[str, str]:
-        """The names of the indexes that a failed CREATE INDEX CONCURRENTLY has left, and how SQL refers to them."""
-        return dict(self.connection.execute(_INVALID_INDEXES).fetchall())
-
-    def check_indexes(self) -> None:
-        """Raise MigrationError if a statement of this migration was about an index that is invalid.
-
-        CREATE INDEX CONCURRENTLY IF NOT EXISTS does nothing if an earlier run has left one.
-        """
-        if invalid := self.invalid_indexes():
-            mentioned = {name for statement in self.statements for name in files.names_in(str(statement))}
-            if found := [shown for name, shown in invalid.items() if name in mentioned]:
-                raise RefusedError(f"{self.migration.id} is not recorded: {_way_out(found)}")
-
     def failure(self, error: psycopg.Error, direction: str, before: dict[str, str]) -> Failure:
         """Where an error is in the files of a migration, and what the migration has left behind."""
         place = display_path(files.path_of(self.migration))
@@ -369,9 +350,9 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         if isinstance(error, psycopg.errors.ActiveSqlTransaction):
             lines.append(f"Write `{files.NON_TRANSACTIONAL}` above the first statement")
         usable = self.connection.info.transaction_status == TransactionStatus.IDLE
-        after = self.invalid_indexes() if usable else before
+        after = invalid_indexes(self.connection) if usable else before
         if left := [shown for name, shown in after.items() if name not in before]:
-            lines.append(_way_out(left))
+            lines.append(way_out(left))
         return Failure(f"{self.migration.id}, {direction}", place, lines)
 
     @contextmanager
@@ -402,15 +383,6 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is its output
         else:
             logger.warning("%s", text)
-
-
-def _way_out(indexes: list[str]) -> str:
-    names = ", ".join(indexes)
-    what = f"the index {names} is" if len(indexes) == 1 else f"the indexes {names} are"
-    return (
-        f"{what} invalid, because a CREATE INDEX CONCURRENTLY has failed. Run it again after\n"
-        f"    DROP INDEX CONCURRENTLY {names}"
-    )
 
 
 def _user() -> str:

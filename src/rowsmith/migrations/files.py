@@ -29,13 +29,11 @@ from rowsmith.findings import Finding
 from rowsmith.migrations.failure import RefusedError, refused
 from rowsmith.queries.commands import ending_command
 from rowsmith.queries.files import SqlFile, SqlFileError
-from rowsmith.queries.lexer import Token, TokenKind, split_statements, tokenize
+from rowsmith.queries.lexer import Token, TokenKind, split_statements
 
 NON_TRANSACTIONAL = "-- transactional: false"
 _DIGEST = "sha256"
 _CRLF, _LF = b"\r\n", b"\n"
-_MAX_NAME_BYTES = 63
-"""NAMEDATALEN - 1: the server cuts longer names."""
 
 
 class Statement(str):
@@ -149,13 +147,6 @@ def digest(migration: Any) -> str | None:
 def is_digest(text: str | None) -> bool:
     """Whether the comment of a log entry is a digest."""
     return text is not None and text.startswith(f"{_DIGEST} ")
-
-
-def names_in(statement: str) -> set[str]:
-    """The names in a statement, as PostgreSQL stores them."""
-    names = (token.text for token in tokenize(statement) if token.kind is TokenKind.NAME)
-    plain = (name[1:-1].replace('""', '"') if name.endswith('"') else name.lower() for name in names)
-    return {name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") for name in plain}
 
 
 def _is_folder(source: str) -> bool:
