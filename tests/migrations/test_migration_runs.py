@@ -141,7 +141,7 @@ def test_an_idle_session_timeout_of_the_server_does_not_count(empty_database_url
     with psycopg.connect(empty_database_url, autocommit=True) as conn:
         conn.execute(f"ALTER DATABASE {database} SET idle_session_timeout = '1h'".encode())
     assert rows(empty_database_url, setting) == [("1h",)]
-    with migrations.open_backend(settings_for(empty_database_url)) as backend, backend.copy() as other:
+    with migrations.open_backend(settings_for(empty_database_url)) as backend, backend.lock(), backend.copy() as other:
         backends: list[Any] = [backend, other]  # yoyo has no annotations
         assert [each.connection.execute(setting).fetchall() for each in backends] == [[("0",)], [("0",)]]
 

@@ -123,15 +123,12 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         except SettingsError as error:
             raise InvalidArgument(str(error)) from None
         try:
-            conn = psycopg.connect(settings.conninfo("migration"), autocommit=True)
+            return psycopg.connect(settings.conninfo("migration"), autocommit=True)
         except psycopg.OperationalError as error:
             explain(error, str(settings.describe("migration")["database"]))
             if self._settings is not None:
                 raise
             raise InvalidArgument("\n".join([str(error), *error.__notes__])) from None
-        # The connection with the lock is idle while another one runs a migration.
-        conn.execute("SET idle_session_timeout = 0", prepare=False)
-        return conn
 
     def init_database(self) -> None:
         """Does nothing else: yoyo would try whether DDL can be rolled back, and create a table for its lock."""
@@ -142,6 +139,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         other = RowsmithBackend(self.uri, self.migration_table, self._settings or Settings())
         other.has_transactional_ddl = True
         other._internal_schema_updated = True
+        other._stay_open()
         return other
 
     def cursor(self) -> _StepCursor:
@@ -149,6 +147,10 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
         cursor = _StepCursor(self.connection)
         cursor.backend = self
         return cursor
+
+    def _stay_open(self) -> None:
+        """Let the server not end the session: one connection is idle with the lock while another one migrates."""
+        self.connection.execute("SET idle_session_timeout = 0")
 
     def reset_session(self) -> None:
         """Undo what a migration has set: a dump leaves an empty search_path, in which yoyo's tables are not found."""
@@ -167,6 +169,7 @@ class RowsmithBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo h
             return
         self._check_session()
         with self._reported():
+            self._stay_open()
             lock.acquire(self.connection, timeout, self._warn)
             self._is_locked = True
             try:
