@@ -7,6 +7,7 @@ statement goes on in the server, although its first connection has ended.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -79,7 +80,8 @@ def _wait(conn: Connection, key: int, whom: str, seconds: float, tell: Callable[
         if time.monotonic() > deadline:
             raise RefusedError(f"after {seconds:.0f} s {whom} still held the lock: {holder}")
         if pid is not None and pid != told:
-            tell(f"waiting for {whom}: {holder}. To end it: SELECT pg_terminate_backend({pid})")
+            hint = f". To end it: SELECT pg_terminate_backend({pid})" if key == SESSION else ""
+            tell(f"waiting for {whom}: {holder}{hint}")
             told = pid
         time.sleep(POLL_SECONDS)
 
@@ -90,6 +92,6 @@ def _holder(conn: Connection, key: int) -> tuple[int | None, str]:
     if row is None:
         return None, "it has just ended"
     pid, client, active, query = row  # if the role may not see other sessions, all but the first are NULL
-    text = " ".join((query or "").split())
-    work = f", which runs {text[:_LONGEST_QUERY]}" if active else ""
+    text = re.split("['$]", " ".join((query or "").split()))[0]  # no literal, which may be a password
+    work = f", which runs {text[:_LONGEST_QUERY].strip()}" if active else ""
     return pid, f"server process {pid}{f' ({client})' if client else ''}{work}"
