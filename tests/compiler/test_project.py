@@ -25,6 +25,12 @@ def test_the_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path, {"sql/a.sql": "", "migrations/a.sql": ""})
+    (tmp_path / "pyproject.toml").write_bytes(b'\xef\xbb\xbf[tool.rowsmith]\nmodels = "dataclass"\n')
+    assert Project.load(tmp_path).models == "dataclass"
+
+
 def test_everything_is_read(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -108,7 +114,10 @@ def test_an_extension_that_the_embedded_server_comes_without(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     done = rowsmith("check")
     assert done.exit_code == 2
-    assert 'extension "uuid-ossp" is not available\nhint: The embedded PostgreSQL comes without it.' in done.stderr
+    assert done.stderr.startswith(
+        'migrations/0000.crypto.sql:1: PostgreSQL refuses the migration: extension "uuid-ossp" is not available\n'
+    )
+    assert "\nhint: The embedded PostgreSQL comes without it." in done.stderr
     assert "gen_random_uuid() needs no extension" in done.stderr
 
 

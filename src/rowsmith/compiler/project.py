@@ -102,7 +102,7 @@ def configuration_file(start: Path) -> Path | None:
 
 def _content(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
 

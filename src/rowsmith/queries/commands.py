@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg._preparing import Key, Prepare, PrepareManager
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.lexer import TokenKind, tokenize
+from rowsmith.queries.lexer import Token, TokenKind, split_statements, tokenize
 from rowsmith.wire.protocol import command_tag
 
 if TYPE_CHECKING:
@@ -26,21 +26,21 @@ def ends_transaction(results: Sequence[PGresult], text: str) -> bool:
     if not tags.isdisjoint(("COMMIT", "PREPARE TRANSACTION")):
         return True
     return "ROLLBACK" in tags and any(
-        words[0] in ("rollback", "abort") and "to" not in words for words in _statements(text)
+        ending_command(tokens) == "ROLLBACK" for tokens in split_statements(tokenize(text))
     )
 
 
-def _statements(text: str) -> Iterator[list[str]]:
-    """The keywords and names of each statement."""
-    words: list[str] = []
-    for token in tokenize(text):
-        if token.kind is TokenKind.NAME:
-            words.append(token.text.lower())
-        elif token.kind is TokenKind.SEMICOLON and words:
-            yield words
-            words = []
-    if words:
-        yield words
+def ending_command(tokens: Iterable[Token]) -> str | None:
+    """The command that this statement is, if it ends a transaction: COMMIT, ROLLBACK or PREPARE TRANSACTION."""
+    match [token.text.lower() for token in tokens if token.kind is TokenKind.NAME]:
+        case ["commit" | "end", *_]:
+            return "COMMIT"
+        case ["rollback" | "abort", *rest] if "to" not in rest:
+            return "ROLLBACK"
+        case ["prepare", "transaction", *_]:
+            return "PREPARE TRANSACTION"
+        case _:
+            return None
 
 
 class _Kept(tuple[bytes, tuple[int, ...]]):

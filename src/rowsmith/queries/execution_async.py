@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
-from rowsmith.queries.statement import BoundQuery, Statement, read
+from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
 from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -213,6 +213,7 @@ async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire])
 async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
     text = bound.query.encoded(cursor.connection.info.encoding)
     if bound.query.kind is Kind.EXECUTEMANY:
+        check_sets(cursor.connection, values)
         await cursor.executemany(text, values)
     elif bound.query.kind is Kind.SCRIPT:
         await cursor.execute(text)  # without values: only so may there be several statements

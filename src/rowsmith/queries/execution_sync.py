@@ -18,7 +18,7 @@ from psycopg.rows import tuple_row
 from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
-from rowsmith.queries.statement import BoundQuery, Statement, read
+from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
 from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -212,6 +212,7 @@ def _leave_pooler(conn: Connection[Any], session: Session[Wire]) -> None:
 def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[Any]) -> None:
     text = bound.query.encoded(cursor.connection.info.encoding)
     if bound.query.kind is Kind.EXECUTEMANY:
+        check_sets(cursor.connection, values)
         cursor.executemany(text, values)
     elif bound.query.kind is Kind.SCRIPT:
         cursor.execute(text)  # without values: only so may there be several statements

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 from psycopg import BaseConnection, postgres
-from psycopg.adapt import AdaptersMap, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.multirange import MultirangeInfo
@@ -102,6 +102,16 @@ class Statement:
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
         return Statement(self.name, self._description, bound, link, self._names)
+
+
+def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None:
+    """Raise what psycopg raises for a value that it cannot send, before any set of parameters is sent.
+
+    psycopg dumps each set when its turn comes, and those before it are stored if the connection is in autocommit mode.
+    """
+    dump = Transformer(conn).dump_sequence
+    for values in sets:
+        dump(values, [PyFormat.AUTO] * len(values))
 
 
 def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
