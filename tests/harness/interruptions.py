@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from opcode import opname
 from types import FrameType
 
@@ -15,8 +17,15 @@ class Step:
     Python's (manual of the `signal` module, "Execution of Python signal handlers").
     """
 
-    def __init__(self, number: int, packages: tuple[str, ...], error: type[BaseException]) -> None:
+    def __init__(
+        self,
+        number: int,
+        packages: tuple[str, ...],
+        error: type[BaseException],
+        task: asyncio.Task[object] | None = None,
+    ) -> None:
         self._left = number
+        self._task = task
         self._packages = packages
         self._error = error
         self.reached = False
@@ -24,6 +33,8 @@ class Step:
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Step | None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in self._packages:
+            return None
+        if self._task is not None and asyncio.current_task() is not self._task:
             return None
         frame.f_trace_opcodes = True
         if event == "call" or (event == "opcode" and self._called is frame):
@@ -37,6 +48,23 @@ class Step:
         return self
 
 
+@contextmanager
+def stepping(
+    number: int,
+    *,
+    packages: tuple[str, ...] = ("rowsmith", "psycopg"),
+    error: type[BaseException] = KeyboardInterrupt,
+    task: asyncio.Task[object] | None = None,
+) -> Generator[Step]:
+    """A block that is interrupted at that step, if it has as many: one of this thread, or of one of its tasks."""
+    step, previous = Step(number, packages, error, task), sys.gettrace()
+    try:
+        sys.settrace(step)
+        yield step
+    finally:
+        sys.settrace(previous)
+
+
 def interrupted_at(
     number: int,
     work: Callable[[], object],
@@ -45,12 +73,6 @@ def interrupted_at(
     error: type[BaseException] = KeyboardInterrupt,
 ) -> bool:
     """Whether the work of this thread has as many steps; it is interrupted there."""
-    step, previous = Step(number, packages, error), sys.gettrace()
-    try:
-        sys.settrace(step)
+    with stepping(number, packages=packages, error=error) as step, suppress(error):
         work()
-    except error:
-        pass
-    finally:
-        sys.settrace(previous)
     return step.reached

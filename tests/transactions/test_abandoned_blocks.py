@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from rowsmith import Database
 from rowsmith.errors import TransactionError
 from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
-from tests.harness.interruptions import interrupted_at
+from tests.harness.interruptions import interrupted_at, stepping
 from tests.harness.waiting import wait_until
 
 PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
@@ -115,7 +115,7 @@ def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer)
         async with here.connection() as conn:
             await insert(conn, 1)
         assert observer.stored() == [1]
-        assert observer.sessions() == 1
+        await here.until(lambda: observer.sessions() == 1)
 
     here.drive(body)
 
@@ -152,6 +152,14 @@ class Interrupted:
 
     def run(self) -> None:
         self.db.run(lambda conn: conn.execute("SELECT 1"))
+
+    def store(self) -> None:
+        """A new block stores what it is told to."""
+        self.number += 1
+        with self.db.transaction() as conn:
+            conn.execute("INSERT INTO items VALUES (%s)", [self.number])
+        assert self.observer.stored().count(self.number) == 1
+        self.number += 1
 
     def check(self) -> None:
         """Every connection can be acquired, a new block stores what it is told to, and nothing was stored twice."""
@@ -197,6 +205,24 @@ def test_an_exception_at_any_step_loses_nothing(
         assert len(stored) == len(set(stored))
         interrupted.check()
     assert number > 50
+
+
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run])
+def test_a_block_in_the_handler_of_an_interruption_is_one_of_its_own(
+    interrupted: Interrupted, work: Callable[[Interrupted], None]
+) -> None:
+    """The exception is alive there, and with it the frames of what it has interrupted."""
+    interrupted.check()
+    number, reached = 0, True
+    while reached:
+        number += 1
+        with stepping(number, packages=PACKAGES, error=InjectedError) as step:
+            try:
+                work(interrupted)
+            except InjectedError:
+                interrupted.store()
+        reached = step.reached
+        interrupted.check()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InjectedError])
