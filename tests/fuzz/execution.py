@@ -71,7 +71,7 @@ class Execution:
             await self._swallow(p.Swallow((step,), base=True), Place())
         while self._suspended:
             with contextlib.suppress(Exception):
-                await self._finish()
+                await self._close_last()
 
     # --- comparing ---
 
@@ -96,45 +96,13 @@ class Execution:
             await self._step(step, place)
 
     async def _step(self, step: p.Step, place: Place) -> None:
-        match step:
-            case p.Insert():
-                await self._insert(step, place)
-            case p.Divide() if place.conn is not None:
-                await self._statement(place, Session.divide_by_zero, lambda: self._divide(step, place))
-            case p.Command(text) if place.conn is not None:
-                await self._command(text, place)
-            case p.Raise(base):
-                raise ApplicationExit if base else ApplicationError
-            case p.Finish(beside):
-                await (self._beside(self._finish) if beside else self._finish())
-            case p.Block():
-                async with self._block(step) as inner:
-                    await self._steps(step.steps, inner)
-            case p.Lease():
-                async with self._lease(step) as inner:
-                    await self._steps(step.steps, inner)
-            case p.Run():
-                await self._run(step)
-            case p.Stack():
-                async with AsyncExitStack() as stack:
-                    for _ in range(step.blocks):
-                        place = await stack.enter_async_context(self._block(p.Block(())))
-                    await self._steps(step.steps, place)
-            case p.Manager():
-                async with self._manager() as inner:
-                    await self._steps(step.steps, inner)
-            case p.Iterate():
-                await self._iterate(step, place)
-            case p.Abandon():
-                await self._abandon(step)
-            case p.Swallow():
-                await self._swallow(step, place)
-            case p.Beside(steps):
-                await self._beside(lambda: self._steps(steps, Place()))
-            case p.Interrupt():
-                await self._interrupt(step, place)
-            case _:
-                pass  # a statement without a connection
+        await getattr(self, f"_{type(step).__name__.lower()}")(step, place)
+
+    async def _raise(self, step: p.Raise, _place: Place) -> None:
+        raise ApplicationExit if step.base else ApplicationError
+
+    async def _finish(self, step: p.Finish, _place: Place) -> None:
+        await (self._in_another(self._close_last) if step.beside else self._close_last())
 
     async def _insert(self, step: p.Insert, place: Place) -> None:
         if place.conn is None:
@@ -150,18 +118,21 @@ class Execution:
         await self._statement(place, lambda session: session.insert(row), call, row=row)
 
     async def _divide(self, step: p.Divide, place: Place) -> None:
-        assert place.conn is not None
-        await (self._query("divide", place.conn) if step.query else sql(place.conn, "SELECT 1/0"))
+        if (conn := place.conn) is not None:
+            await self._statement(
+                place,
+                Session.divide_by_zero,
+                lambda: self._query("divide", conn) if step.query else sql(conn, "SELECT 1/0"),
+            )
 
     async def _query(self, name: str, conn: AnyConnection, **values: int) -> None:
         called = getattr(self._queries, name)(conn, **values)
         if isinstance(self._here, Tasks):
             await called
 
-    async def _command(self, text: str, place: Place) -> None:
-        conn = place.conn
-        assert conn is not None
-        if not self._is_uncertain(place):
+    async def _command(self, step: p.Command, place: Place) -> None:
+        conn, text = place.conn, step.text
+        if conn is not None and not self._is_uncertain(place):
             await self._statement(place, lambda session: session.command(text), lambda: sql(conn, text), text=text)
 
     def _is_uncertain(self, place: Place) -> bool:
@@ -228,8 +199,18 @@ class Execution:
         else:
             self._compare("leaving a block", self.model.exit(block, failed=reason is not None), error)
 
+    async def _block(self, step: p.Block, _place: Place) -> None:
+        async with self._entered_block(step) as inner:
+            await self._steps(step.steps, inner)
+
+    async def _stack(self, step: p.Stack, place: Place) -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(step.blocks):
+                place = await stack.enter_async_context(self._entered_block(p.Block(())))
+            await self._steps(step.steps, place)
+
     @asynccontextmanager
-    async def _block(self, step: p.Block) -> AsyncGenerator[Place]:
+    async def _entered_block(self, step: p.Block) -> AsyncGenerator[Place]:
         if step.lock:
             real: Any = self._here.db.advisory_lock(f"t{next(self._locks)}", scope="transaction")
         else:
@@ -247,25 +228,24 @@ class Execution:
         try:
             yield
         except BaseException as reason:
-            self._left(block, await _outcome(lambda: real.__aexit__(type(reason), reason, None)), reason)
+            self._left(block, await _exit(real, reason), reason)
             raise
         else:
-            self._left(block, await _outcome(lambda: real.__aexit__(None, None, None)), None)
+            self._left(block, await _exit(real, None), None)
 
-    @asynccontextmanager
-    async def _lease(self, step: p.Lease) -> AsyncGenerator[Place]:
+    async def _lease(self, step: p.Lease, _place: Place) -> None:
         db = self._here.db
         real = self._here.enter(db.advisory_lock(f"s{next(self._locks)}") if step.lock else db.connection())
         conn, error = await _result(real.__aenter__)
         self._plain("entering a lease", error)
         session = Session(self.model.stored)
         try:
-            yield Place() if step.lock else Place(conn, session)
-        except BaseException:
-            self._plain("leaving a lease", await _outcome(lambda: real.__aexit__(type(reason), reason, None)))
+            await self._steps(step.steps, Place() if step.lock else Place(conn, session))
+        except BaseException as reason:
+            self._plain("leaving a lease", await _exit(real, reason))
             raise
         else:
-            self._plain("leaving a lease", await _outcome(lambda: real.__aexit__(None, None, None)))
+            self._plain("leaving a lease", await _exit(real, None))
         finally:
             session.end(commit=False)
 
@@ -276,7 +256,7 @@ class Execution:
             raise error
         self._compare(what, None, error)
 
-    async def _run(self, step: p.Run) -> None:
+    async def _run(self, step: p.Run, _place: Place) -> None:
         blocks: list[Block] = []
         reasons: list[BaseException | None] = []
         plain = step.isolation is None
@@ -303,7 +283,7 @@ class Execution:
             raise error
         assert result == 42
 
-    async def _abandon(self, step: p.Abandon) -> None:
+    async def _abandon(self, step: p.Abandon, _place: Place) -> None:
         real = self._here.transaction()
         conn, error = await _result(real.__aenter__)
         block = self._entered(error)
@@ -338,13 +318,10 @@ class Execution:
                 finally:
                     loop.suspended = False
         except BaseException as reason:
-            self._left(block, step_through(_outcome(lambda: self._exit(real, reason))), reason)
+            self._left(block, step_through(_exit(self._here.enter(real), reason)), reason)
             raise
         else:
-            self._left(block, step_through(_outcome(lambda: self._exit(real, None))), None)
-
-    async def _exit(self, real: Any, reason: BaseException | None) -> None:
-        await self._here.enter(real).__aexit__(None if reason is None else type(reason), reason, None)
+            self._left(block, step_through(_exit(self._here.enter(real), None)), None)
 
     async def _arows(self, steps: p.Program, loop: Loop, yields: int) -> AsyncGenerator[Place]:
         """An asynchronous one."""
@@ -366,13 +343,17 @@ class Execution:
                 finally:
                     loop.suspended = False
         except BaseException as reason:
-            self._left(block, await _outcome(lambda: self._exit(real, reason)), reason)
+            self._left(block, await _exit(real, reason), reason)
             raise
         else:
-            self._left(block, await _outcome(lambda: self._exit(real, None)), None)
+            self._left(block, await _exit(real, None), None)
+
+    async def _manager(self, step: p.Manager, _place: Place) -> None:
+        async with self._managed() as inner:
+            await self._steps(step.steps, inner)
 
     @asynccontextmanager
-    async def _manager(self) -> AsyncGenerator[Place]:
+    async def _managed(self) -> AsyncGenerator[Place]:
         loop = Loop(running=False)
         if isinstance(self._here, Tasks):
             async with asynccontextmanager(self._arows)((), loop, 1) as place:
@@ -409,7 +390,7 @@ class Execution:
                 await self._close(generator)
             loop.running = False
 
-    async def _finish(self) -> None:
+    async def _close_last(self) -> None:
         if self._suspended:
             _, generator = self._suspended.pop()
             await self._close(generator)
@@ -435,7 +416,10 @@ class Execution:
         if interrupted:
             gc.collect()  # the frames in its traceback refer to blocks that could not end, and here also to itself
 
-    async def _beside(self, body: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    async def _beside(self, step: p.Beside, _place: Place) -> None:
+        await self._in_another(lambda: self._steps(step.steps, Place()))
+
+    async def _in_another(self, body: Callable[[], Coroutine[Any, Any, object]]) -> None:
         async def owned() -> None:
             self._owner.set(next(self._owners))
             await body()
@@ -471,6 +455,15 @@ class Execution:
             finally:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)  # if nothing has waited yet
+
+
+async def _exit(block: AbstractAsyncContextManager[Any], reason: BaseException | None) -> BaseException | None:
+    """Leave a block. Returns what that raises."""
+    try:
+        await block.__aexit__(None if reason is None else type(reason), reason, None)
+    except BaseException as error:  # noqa: BLE001 - compared with what the model expects
+        return error
+    return None
 
 
 async def _outcome(call: Callable[[], Coroutine[Any, Any, object]]) -> BaseException | None:

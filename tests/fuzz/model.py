@@ -1,7 +1,7 @@
-"""What a program of blocks must do: a small model of PostgreSQL's transactions, and of the blocks as they are documented.
+"""What a program of blocks must do: a small model of PostgreSQL's transactions, and of blocks as they are documented.
 
-It never calls the library. Each method returns the fault that the real call must raise, None if it must succeed. A fault
-is an SQLSTATE, or the name of one of the library's errors.
+It never calls the library. Each method returns the fault that the real call must raise, None if it must succeed. A
+fault is an SQLSTATE, or the name of one of the library's errors.
 """
 
 from __future__ import annotations

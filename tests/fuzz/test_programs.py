@@ -1,7 +1,7 @@
-"""Random programs of blocks, in threads and in tasks: what is stored, and what each block raises, is what the model says.
+"""Random programs of blocks, in threads and in tasks: what is stored, and what each block raises, is as the model says.
 
-`make fuzz` tries new ones, and many; `make test` the same few in each run. One that fails is made small and printed: it is
-Python that makes it again. `make fuzz SEED=1` tries the programs of that seed.
+`make fuzz` tries new ones, and many; `make test` the same few in each run. One that fails is made small and printed: it
+is Python that makes it again. `make fuzz SEED=1` tries the programs of that seed.
 """
 
 from __future__ import annotations
