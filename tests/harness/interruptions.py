@@ -9,12 +9,23 @@ from contextlib import contextmanager, suppress
 from opcode import opname
 from types import FrameType
 
+_AWAITS = "GET_AWAITABLE"
+"""What comes after the call of a coroutine function, which is Python's, and of which no code has run."""
+
+
+CALLED_BY_THE_LOOP = ("get_loop", "add_done_callback", "cancel")
+"""Methods of what a task waits for. asyncio calls them outside of its coroutines, though it is the current task."""
+
 
 class Step:
     """Raises an exception at one step of the Python code of some packages, for `sys.settrace`.
 
-    A step is where the interpreter looks for signals: as a function begins, and after a call of one that is not
-    Python's (manual of the `signal` module, "Execution of Python signal handlers").
+    A step is where the interpreter looks for signals: as a function begins, as a generator goes on, and after a call of
+    a function that is not Python's (manual of the `signal` module, "Execution of Python signal handlers"). It does not
+    look as a coroutine goes on after `await`.
+
+    With a `task`, only its steps count: not those of other tasks, nor what the event loop calls. An exception comes up
+    in the coroutine that is running then, and the event loop gives it to the task.
     """
 
     def __init__(
@@ -34,10 +45,11 @@ class Step:
     def __call__(self, frame: FrameType, event: str, _: object) -> Step | None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in self._packages:
             return None
-        if self._task is not None and asyncio.current_task() is not self._task:
+        if self._task is not None and not self._is_step_of_task(frame):
             return None
         frame.f_trace_opcodes = True
-        if event == "call" or (event == "opcode" and self._called is frame):
+        called = event == "opcode" and self._called is frame and opname[frame.f_code.co_code[frame.f_lasti]] != _AWAITS
+        if called or (event == "call" and not _goes_on(frame)):
             self._left -= 1
         self._called = None
         if self._left == 0:
@@ -46,6 +58,15 @@ class Step:
         if event == "opcode" and opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL"):
             self._called = frame
         return self
+
+    def _is_step_of_task(self, frame: FrameType) -> bool:
+        return asyncio.current_task() is self._task and frame.f_code.co_name not in CALLED_BY_THE_LOOP
+
+
+def _goes_on(frame: FrameType) -> bool:
+    """Whether a frame goes on after `yield from` or `await` (Python's documentation of `dis`, RESUME)."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return at >= 0 and opname[code[at]] == "RESUME" and code[at + 1] & 3 >= 2
 
 
 @contextmanager
