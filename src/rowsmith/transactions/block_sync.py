@@ -85,11 +85,16 @@ class TransactionBlock:
     def _open(self) -> None:
         """Acquire a connection. BEGIN is sent together with the first statement."""
         conn = self._conn = self._pool.acquire()
-        transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
-        transaction.session.transaction = self._transaction = transaction
-        self._depth = transaction.enter_block()
-        self.entered = True
-        add_open(transaction)
+        try:
+            transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
+            transaction.session.transaction = self._transaction = transaction
+            self._depth = transaction.enter_block()
+            self.entered = True
+            add_open(transaction)
+        except BaseException:  # its traceback refers to the connection, and may live for long
+            conn.pgconn.finish()
+            self._pool.reclaim(conn)
+            raise
 
     def _join(self, outer: OpenTransaction) -> None:
         """Begin a savepoint in a transaction."""
