@@ -9,12 +9,16 @@ from contextlib import contextmanager, suppress
 from opcode import opname
 from types import FrameType
 
-_AWAITS = "GET_AWAITABLE"
-"""What comes after the call of a coroutine function, which is Python's, and of which no code has run."""
-
-
 CALLED_BY_THE_LOOP = ("get_loop", "add_done_callback", "cancel")
 """Methods of what a task waits for. asyncio calls them outside of its coroutines, though it is the current task."""
+
+
+AWAITS = "GET_AWAITABLE"
+"""What comes after the call of a coroutine function, of which no code has run.
+
+Python looks for signals there only as `async with` calls `__aexit__`. If a handler raises then, no code of `__aexit__`
+runs, and an asyncio.Lock stays locked for ever: no library can help it.
+"""
 
 
 class Step:
@@ -48,7 +52,7 @@ class Step:
         if self._task is not None and not self._is_step_of_task(frame):
             return None
         frame.f_trace_opcodes = True
-        called = event == "opcode" and self._called is frame and opname[frame.f_code.co_code[frame.f_lasti]] != _AWAITS
+        called = event == "opcode" and self._called is frame and opname[frame.f_code.co_code[frame.f_lasti]] != AWAITS
         if called or (event == "call" and not _goes_on(frame)):
             self._left -= 1
         self._called = None
