@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -13,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from rowsmith import Database, logs, migrations
+from rowsmith import Database, logs
 from rowsmith.database import replace_default
-from rowsmith.server.scratch import create_database, drop_database, replace_database
-from tests.harness.databases import MIGRATIONS, cloned, empty, settings_for
+from rowsmith.testing.databases import fresh_database
+from tests.harness.databases import MIGRATIONS, empty, new_database, settings_for
 from tests.harness.drivers import Observer
 from tests.harness.examples import register_profiles
 from tests.harness.pgbouncer import is_between, prepare_threshold
@@ -34,22 +33,9 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str, testrun_uid: str) -> str:
-    """The name of a database that has every migration, made once for all workers of a run."""
-    name = f"rowsmith_{testrun_uid[:8]}_template"
-    with psycopg.connect(server_url, autocommit=True) as conn:
-        conn.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])  # freed when the connection closes
-        if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            create_database(server_url, f"{name}_new")
-            migrations.apply(settings_for(replace_database(server_url, f"{name}_new")), [MIGRATIONS])
-            conn.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
-    return name
-
-
-@pytest.fixture(scope="session")
 def worker_empty_database_url(server_url: str) -> Iterator[str]:
     """A database for this worker, for one test after the other."""
-    with cloned(server_url, None) as url:
+    with new_database(server_url) as url:
         yield url
 
 
@@ -57,7 +43,7 @@ def worker_empty_database_url(server_url: str) -> Iterator[str]:
 def empty_database_url(request: pytest.FixtureRequest, server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
     """A database with nothing in it, which no other test uses at the same time."""
     if is_between():  # PgBouncer keeps its sessions from test to test
-        with cloned(server_url, None) as url:
+        with new_database(server_url) as url:
             yield pooled(url)
     else:
         url = request.getfixturevalue("worker_empty_database_url")
@@ -73,17 +59,16 @@ def observer(empty_database_url: str) -> Iterator[Observer]:
 
 
 @pytest.fixture
-def database_url(server_url: str, template: str, pooled: Callable[[str], str]) -> Iterator[str]:
+def database_url(server_url: str, pooled: Callable[[str], str]) -> Iterator[str]:
     """A database of the test's own, migrated and empty: for what commits."""
-    with cloned(server_url, template) as url:
+    with fresh_database(server_url, [MIGRATIONS]) as url:
         yield pooled(url)
 
 
 @pytest.fixture(scope="session")
-def worker_database_url(server_url: str, template: str, pooled: Callable[[str], str]) -> Iterator[str]:
+def worker_database_url(rowsmith_url: str, pooled: Callable[[str], str]) -> str:
     """A migrated database for this worker: for tests that roll back, or that leave nothing behind."""
-    with cloned(server_url, template) as url:
-        yield pooled(url)
+    return pooled(rowsmith_url)
 
 
 @pytest.fixture
@@ -140,14 +125,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave no template behind on a server that goes on after the run; the others end with all that is in them."""
+    """Hand the figures of a worker to the controller."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["figures"] = session.config.stash.get(FIGURES, list[str]())
-    server_url = os.environ.get("TEST_DATABASE_URL")
-    if server_url is None or hasattr(session.config, "workerinput"):
-        return
-    with psycopg.connect(server_url, autocommit=True) as conn:
-        left = conn.execute("SELECT datname FROM pg_database WHERE datname LIKE 'rowsmith\\_%\\_template%'").fetchall()
-    for (name,) in left:
-        drop_database(replace_database(server_url, name), server_url)

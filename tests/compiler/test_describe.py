@@ -102,3 +102,18 @@ def test_migrations_print_nothing_into_the_json(folder: Path, server_url: str) -
     assert done.exit_code == 0
     assert list(json.loads(done.stdout)) == ["queries"]
     assert done.stderr == "loaded\napplied\n"
+
+
+def test_a_database_whose_transactions_are_read_only_by_default(folder: Path, server_url: str) -> None:
+    """What describing a query creates is rolled back."""
+    migration = """
+        DO $$
+        BEGIN
+            EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+        END
+        $$;
+    """
+    before = rowsmith("describe", "--json", "--database-url", server_url)
+    write(folder, {"parts/tags/migrations/0003.read-only.sql": migration})
+    done = rowsmith("describe", "--json", "--database-url", server_url)
+    assert (done.exit_code, done.stderr, done.stdout) == (0, "", before.stdout)

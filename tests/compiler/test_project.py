@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rowsmith.compiler.project import Project, ProjectError
+from rowsmith.compiler.project import Project, ProjectError, ServerChoice
 from rowsmith.queries.loader import QueryFolder
-from tests.harness.projects import assert_snapshot, rowsmith, write
+from rowsmith.server import programs
+from tests.harness.projects import assert_snapshot, project, rowsmith, write
 
 
 def test_the_defaults(tmp_path: Path) -> None:
@@ -36,6 +37,8 @@ def test_everything_is_read(tmp_path: Path) -> None:
                 output = "src/app/queries.py"
                 models = "dataclass"
                 never-null = ["app.slugify(text)"]
+                database-url = "postgresql://localhost/postgres"
+                pg-bin = "pg/bin"
                 [tool.rowsmith.types]
                 citext = "str"
                 "projects.settings" = "app.types:ProjectSettings"
@@ -68,7 +71,43 @@ def test_everything_is_read(tmp_path: Path) -> None:
         models="dataclass",
         types={"citext": "str", "projects.settings": "app.types:ProjectSettings"},
         never_null=("app.slugify(text)",),
+        server=ServerChoice("postgresql://localhost/postgres", tmp_path / "pg/bin"),
     )
+    assert ServerChoice.load(components / "billing") == Project.load(tmp_path).server
+
+
+def test_the_server_may_be_chosen_before_there_are_queries(tmp_path: Path) -> None:
+    """For `rowsmith server`, and for pytest."""
+    assert ServerChoice.load(tmp_path) == ServerChoice()
+    write(tmp_path, {"pyproject.toml": "[tool.rowsmith]\noutput = 'nowhere'\npg-bin = '/pg/bin'\n"})
+    assert ServerChoice.load(tmp_path) == ServerChoice(pg_bin=Path("/pg/bin"))
+    write(tmp_path, {"pyproject.toml": "[tool.rowsmith]\noutput = 'nowhere'\npg-bin = 1\n"})
+    with pytest.raises(ProjectError) as caught:
+        ServerChoice.load(tmp_path)
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["pg-bin is 1"]
+
+
+def test_commands_use_the_server_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str
+) -> None:
+    project(tmp_path, "-- name: f()$\nSELECT 1;\n", f'[tool.rowsmith]\ndatabase-url = "{server_url}"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(programs, "_WHEELS", ())
+    assert rowsmith("check").exit_code == 0
+    project(tmp_path, "-- name: f()$\nSELECT 1;\n", '[tool.rowsmith]\npg-bin = "no/bin"\n')
+    done = rowsmith("check")
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'no/bin'} is not the bin folder of a PostgreSQL server" in done.stderr
+
+
+def test_an_extension_that_the_embedded_server_comes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, "-- name: f()$\nSELECT 1;\n", "")
+    write(tmp_path, {"migrations/0000.crypto.sql": 'CREATE EXTENSION "uuid-ossp";'})
+    monkeypatch.chdir(tmp_path)
+    done = rowsmith("check")
+    assert done.exit_code == 2
+    assert 'extension "uuid-ossp" is not available\nhint: The embedded PostgreSQL comes without it.' in done.stderr
+    assert "gen_random_uuid() needs no extension" in done.stderr
 
 
 def test_components_alone_are_enough(tmp_path: Path) -> None:
@@ -116,6 +155,8 @@ def test_every_fault_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ("[tool.rowsmith]\nmigrations = [1]\n", "migrations is [1]: expected a list of folders"),
         ("[tool.rowsmith]\nnever-null = 1\n", "never-null is 1: expected a list of functions"),
         ("[tool.rowsmith]\nnever_null = []\n", "never_null is not a key: did you mean never-null?"),
+        ("[tool.rowsmith]\npg-bin = 1\n", "pg-bin is 1: expected a folder of programs"),
+        ("[tool.rowsmith]\ndatabase-url = ['a:b']\n", "database-url is not a text: expected the URL of a server"),
         ("[tool.rowsmith]\nmodels = []\n", 'models is []: expected "pydantic" or "dataclass"'),
         ("[tool.rowsmith\n", "the file cannot be read as TOML"),
         ("", "sql: there is no folder 'sql' (the default) next to pyproject.toml"),

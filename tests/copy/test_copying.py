@@ -43,7 +43,8 @@ from rowsmith import Database
 from rowsmith.copy.call import copy_rows
 from rowsmith.copy.encoder import report
 from rowsmith.copy.tables import Table
-from tests.harness.databases import cloned
+from rowsmith.testing.databases import fresh_database
+from tests.harness.databases import MIGRATIONS
 from tests.harness.examples import examples
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -658,10 +659,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
 
 
 @pytest.fixture(scope="module")
-def formats(server_url: str, template: str) -> Iterator[psycopg.Connection[TupleRow]]:
+def formats(server_url: str) -> Iterator[psycopg.Connection[TupleRow]]:
     """A connection with two tables of the same columns. One has an extra column, so it is copied in the text format."""
     columns = ", ".join(f'"{name}" {name}' for name in STRATEGIES)
-    with cloned(server_url, template) as url, psycopg.connect(url, autocommit=True) as conn:
+    with fresh_database(server_url, [MIGRATIONS]) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute(f"CREATE TABLE as_binary ({columns}); CREATE TABLE as_text ({columns}, extra point)".encode())
         yield conn
 
@@ -1389,8 +1390,8 @@ def test_every_row_arrives_once_and_in_order(world: World, rows: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(server_url: str, template: str) -> Iterator[str]:
-    with cloned(server_url, template) as url:
+def loaded(server_url: str) -> Iterator[str]:
+    with fresh_database(server_url, [MIGRATIONS]) as url:
         with psycopg.connect(url) as conn:
             load(conn, Sizes().divided(50))
             conn.execute("INSERT INTO health_checks (status) SELECT 'up' FROM generate_series(1, 10)")

@@ -1,4 +1,4 @@
-"""Databases of the tests: clones of one migrated template, on the server that the library's own plugin provides."""
+"""Databases of the tests, on the server that the library's own plugin provides."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MIGRATIONS = ROOT / "migrations"
 
 
 @contextmanager
-def cloned(server_url: str, template: str | None) -> Generator[str]:
-    """The URL of a new database, a copy of the template or empty, dropped at the end."""
-    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}", template)
+def new_database(server_url: str) -> Generator[str]:
+    """The URL of an empty database, dropped at the end."""
+    url = create_database(server_url, f"rowsmith_{uuid4().hex[:12]}")
     try:
         yield url
     finally:

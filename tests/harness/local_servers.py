@@ -16,6 +16,7 @@ import pytest
 from rowsmith.errors import ServerError
 from rowsmith.server.embedded import Server
 from rowsmith.server.programs import find_binaries
+from tests.harness.waiting import wait_until
 
 QUICK = {"fsync": "off"}
 
@@ -43,8 +44,9 @@ def server(place: Path, binaries: Path) -> Generator[Server]:
     yield server
     pid = pid_of(server) if server.running else None
     server.stop()
-    assert pid is None or not alive(pid)
-    assert processes(place) == {}
+    # pg_ctl has waited until the pid file was gone, which is a little earlier.
+    wait_until(lambda: pid is None or not alive(pid))
+    wait_until(lambda: processes(place) == {})
 
 
 def pid_of(server: Server) -> int:

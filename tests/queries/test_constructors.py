@@ -30,7 +30,7 @@ from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 from tests.harness.waiting import PATIENCE
 from tests.harness.worlds import World, outcome, told
 
@@ -125,7 +125,7 @@ def generated(url: str, sql: str, folder: Path, models: Models, overrides: dict[
 @pytest.fixture(scope="module")
 def place(server_url: str) -> Iterator[str]:
     """The URL of a database of these tests."""
-    with cloned(server_url, None) as url:
+    with new_database(server_url) as url:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(SCHEMA)
         yield url

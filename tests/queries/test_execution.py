@@ -45,7 +45,7 @@ from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.server.scratch import drop_database, replace_database
 from rowsmith.wire import connection_async as wire
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 from tests.harness.interruptions import interrupted_at
 from tests.harness.network import Proxy
 from tests.harness.waiting import PATIENCE, wait_until
@@ -266,7 +266,7 @@ def diagnosis(error: psycopg.Error) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def place(server_url: str) -> Iterator[str]:
     """The URL of a database of these tests."""
-    with cloned(server_url, None) as url:
+    with new_database(server_url) as url:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(SCHEMA)
         yield url

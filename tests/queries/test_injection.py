@@ -25,7 +25,8 @@ from blueprint.queries import queries
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
-from tests.harness.databases import ROOT, cloned
+from rowsmith.testing.databases import fresh_database
+from tests.harness.databases import MIGRATIONS, ROOT
 from tests.harness.examples import share
 from tests.queries.injections import CORPUS, IMPOSSIBLE, ODD, PLACES, Code, Conn
 
@@ -266,8 +267,8 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(server_url: str, template: str) -> Iterator[Target]:
-    with cloned(server_url, template) as url:
+def target(server_url: str) -> Iterator[Target]:
+    with fresh_database(server_url, [MIGRATIONS]) as url:
         with psycopg.connect(url) as conn:
             conn.execute(WORLD.encode())
         with psycopg.connect(url) as conn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -18,7 +19,7 @@ from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, replace_database
 from rowsmith.testing import session_server
 from tests.harness.local_servers import QUICK, alive, pid_of, run
-from tests.harness.waiting import SOON
+from tests.harness.waiting import SOON, wait_until
 
 # Starting and stopping
 
@@ -33,7 +34,7 @@ def test_start_and_stop(server: Server) -> None:
     url, pid = server.url(), pid_of(server)
     server.stop()
     assert not server.running
-    assert not alive(pid)
+    wait_until(lambda: not alive(pid))
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
     with pytest.raises(ServerError, match="No server is running in"):
@@ -112,22 +113,40 @@ def test_missing_programs_are_named(tmp_path: Path, binaries: Path) -> None:
 
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rowsmith.server.programs, "_WHEEL", "no_such_package")
+    monkeypatch.setattr(rowsmith.server.programs, "_WHEELS", ("no_such_package",))
     with pytest.raises(ServerError, match=r"is not installed\. Run: pip install 'rowsmith\[embedded\]', or give"):
         find_binaries()
 
 
-def test_the_newest_of_the_wheel_is_taken_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, version in {"pginstall": "9.6.24", "pginstall2": "18.4", "pginstall9": "16.14"}.items():
-        folder = tmp_path / "some_wheel" / name / "bin"
-        folder.mkdir(parents=True)
+def wheel(folder: Path, package: str, **versions: str) -> Path:
+    """A package with PostgreSQL's programs, that cannot be imported."""
+    for name, version in versions.items():
+        programs = folder / package / name / "bin"
+        programs.mkdir(parents=True)
         for program in ("initdb", "pg_ctl", "postgres"):
-            (folder / program).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")
-            (folder / program).chmod(0o755)
-    (tmp_path / "some_wheel" / "__init__.py").write_text("raise RuntimeError('imported')")
+            (programs / program).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")
+            (programs / program).chmod(0o755)
+    (folder / package / "__init__.py").write_text("raise RuntimeError('imported')")
+    return folder / package
+
+
+def test_the_newest_of_the_wheel_is_taken_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = wheel(tmp_path, "some_wheel", pginstall="9.6.24", pginstall2="18.4", pginstall9="16.14")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(rowsmith.server.programs, "_WHEEL", "some_wheel")
-    assert find_binaries() == tmp_path / "some_wheel" / "pginstall2" / "bin"
+    monkeypatch.setattr(rowsmith.server.programs, "_WHEELS", ("some_wheel",))
+    assert find_binaries() == installed / "pginstall2" / "bin"
+
+
+def test_the_second_wheel_is_taken_if_the_first_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = wheel(tmp_path, "second_wheel", pginstall="18.9")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(rowsmith.server.programs, "_WHEELS", ("first_wheel", "second_wheel"))
+    assert find_binaries() == second / "pginstall" / "bin"
+    first = wheel(tmp_path, "first_wheel", pginstall="18.6")
+    importlib.invalidate_caches()
+    assert find_binaries() == first / "pginstall" / "bin"
 
 
 # Where a project's server keeps its data
@@ -243,21 +262,9 @@ def test_the_ladder_begins_with_the_given_url(server_url: str, monkeypatch: pyte
     monkeypatch.setenv("TEST_DATABASE_URL", server_url.replace("postgresql://", "postgresql+psycopg://"))
     with session_server("/ignored") as given:
         assert (given.rung, given.url) == ("TEST_DATABASE_URL", server_url)
-        assert str(run(server_url, "SHOW server_version")[0][0]).startswith(given.version)
 
 
 def test_a_given_url_that_fails_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_DATABASE_URL", "postgresql://u@/x?host=/no/such/folder")
-    with pytest.raises(ServerError, match="TEST_DATABASE_URL is set, but connecting failed"), session_server():
-        pass
-
-
-def test_a_role_that_may_not_create_databases_is_refused(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    role = f"limited_{os.getpid()}"
-    run(server_url, f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
-    try:
-        monkeypatch.setenv("TEST_DATABASE_URL", server_url.replace("postgres@", f"{role}:p@"))
-        with pytest.raises(ServerError, match=f"ALTER ROLE {role} CREATEDB"), session_server():
-            pass
-    finally:
-        run(server_url, f"DROP ROLE {role}")
+    with pytest.raises(ServerError, match="TEST_DATABASE_URL is set, but connecting failed"), session_server() as given:
+        assert given.url

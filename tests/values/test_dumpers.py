@@ -30,7 +30,7 @@ from psycopg.types.range import Range
 from psycopg.types.string import StrDumper
 
 from rowsmith import load_queries
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 from tests.harness.examples import examples, share
 from tests.harness.worlds import World, outcome, told
 
@@ -171,7 +171,7 @@ REFUSED_BY_PSYCOPG = {
 @pytest.fixture(scope="module")
 def types_url(server_url: str) -> Iterator[str]:
     """The URL of a database with the types of these tests."""
-    with cloned(server_url, None) as url:
+    with new_database(server_url) as url:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(SCHEMA)
         yield url

@@ -33,7 +33,7 @@ from psycopg.types.json import Json, Jsonb
 from rowsmith import load_queries
 from rowsmith.copy.call import copy_rows
 from rowsmith.values.types import TYPES
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 NETWORK_CLASSES = (IPv4Network, IPv6Network)
 ADDRESS_CLASSES = (IPv4Address, IPv6Address, IPv4Interface, IPv6Interface)
@@ -112,7 +112,7 @@ VALUES: dict[str, list[Any]] = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection with two tables for each type; the second has a column that makes a COPY one in text."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as conn:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute("SET TIME ZONE 'America/New_York'")
         for name in VALUES:
             conn.execute(f"CREATE TEMP TABLE one_{name} (value {name})".encode())

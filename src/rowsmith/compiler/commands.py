@@ -36,7 +36,8 @@ Command = Callable[[Screen, Project, Report, float], int]
 def run(command: Command, database_url: str | None, *, watching: bool = False, module: bool = False) -> int:
     """Run the command once, or at every change until Ctrl-C; `module`: of the generated module, too.
 
-    It works on the project that the working folder is in, and on the server of `database_url` (None: the embedded one).
+    It works on the project that the working folder is in, and on the server of `database_url` (None: the one that the
+    configuration names, or the embedded one).
     """
     screen = Screen()
     with ExitStack() as stack:
@@ -48,7 +49,7 @@ def run(command: Command, database_url: str | None, *, watching: bool = False, m
         def once() -> int:
             began, project = perf_counter(), Project.load(Path.cwd())
             with screen.busy():
-                examiner = workbench.examiner(project.migrations)
+                examiner = workbench.examiner(project.migrations, project.server)
                 report = examiner.examine(project, lambda number, count: screen.note(f"query {number} of {count}"))
             return command(screen, project, report, began)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,6 +33,33 @@ class ProjectError(RowsmithError):
         self.faults = tuple(faults)
 
 
+class ServerChoice(NamedTuple):
+    """Which PostgreSQL development uses. With neither, it is the embedded one."""
+
+    database_url: str | None = None
+    """A running server, for the scratch databases of `generate`, `check` and `describe`. May contain a password."""
+    pg_bin: Path | None = None
+    """The bin folder of the programs that servers are started with."""
+
+    @classmethod
+    def load(cls, start: Path) -> ServerChoice:
+        """What the nearest pyproject.toml says, from `start` upwards, if it says anything.
+
+        Raises ProjectError for faults in these keys; of others it says nothing, as they are not needed for a server.
+        """
+        file = configuration_file(start)
+        if file is None:
+            return cls()
+        reader = _Reader(file.parent, _content(file))
+        faults = [fault for fault in reader.faults if fault.startswith(("database-url", "pg-bin"))]
+        if faults:
+            raise ProjectError(file, faults)
+        return reader.server()
+
+
+EMBEDDED = ServerChoice()
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """The configuration. Every path is absolute."""
@@ -50,6 +77,7 @@ class Project:
     """User overrides: a type or a `table.column`, and its Python type: `str`, `package.module:Name`."""
     never_null: tuple[str, ...] = ()
     """The signatures of functions of the user's that are never NULL: `app.slugify(text)`."""
+    server: ServerChoice = EMBEDDED
 
     @classmethod
     def load(cls, start: Path) -> Project:
@@ -57,11 +85,7 @@ class Project:
         file = configuration_file(start)
         if file is None:
             raise ProjectError(None, [f"there is no {FILE} here or in a folder above. Run this inside a project"])
-        try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
-        reader = _Reader(file.parent, content)
+        reader = _Reader(file.parent, _content(file))
         project = reader.project()
         if reader.faults:
             raise ProjectError(file, reader.faults)
@@ -72,6 +96,13 @@ def configuration_file(start: Path) -> Path | None:
     """The nearest pyproject.toml, from `start` upwards."""
     start = start.absolute()
     return next((path for folder in (start, *start.parents) if (path := folder / FILE).is_file()), None)
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
 
 
 _TYPE = 'the name of a Python type, such as "str" or "app.types:ProjectSettings"'
@@ -93,6 +124,12 @@ class _Table(BaseModel):
     )
     models: Models = Field("pydantic", description='"pydantic" or "dataclass"')
     types: dict[str, _Text] = Field({}, description="a table, [tool.rowsmith.types]")
+    database_url: _Text | None = Field(
+        None, alias="database-url", description='the URL of a server, such as database-url = "postgresql://localhost"'
+    )
+    pg_bin: _Text | None = Field(
+        None, alias="pg-bin", description='a folder of programs, such as pg-bin = "/usr/lib/postgresql/18/bin"'
+    )
     never_null: list[_Text] = Field(
         [], alias="never-null", description='a list of functions, such as never-null = ["app.slugify(text)"]'
     )
@@ -136,7 +173,14 @@ class _Reader:
             output=self._output(),
             models=self._table.models,
             types=self._table.types,
+            server=self.server(),
             never_null=tuple(self._table.never_null),
+        )
+
+    def server(self) -> ServerChoice:
+        pg_bin = self._table.pg_bin
+        return ServerChoice(
+            self._table.database_url, None if pg_bin is None else self._root / Path(pg_bin).expanduser()
         )
 
     def _components(self) -> list[Path]:
@@ -195,6 +239,8 @@ def _fault(location: Sequence[int | str], value: Any, given: Mapping[str, Any]) 
         return f"{key} is not a key: {hint}"
     if inner and key == "types":
         return f"types: {inner[0]} is {_shown(value)}: expected {_TYPE}"
+    if key == "database-url":  # it may contain a password
+        return f"{key} is not a text: expected {field.description}"
     return f"{key} is {_shown(given.get(key, value))}: expected {field.description}"
 
 

@@ -20,10 +20,11 @@ from pydantic import SecretStr
 
 from rowsmith import migrations
 from rowsmith.compiler.checks.check import Examiner
+from rowsmith.compiler.project import EMBEDDED, ServerChoice
 from rowsmith.compiler.watch import state
 from rowsmith.errors import MigrationError, RowsmithError, ServerError
 from rowsmith.findings import display_path
-from rowsmith.server.embedded import temporary_server
+from rowsmith.server.embedded import extension_hint, temporary_server
 from rowsmith.server.programs import find_binaries
 from rowsmith.server.scratch import create_database, drop_database, libpq_url
 from rowsmith.settings import Settings
@@ -36,7 +37,9 @@ class Workbench(AbstractContextManager["Workbench"]):
     """
 
     def __init__(self, database_url: str | None = None, progress: Callable[[str], None] = lambda _: None) -> None:
-        self._server_url = self._given_url = database_url
+        self._given_url = database_url
+        self._server_url: str | None = None
+        self._choice = EMBEDDED
         self._progress = progress
         self._server, self._database = ExitStack(), ExitStack()
         self._examiner: Examiner | None = None
@@ -45,12 +48,17 @@ class Workbench(AbstractContextManager["Workbench"]):
     def __exit__(self, *exc_info: object) -> None:
         self.clear()
 
-    def examiner(self, folders: Sequence[Path]) -> Examiner:
+    def examiner(self, folders: Sequence[Path], choice: ServerChoice = EMBEDDED) -> Examiner:
         """Asks a database with every migration of the folders: the same one as before if none has changed.
+
+        It is on the server that `choice` names, unless a URL was given to the workbench.
 
         Raises ServerError if there is no database to be had, and MigrationError, with the file and what the server
         said, if a migration cannot be applied.
         """
+        if choice != self._choice:
+            self.clear()
+            self._choice = choice
         found = state(folders)
         if self._examiner is None or self._examiner.lost or found != self._migrated:
             self._drop()
@@ -62,7 +70,7 @@ class Workbench(AbstractContextManager["Workbench"]):
         try:
             self._drop()
         finally:
-            self._server_url = self._given_url
+            self._server_url = None
             self._server.close()
 
     def _drop(self) -> None:
@@ -71,15 +79,25 @@ class Workbench(AbstractContextManager["Workbench"]):
 
     def _create(self, folders: Sequence[Path]) -> psycopg.Connection[TupleRow]:
         if self._server_url is None:
-            self._progress("starting PostgreSQL")
-            self._server_url = self._server.enter_context(temporary_server(find_binaries())).url()
+            self._server_url = self._running_url or self._start_server()
         self._progress("creating a scratch database")
         url = _scratch_database(self._server_url)
         self._database.callback(drop_database, url, self._server_url)
         if folders:
             self._migrate(url, folders)
         self._progress("connecting")
-        return self._database.enter_context(psycopg.connect(libpq_url(url), autocommit=True))
+        conn = self._database.enter_context(psycopg.connect(libpq_url(url), autocommit=True))
+        conn.read_only = False  # even if a migration has set default_transaction_read_only for the role or database
+        return conn
+
+    @property
+    def _running_url(self) -> str | None:
+        """The URL of a server that runs already; None if one has to be started."""
+        return self._given_url or self._choice.database_url
+
+    def _start_server(self) -> str:
+        self._progress("starting PostgreSQL")
+        return self._server.enter_context(temporary_server(find_binaries(self._choice.pg_bin))).url()
 
     def _migrate(self, url: str, folders: Sequence[Path]) -> None:
         place = "the migrations"
@@ -98,7 +116,8 @@ class Workbench(AbstractContextManager["Workbench"]):
         except RowsmithError:
             raise
         except psycopg.Error as error:
-            hint = f"\nhint: {error.diag.message_hint}" if error.diag.message_hint else ""
+            hint = (extension_hint(error) if self._running_url is None else None) or error.diag.message_hint
+            hint = f"\nhint: {hint}" if hint else ""
             raise MigrationError(f"{place}: PostgreSQL refuses the migration: {_said(error)}{hint}") from None
         except Exception as error:  # a migration in Python raises what it likes, and yoyo's errors have no common root
             raise MigrationError(f"{place}: {type(error).__name__}: {error}") from error

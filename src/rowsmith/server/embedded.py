@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import psycopg
+
 from rowsmith.errors import ServerError
 from rowsmith.server import programs
 from rowsmith.server.programs import Account, as_account, run, usable
@@ -44,9 +46,10 @@ _ROOT_STATE = Path("/var/lib/rowsmith")
 _SHORT_FOLDER = Path("/tmp")  # noqa: S108 - for sockets: TMPDIR may be as long as the path that did not fit
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory; folders in it are made by mkdtemp
 _PLENTY_BYTES = 2 * 2**30
-_DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 _SOCKET_ONLY_PORT = 5432  # without TCP it is only part of the name of the socket
 _BUILTIN_LOCALE_SINCE = (17, 0)
+DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
+"""The options of a server whose data nobody needs after a crash of the machine."""
 # Worth another try: a killed server is not quite gone, because its children are still ending, or because nobody has
 # waited for it yet and its process id still exists. Or another program has taken the port that was free a moment ago.
 _PASSING_FAULTS = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
@@ -87,6 +90,11 @@ def project_data_folder(project: Path) -> Path:
         # The XDG base directory specification says to ignore a relative path.
         state = (given if given.is_absolute() else Path.home() / ".local" / "state") / "rowsmith"
     return state / f"{name}-{hashlib.sha256(os.fsencode(project)).hexdigest()[:10]}" / "data"
+
+
+def kept_data_folder(development: Path, binaries: Path) -> Path:
+    """Where the server that is kept for the tests of a project has its data: next to that of its development server."""
+    return development.with_name(f"tests-{programs.version(binaries)[0]}")
 
 
 class Server:
@@ -293,13 +301,14 @@ class Server:
 
 @contextmanager
 def temporary_server(
-    binaries: Path, *, port: int | None = None, options: Mapping[str, str] | None = None
+    binaries: Path, *, port: int | None = None, options: Mapping[str, str] | None = None, start: bool = True
 ) -> Generator[Server]:
     """A server on new data in a temporary folder, for tests: fast, not crash-safe, removed at the end of the block.
 
     It is also removed if this process dies, even by SIGKILL. Any number can run at once. The folder is in memory if
     enough is free (on Linux, 2 GiB); for much data, set TMPDIR to a folder on a disk. `port` and `options` are those of
-    Server.start, which says what is raised.
+    Server.start, which says what is raised. Without `start`, the block or another process is to start it, with the
+    options DISPOSABLE.
     """
     account = programs.account_for()
     folder = Path(tempfile.mkdtemp(prefix="rowsmith-", dir=_temporary_root(account)))
@@ -319,7 +328,8 @@ def temporary_server(
         extra_groups=account.groups,
     ) as watchdog:
         try:
-            server.start(port, _DISPOSABLE | dict(options or {}))
+            if start:
+                server.start(port, DISPOSABLE | dict(options or {}))
             yield server
         finally:
             if watchdog.stdin is not None:
@@ -330,6 +340,19 @@ def temporary_server(
         raise ServerError(
             f"The temporary server in {folder} could not be removed. Stop what is using it, then remove the folder."
         )
+
+
+def extension_hint(error: psycopg.Error) -> str | None:
+    """What to do about an extension that the embedded server comes without; None for any other error."""
+    # The server speaks English (programs.environment), whatever the user's language is.
+    extension = (error.diag.message_primary or "").removesuffix(" is not available")
+    if error.sqlstate != "0A000" or not extension.startswith('extension "'):
+        return None
+    builtin = " gen_random_uuid() needs no extension." if extension.endswith(('"uuid-ossp"', '"pgcrypto"')) else ""
+    return (
+        "The embedded PostgreSQL comes without it. Use one that has it: in [tool.rowsmith], the URL of a server as "
+        f"`database-url` (it may be in a container), or the bin folder of an installed one as `pg-bin`.{builtin}"
+    )
 
 
 def _free_port() -> int:

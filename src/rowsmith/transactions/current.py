@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from rowsmith.pool.checkouts import is_ours
 from rowsmith.queries.session import Session, session_of
-from rowsmith.wire.concurrency import current_owner
+from rowsmith.wire.concurrency import Owner, current_owner
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
 
@@ -38,7 +38,7 @@ class OpenTransaction(Transaction):
         self.database = database
         self._connection = ref(connection)
         self.session: Session[Any] = session_of(connection)
-        self.owner = current_owner()
+        self.owner: Owner | None = current_owner()
         self._generator = _generator_of_block()
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
@@ -58,6 +58,10 @@ class OpenTransaction(Transaction):
     def is_open(self) -> bool:
         """Whether a block can join it. After an exception at a bad moment it may have lost its connection."""
         return not self.ended and self._connection() is not None
+
+    def note_opener(self) -> None:
+        """Note which code has opened it, if that is another than the one that has made it."""
+        self._generator = _generator_of_block()
 
     def enter_block(self) -> int:
         """Count a block in. Returns its depth."""
@@ -170,6 +174,19 @@ def end_open(transaction: OpenTransaction) -> None:
     """Note that it has ended, in whichever context that is."""
     transaction.ended = True
     _open.set(_still_open())
+
+
+def lend(transaction: OpenTransaction) -> None:
+    """Let blocks that are opened here join a transaction that was opened elsewhere, until `take_back`."""
+    transaction.owner = current_owner()
+    transaction.note_opener()
+    add_open(transaction)
+
+
+def take_back(transaction: OpenTransaction) -> None:
+    """Let no block join a transaction, wherever it is opened."""
+    transaction.owner = None
+    _open.set(tuple([each for each in _still_open() if each is not transaction]))
 
 
 def forget_open() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
 from rowsmith.pool.breaker import backoff
-from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.current import find_open
-from rowsmith.transactions.options import TransactionOptions
 from rowsmith.transactions.rules import retry_reason
 from rowsmith.wire.concurrency import AsyncWork, sleep_async
 from rowsmith.wire.deadlines import deadline
@@ -23,21 +22,20 @@ _T = TypeVar("_T")
 
 async def run_async(
     database: object,
-    pool: AsyncPool,
+    make: Callable[[], AsyncTransactionBlock],
     work: AsyncWork[_T],
-    options: TransactionOptions,
     *,
     attempts: int,
     timeout: float | None,
 ) -> _T:
-    """What `work` returns for a connection in a transaction, committed. See `Database.run`."""
+    """What `work` returns for a connection in a transaction, committed. See `Database.run`; `make` gives the blocks."""
     if find_open(database) is not None:
-        async with AsyncTransactionBlock(database, pool, options) as conn:
+        async with make() as conn:
             return await work(conn)
     pauses = backoff(attempts - 1, random.random, first=0.05, most=1.0)
     with nullcontext() if timeout is None else deadline(timeout):
         for attempt in range(1, attempts + 1):
-            block = AsyncTransactionBlock(database, pool, options)
+            block = make()
             try:
                 async with block as conn:
                     return await work(conn)

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
 from rowsmith.pool.breaker import backoff
-from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.block_sync import TransactionBlock
 from rowsmith.transactions.current import find_open
-from rowsmith.transactions.options import TransactionOptions
 from rowsmith.transactions.rules import retry_reason
 from rowsmith.wire.concurrency import Work, sleep_sync
 from rowsmith.wire.deadlines import deadline
@@ -24,21 +23,20 @@ _T = TypeVar("_T")
 
 def run_sync(
     database: object,
-    pool: Pool,
+    make: Callable[[], TransactionBlock],
     work: Work[_T],
-    options: TransactionOptions,
     *,
     attempts: int,
     timeout: float | None,
 ) -> _T:
-    """What `work` returns for a connection in a transaction, committed. See `Database.run`."""
+    """What `work` returns for a connection in a transaction, committed. See `Database.run`; `make` gives the blocks."""
     if find_open(database) is not None:
-        with TransactionBlock(database, pool, options) as conn:
+        with make() as conn:
             return work(conn)
     pauses = backoff(attempts - 1, random.random, first=0.05, most=1.0)
     with nullcontext() if timeout is None else deadline(timeout):
         for attempt in range(1, attempts + 1):
-            block = TransactionBlock(database, pool, options)
+            block = make()
             try:
                 with block as conn:
                     return work(conn)

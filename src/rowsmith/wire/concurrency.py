@@ -47,6 +47,19 @@ sleep_async = asyncio.sleep
 sleep_sync = time.sleep
 
 
+async def acquire_async(lock: asyncio.Lock, seconds: float) -> bool:
+    """Acquire a lock, unless that takes longer than so many seconds; whether it was acquired."""
+    try:
+        return await asyncio.wait_for(lock.acquire(), seconds)
+    except TimeoutError:
+        return False
+
+
+def acquire_sync(lock: threading.Lock, seconds: float) -> bool:
+    """Acquire a lock, unless that takes longer than so many seconds; whether it was acquired."""
+    return lock.acquire(timeout=seconds)
+
+
 @asynccontextmanager
 async def hold_if_free_async(lock: asyncio.Lock) -> AsyncGenerator[bool]:
     """Hold a lock for a block, if that is possible at once; whether it is held."""

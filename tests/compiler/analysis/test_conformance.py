@@ -10,7 +10,7 @@ import pytest
 from rowsmith.compiler.analysis.description import Describer, Description
 from tests.compiler.analysis.corpus_table import TARGET, page
 from tests.compiler.analysis.truth import Case, create_schema, read_corpus
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 PRECISION = 0.97
 """The share of the columns that are never NULL that is proven to be so, at the least."""
@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
 @pytest.fixture(scope="module")
 def verdicts(server_url: str) -> list[Verdict]:
     """Every case of the corpus, described."""
-    with cloned(server_url, None) as url, psycopg.connect(url) as conn:
+    with new_database(server_url) as url, psycopg.connect(url) as conn:
         create_schema(conn)
         describer = Describer(conn)
         return [Verdict(case, describer.describe(case.query)) for case in read_corpus(conn.info.server_version)]

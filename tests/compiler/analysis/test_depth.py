@@ -12,7 +12,7 @@ from rowsmith.compiler.analysis.description import Describer, Description
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from tests.compiler.analysis.probes import Connection, query_of
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 SCHEMA = """
 CREATE TABLE t (id int PRIMARY KEY, x int, s text);
@@ -99,7 +99,7 @@ QUERIES: dict[str, tuple[Callable[[int], str], int, str]] = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with the tables of these queries."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as connection:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
         for i in range(1, 13):
             join = f"SELECT a.id, b.x FROM v{i - 1} AS a JOIN v{i - 1} AS b ON b.id = a.id"

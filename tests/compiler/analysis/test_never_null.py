@@ -14,7 +14,7 @@ import pytest
 
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.never_null import EXTENSIONS, MONOTONIC_FIELDS
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 Connection = psycopg.Connection[Any]
 
@@ -190,7 +190,7 @@ class Function(NamedTuple):
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with the extensions that this server has."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as connection:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT name FROM pg_available_extensions WHERE name = ANY (%s)", [list(EXTENSIONS)]
         ).fetchall()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.compiler.analysis.probes import Connection, run
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 HITS = "CREATE TABLE hits (page text PRIMARY KEY, n int NOT NULL DEFAULT 0);"
 ONE_HIT = "INSERT INTO hits VALUES ('a', 1);"
@@ -147,7 +147,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with nothing in it."""
-    with cloned(server_url, None) as url, psycopg.connect(url) as connection:
+    with new_database(server_url) as url, psycopg.connect(url) as connection:
         yield connection
 
 

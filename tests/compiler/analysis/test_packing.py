@@ -9,12 +9,12 @@ import pytest
 
 from rowsmith.compiler.analysis.description import Describer
 from tests.compiler.analysis.probes import Connection, query_of, run
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
-    with cloned(server_url, None) as url, psycopg.connect(url) as connection:
+    with new_database(server_url) as url, psycopg.connect(url) as connection:
         connection.execute("CREATE TYPE mood AS ENUM ('ok', 'sad'); CREATE DOMAIN label AS text")
         connection.execute("CREATE TABLE t (id int NOT NULL, note text, mood mood NOT NULL, tags text[], label label)")
         yield connection

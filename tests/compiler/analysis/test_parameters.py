@@ -9,7 +9,7 @@ import pytest
 
 from rowsmith.compiler.analysis.description import Describer
 from tests.compiler.analysis.probes import Connection, query_of
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 SCHEMA = """
 CREATE TABLE a (x text, h text);
@@ -59,7 +59,7 @@ QUERIES = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with these tables."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as connection:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SCHEMA.encode())
         yield connection
 

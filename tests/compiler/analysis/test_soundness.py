@@ -10,7 +10,7 @@ import pytest
 
 from rowsmith.compiler.analysis.description import Describer
 from tests.compiler.analysis.probes import Connection, query_of, run
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 
 T_AND_U = """
 CREATE TABLE t (id int PRIMARY KEY, a int, x text, y int);
@@ -468,7 +468,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def conn(server_url: str) -> Iterator[Connection]:
     """A connection to a database with nothing in it."""
-    with cloned(server_url, None) as url, psycopg.connect(url) as connection:
+    with new_database(server_url) as url, psycopg.connect(url) as connection:
         yield connection
 
 
@@ -499,7 +499,7 @@ CREATE VIEW v AS SELECT id, x FROM f;
 @pytest.fixture(scope="module")
 def foreign(server_url: str) -> Iterator[Connection]:
     """A connection to a database with foreign tables: of its own tables, seen through a second connection."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as connection:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'postgres_fdw'").fetchone():
             pytest.skip("this PostgreSQL comes without postgres_fdw")
         info = connection.info
@@ -537,7 +537,10 @@ def test_what_a_foreign_server_gives(foreign: Connection, sql: str, columns: str
     result = run(foreign, "", sql)
     assert result.columns == columns
     assert [said for said, seen in zip(columns.split(), result.seen.split(), strict=True) if said < seen] == []
-    assert "x?" not in columns.split() or "x?" in result.seen
+    if sql.endswith("IS NULL") and foreign.info.server_version >= 170000:
+        assert result.rows == 0  # the planner itself believes NOT NULL
+    else:
+        assert "x?" not in columns.split() or "x?" in result.seen
 
 
 EXTENSIONS = {

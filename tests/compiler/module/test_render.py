@@ -37,7 +37,8 @@ from rowsmith.compiler.module.types import read_types
 from rowsmith.errors import ModuleError, QueryFileError, StaleModuleError
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
-from tests.harness.databases import ROOT, cloned
+from rowsmith.testing.databases import fresh_database
+from tests.harness.databases import MIGRATIONS, ROOT, new_database
 from tests.harness.modules import load, module, source
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def models(request: pytest.FixtureRequest) -> Models:
 @pytest.fixture(scope="module")
 def golden_conn(server_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database with the schema of the small module."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as conn:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute((HERE / "golden_schema.sql").read_text().encode())
         yield conn
 
@@ -408,9 +409,9 @@ class Arguments:
 
 
 @pytest.fixture(scope="module")
-def filled_url(server_url: str, template: str) -> Iterator[str]:
+def filled_url(server_url: str) -> Iterator[str]:
     """A migrated database with rows in every table."""
-    with cloned(server_url, template) as url:
+    with fresh_database(server_url, [MIGRATIONS]) as url:
         with psycopg.connect(url) as conn:
             dataset.load(conn, dataset.Sizes().divided(150))
         yield url

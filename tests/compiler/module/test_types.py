@@ -22,7 +22,7 @@ from psycopg.types.range import Range
 from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.overrides import SCALARS as PSYCOPG_MAKES
 from rowsmith.errors import ModuleError, UnknownTypeError
-from tests.harness.databases import cloned
+from tests.harness.databases import new_database
 from tests.harness.modules import module
 
 # A type, what the module calls it, and values of it.
@@ -106,7 +106,7 @@ CREATE TABLE things (id int PRIMARY KEY, settings jsonb NOT NULL, tags text[] NO
 @pytest.fixture(scope="module")
 def typed_conn(server_url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database with types of its own."""
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as conn:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as conn:
         conn.execute(SCHEMA)
         yield conn
 

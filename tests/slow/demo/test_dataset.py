@@ -19,7 +19,8 @@ from blueprint.demo.rows import EventRow
 from blueprint.queries import queries
 from blueprint.services import InvalidCredentialsError, sign_in
 from rowsmith import Database
-from tests.harness.databases import cloned
+from rowsmith.testing.databases import fresh_database
+from tests.harness.databases import MIGRATIONS
 
 SMALL = Sizes().divided(20)
 
@@ -35,9 +36,9 @@ def events(dataset: Dataset) -> list[EventRow]:
 
 
 @pytest.fixture(scope="module")
-def loaded(server_url: str, template: str) -> Iterator[psycopg.Connection[TupleRow]]:
+def loaded(server_url: str) -> Iterator[psycopg.Connection[TupleRow]]:
     """A connection to a database that holds the small data set, and gets nothing else."""
-    with cloned(server_url, template) as url, psycopg.connect(url) as conn:
+    with fresh_database(server_url, [MIGRATIONS]) as url, psycopg.connect(url) as conn:
         load(conn, SMALL)
         yield conn
         conn.rollback()

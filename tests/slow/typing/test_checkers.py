@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from rowsmith.compiler.module.models import Models
-from tests.harness.databases import ROOT, cloned
+from tests.harness.databases import ROOT, new_database
 from tests.harness.modules import module, source
 
 SCHEMA = ROOT / "tests" / "compiler" / "module" / "golden_schema.sql"
@@ -72,7 +72,7 @@ SELECT 'x'::text;
 
 def test_checkers_find_nothing_in_a_module(server_url: str, conn: psycopg.Connection[Any], tmp_path: Path) -> None:
     odd = ODD.format(comment="a word " * 40)
-    with cloned(server_url, None) as url, psycopg.connect(url, autocommit=True) as small:
+    with new_database(server_url) as url, psycopg.connect(url, autocommit=True) as small:
         small.execute(SCHEMA.read_bytes())
         small.execute("CREATE TYPE pair AS (int int, list text[])")
         for kind in typing.get_args(Models):
