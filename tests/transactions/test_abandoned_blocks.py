@@ -8,12 +8,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from psycopg.pq import TransactionStatus
 
 from rowsmith import Database
 from rowsmith.errors import TransactionError
+from rowsmith.pool.checkouts import Checkouts
+from rowsmith.transactions.current import OpenTransaction
 from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
 from tests.harness.interruptions import interrupted_at, stepping
 from tests.harness.waiting import wait_until
@@ -99,6 +102,32 @@ def test_a_savepoint_that_was_abandoned_dooms_its_transaction(driver: type[Drive
             await abandon_a_savepoint(here)
         assert observer.stored() == []
         await here.check_whole()
+
+    here.drive(body)
+
+
+@both_worlds
+@pytest.mark.parametrize("step", [(OpenTransaction, "enter_block"), (Checkouts, "add")])
+def test_a_connection_whose_block_cannot_begin_is_given_back(
+    driver: type[Driver], observer: Observer, monkeypatch: pytest.MonkeyPatch, step: tuple[type[Any], str]
+) -> None:
+    """Also while somebody keeps the exception, and with it the frames that refer to the connection."""
+    here = driver(small(observer.url, max_connections=1))
+
+    def interrupt(*_: object) -> None:
+        raise InjectedError
+
+    async def body() -> None:
+        original = getattr(*step)
+        monkeypatch.setattr(*step, interrupt)
+        with pytest.raises(InjectedError) as caught:
+            async with here.transaction():
+                pytest.fail("the block was entered")
+        monkeypatch.setattr(*step, original)
+        async with here.transaction() as conn:
+            await insert(conn, 1)
+        assert observer.stored() == [1]
+        assert caught.value.__traceback__ is not None
 
     here.drive(body)
 
