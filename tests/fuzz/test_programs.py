@@ -89,7 +89,8 @@ class Lane:
             except Mismatch as mismatch:
                 raise AssertionError(str(mismatch)) from mismatch
             assert execution.mismatch is None, execution.mismatch
-            gc.collect()
+            if self._here.db.statistics()["connections_in_use"]:
+                gc.collect()
             await self._here.until(lambda: self._here.db.statistics()["connections_in_use"] == 0)
             await self._here.check_whole()
 
