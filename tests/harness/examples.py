@@ -19,7 +19,7 @@ def register_profiles() -> None:
     # The same examples in each run: what is found is found again.
     settings.register_profile("all", max_examples=_ALL, derandomize=True, deadline=None)
     settings.register_profile("share", settings.get_profile("all"), max_examples=_ALL // 5)
-    settings.register_profile("fuzz", settings.get_profile("all"), max_examples=2000, derandomize=False)
+    settings.register_profile("fuzz", settings.get_profile("all"), max_examples=3000, derandomize=False)
     settings.load_profile("share")
 
 
