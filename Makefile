@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all soak conformance bench lint format clean
+.PHONY: help demo test test-all soak fuzz signals conformance bench lint format clean
 
 # The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -30,6 +30,13 @@ test-all: .venv/installed  ## every test, with more examples, and on every Postg
 
 soak: .venv/installed  ## the bank of tests/slow under random faults, five minutes in each isolation level
 	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/slow/bank -s
+
+fuzz: .venv/installed  ## random programs of blocks against a model, some minutes: SEED=N for those of a seed
+	$(BIN)/python -m pytest tests/fuzz -n 2 --hypothesis-profile=fuzz --hypothesis-show-statistics \
+		--hypothesis-seed=$(or $(SEED),$(shell date +%s))
+
+signals: .venv/installed  ## 10,000 blocks interrupted by real signals, in threads and in tasks: COUNT=N for another number
+	ROWSMITH_SIGNALS=$(or $(COUNT),10000) $(BIN)/python -m pytest tests/transactions/test_signals.py -n 2
 
 conformance: .venv/installed  ## the queries of others: SCRIPTS=DIR, SQLC=DIR, SAFEQL=DIR, see docs/conformance-others.md
 	$(BIN)/python -m tests.conformance $(if $(SCRIPTS),--scripts "$(SCRIPTS)") $(if $(SQLC),--sqlc "$(SQLC)") \

@@ -1,6 +1,6 @@
 """How many examples a test tries: a share of them in `make test`, all of them in `make test-all`.
 
-`--hypothesis-profile=all` chooses all of them.
+`--hypothesis-profile=all` chooses all of them; `fuzz` is for `make fuzz`, where each run tries others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def register_profiles() -> None:
     # The same examples in each run: what is found is found again.
     settings.register_profile("all", max_examples=_ALL, derandomize=True, deadline=None)
     settings.register_profile("share", settings.get_profile("all"), max_examples=_ALL // 5)
+    settings.register_profile("fuzz", settings.get_profile("all"), max_examples=3000, derandomize=False)
     settings.load_profile("share")
 
 

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from opcode import opname
 from types import FrameType
+
+CALLED_BY_THE_LOOP = ("get_loop", "add_done_callback", "cancel")
+"""Methods of what a task waits for. asyncio calls them outside of its coroutines, though it is the current task."""
+
+
+AWAITS = "GET_AWAITABLE"
+"""What comes after the call of a coroutine function, of which no code has run.
+
+Python looks for signals there only as `async with` calls `__aexit__`. If a handler raises then, no code of `__aexit__`
+runs, and an asyncio.Lock stays locked for ever: no library can help it.
+"""
 
 
 class Step:
     """Raises an exception at one step of the Python code of some packages, for `sys.settrace`.
 
-    A step is where the interpreter looks for signals: as a function begins, and after a call of one that is not
-    Python's (manual of the `signal` module, "Execution of Python signal handlers").
+    A step is where the interpreter looks for signals: as a function begins, as a generator goes on, and after a call of
+    a function that is not Python's (manual of the `signal` module, "Execution of Python signal handlers"). It does not
+    look as a coroutine goes on after `await`.
+
+    With a `task`, only its steps count: not those of other tasks, nor what the event loop calls. An exception comes up
+    in the coroutine that is running then, and the event loop gives it to the task.
     """
 
-    def __init__(self, number: int, packages: tuple[str, ...], error: type[BaseException]) -> None:
+    def __init__(
+        self,
+        number: int,
+        packages: tuple[str, ...],
+        error: type[BaseException],
+        task: asyncio.Task[object] | None = None,
+    ) -> None:
         self._left = number
+        self._task = task
         self._packages = packages
         self._error = error
         self.reached = False
@@ -25,8 +49,11 @@ class Step:
     def __call__(self, frame: FrameType, event: str, _: object) -> Step | None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in self._packages:
             return None
+        if self._task is not None and not self._is_step_of_task(frame):
+            return None
         frame.f_trace_opcodes = True
-        if event == "call" or (event == "opcode" and self._called is frame):
+        called = event == "opcode" and self._called is frame and opname[frame.f_code.co_code[frame.f_lasti]] != AWAITS
+        if called or (event == "call" and not _goes_on(frame)):
             self._left -= 1
         self._called = None
         if self._left == 0:
@@ -35,6 +62,32 @@ class Step:
         if event == "opcode" and opname[frame.f_code.co_code[frame.f_lasti]].startswith("CALL"):
             self._called = frame
         return self
+
+    def _is_step_of_task(self, frame: FrameType) -> bool:
+        return asyncio.current_task() is self._task and frame.f_code.co_name not in CALLED_BY_THE_LOOP
+
+
+def _goes_on(frame: FrameType) -> bool:
+    """Whether a frame goes on after `yield from` or `await` (Python's documentation of `dis`, RESUME)."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return at >= 0 and opname[code[at]] == "RESUME" and code[at + 1] & 3 >= 2
+
+
+@contextmanager
+def stepping(
+    number: int,
+    *,
+    packages: tuple[str, ...] = ("rowsmith", "psycopg"),
+    error: type[BaseException] = KeyboardInterrupt,
+    task: asyncio.Task[object] | None = None,
+) -> Generator[Step]:
+    """A block that is interrupted at that step, if it has as many: one of this thread, or of one of its tasks."""
+    step, previous = Step(number, packages, error, task), sys.gettrace()
+    try:
+        sys.settrace(step)
+        yield step
+    finally:
+        sys.settrace(previous)
 
 
 def interrupted_at(
@@ -45,12 +98,6 @@ def interrupted_at(
     error: type[BaseException] = KeyboardInterrupt,
 ) -> bool:
     """Whether the work of this thread has as many steps; it is interrupted there."""
-    step, previous = Step(number, packages, error), sys.gettrace()
-    try:
-        sys.settrace(step)
+    with stepping(number, packages=packages, error=error) as step, suppress(error):
         work()
-    except error:
-        pass
-    finally:
-        sys.settrace(previous)
     return step.reached

@@ -8,14 +8,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from psycopg.pq import TransactionStatus
 
 from rowsmith import Database
 from rowsmith.errors import TransactionError
+from rowsmith.pool.checkouts import Checkouts
+from rowsmith.transactions.current import OpenTransaction
 from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
-from tests.harness.interruptions import interrupted_at
+from tests.harness.interruptions import interrupted_at, stepping
 from tests.harness.waiting import wait_until
 
 PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
@@ -104,6 +107,32 @@ def test_a_savepoint_that_was_abandoned_dooms_its_transaction(driver: type[Drive
 
 
 @both_worlds
+@pytest.mark.parametrize("step", [(OpenTransaction, "enter_block"), (Checkouts, "add")])
+def test_a_connection_whose_block_cannot_begin_is_given_back(
+    driver: type[Driver], observer: Observer, monkeypatch: pytest.MonkeyPatch, step: tuple[type[Any], str]
+) -> None:
+    """Also while somebody keeps the exception, and with it the frames that refer to the connection."""
+    here = driver(small(observer.url, max_connections=1))
+
+    def interrupt(*_: object) -> None:
+        raise InjectedError
+
+    async def body() -> None:
+        original = getattr(*step)
+        monkeypatch.setattr(*step, interrupt)
+        with pytest.raises(InjectedError) as caught:
+            async with here.transaction():
+                pytest.fail("the block was entered")
+        monkeypatch.setattr(*step, original)
+        async with here.transaction() as conn:
+            await insert(conn, 1)
+        assert observer.stored() == [1]
+        assert caught.value.__traceback__ is not None
+
+    here.drive(body)
+
+
+@both_worlds
 def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer) -> None:
     here = driver(small(observer.url, max_connections=1))
 
@@ -115,7 +144,7 @@ def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer)
         async with here.connection() as conn:
             await insert(conn, 1)
         assert observer.stored() == [1]
-        assert observer.sessions() == 1
+        await here.until(lambda: observer.sessions() == 1)
 
     here.drive(body)
 
@@ -152,6 +181,14 @@ class Interrupted:
 
     def run(self) -> None:
         self.db.run(lambda conn: conn.execute("SELECT 1"))
+
+    def store(self) -> None:
+        """A new block stores what it is told to."""
+        self.number += 1
+        with self.db.transaction() as conn:
+            conn.execute("INSERT INTO items VALUES (%s)", [self.number])
+        assert self.observer.stored().count(self.number) == 1
+        self.number += 1
 
     def check(self) -> None:
         """Every connection can be acquired, a new block stores what it is told to, and nothing was stored twice."""
@@ -197,6 +234,24 @@ def test_an_exception_at_any_step_loses_nothing(
         assert len(stored) == len(set(stored))
         interrupted.check()
     assert number > 50
+
+
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run])
+def test_a_block_in_the_handler_of_an_interruption_is_one_of_its_own(
+    interrupted: Interrupted, work: Callable[[Interrupted], None]
+) -> None:
+    """The exception is alive there, and with it the frames of what it has interrupted."""
+    interrupted.check()
+    number, reached = 0, True
+    while reached:
+        number += 1
+        with stepping(number, packages=PACKAGES, error=InjectedError) as step:
+            try:
+                work(interrupted)
+            except InjectedError:
+                interrupted.store()
+        reached = step.reached
+        interrupted.check()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InjectedError])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -61,6 +63,28 @@ def test_what_the_generator_itself_opens_is_a_savepoint(db: Database, observer: 
 
     assert list(nested()) == [1, 2]
     assert observer.stored() == [1]
+
+
+def test_a_savepoint_in_a_generator_keeps_no_frames(db: Database) -> None:
+    """They would keep what their variables refer to, until the garbage collector comes: an abandoned block, say."""
+
+    class Thing:
+        pass
+
+    def nested() -> Iterator[ref[Thing]]:
+        with db.transaction():
+            thing = Thing()
+            with db.transaction():
+                pass
+            yield ref(thing)
+
+    gc.collect()
+    gc.disable()
+    try:
+        (thing,) = list(nested())
+        assert thing() is None
+    finally:
+        gc.enable()
 
 
 def test_a_block_around_the_loop_is_joined(db: Database, observer: Observer) -> None:

@@ -162,17 +162,18 @@ class AsyncPool:
         end = start + (limit if left is None else min(limit, left))
         while True:
             conn = await self.ready_connection() or await self._waited_for(start, end)
-            usable = False
+            acquired = False
             try:
-                usable = await self._is_usable(conn, end)
+                if await self._is_usable(conn, end):
+                    self.checkouts.add(conn, monotonic())
+                    acquired = True
+                    return conn
             finally:
-                if not usable:
+                if not acquired:
+                    self.checkouts.end(conn, monotonic())
                     await conn.close()
                     await putconn_async(self._pool, conn)
                     conn.lent = False
-            if usable:
-                self.checkouts.add(conn, monotonic())
-                return conn
             if monotonic() >= end:
                 raise self._too_late(start)
 

@@ -163,17 +163,18 @@ class Pool:
         end = start + (limit if left is None else min(limit, left))
         while True:
             conn = self.ready_connection() or self._waited_for(start, end)
-            usable = False
+            acquired = False
             try:
-                usable = self._is_usable(conn, end)
+                if self._is_usable(conn, end):
+                    self.checkouts.add(conn, monotonic())
+                    acquired = True
+                    return conn
             finally:
-                if not usable:
+                if not acquired:
+                    self.checkouts.end(conn, monotonic())
                     conn.close()
                     putconn_sync(self._pool, conn)
                     conn.lent = False
-            if usable:
-                self.checkouts.add(conn, monotonic())
-                return conn
             if monotonic() >= end:
                 raise self._too_late(start)
 

@@ -12,7 +12,7 @@ from rowsmith.errors import DeadlineExceededError, TransactionError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.commit_async import commit_async
-from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open
+from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open, interrupted_at_their_end
 from rowsmith.transactions.options import PLAIN, TransactionOptions
 from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
 from rowsmith.wire.deadlines import tidying
@@ -40,17 +40,22 @@ class AsyncTransactionBlock:
 
     def __del__(self) -> None:
         if self.entered and not self._left:
-            self._give_up()
+            self.give_up()
 
     async def __aenter__(self) -> AsyncPooledConnection:
         try:
             outer = find_open(self._database)
+            if outer is not None:
+                for each in interrupted_at_their_end():
+                    if isinstance(each, AsyncTransactionBlock):
+                        each.give_up()
+                outer = find_open(self._database)
             if outer is None:
                 await self._open()
             else:
                 await self._join(outer)
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise
         return self._conn
 
@@ -73,18 +78,23 @@ class AsyncTransactionBlock:
             await self._leave(exc)
         finally:
             if not self._left:
-                self._give_up()
+                self.give_up()
 
     # --- the beginning ---
 
     async def _open(self) -> None:
         """Acquire a connection. BEGIN is sent together with the first statement."""
         conn = self._conn = await self._pool.acquire()
-        transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
-        transaction.session.transaction = self._transaction = transaction
-        self._depth = transaction.enter_block()
-        self.entered = True
-        add_open(transaction)
+        try:
+            transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
+            transaction.session.transaction = self._transaction = transaction
+            self._depth = transaction.enter_block()
+            self.entered = True
+            add_open(transaction)
+        except BaseException:  # its traceback refers to the connection, and may live for long
+            conn.pgconn.finish()
+            self._pool.reclaim(conn)
+            raise
 
     async def _join(self, outer: OpenTransaction) -> None:
         """Begin a savepoint in a transaction."""
@@ -187,7 +197,7 @@ class AsyncTransactionBlock:
         del self._conn
         self._left = True
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Give up the transaction of a block that has not ended and never will. No other block joins it.
 
         An exception came at a bad moment, or nobody refers to the block any more.

@@ -13,7 +13,7 @@ from rowsmith.errors import DeadlineExceededError, TransactionError
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.commit_sync import commit_sync
-from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open
+from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open, interrupted_at_their_end
 from rowsmith.transactions.options import PLAIN, TransactionOptions
 from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
 from rowsmith.wire.deadlines import tidying
@@ -41,17 +41,22 @@ class TransactionBlock:
 
     def __del__(self) -> None:
         if self.entered and not self._left:
-            self._give_up()
+            self.give_up()
 
     def __enter__(self) -> PooledConnection:
         try:
             outer = find_open(self._database)
+            if outer is not None:
+                for each in interrupted_at_their_end():
+                    if isinstance(each, TransactionBlock):
+                        each.give_up()
+                outer = find_open(self._database)
             if outer is None:
                 self._open()
             else:
                 self._join(outer)
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise
         return self._conn
 
@@ -74,18 +79,23 @@ class TransactionBlock:
             self._leave(exc)
         finally:
             if not self._left:
-                self._give_up()
+                self.give_up()
 
     # --- the beginning ---
 
     def _open(self) -> None:
         """Acquire a connection. BEGIN is sent together with the first statement."""
         conn = self._conn = self._pool.acquire()
-        transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
-        transaction.session.transaction = self._transaction = transaction
-        self._depth = transaction.enter_block()
-        self.entered = True
-        add_open(transaction)
+        try:
+            transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
+            transaction.session.transaction = self._transaction = transaction
+            self._depth = transaction.enter_block()
+            self.entered = True
+            add_open(transaction)
+        except BaseException:  # its traceback refers to the connection, and may live for long
+            conn.pgconn.finish()
+            self._pool.reclaim(conn)
+            raise
 
     def _join(self, outer: OpenTransaction) -> None:
         """Begin a savepoint in a transaction."""
@@ -188,7 +198,7 @@ class TransactionBlock:
         del self._conn
         self._left = True
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Give up the transaction of a block that has not ended and never will. No other block joins it.
 
         An exception came at a bad moment, or nobody refers to the block any more.

@@ -90,7 +90,8 @@ class OpenTransaction(Transaction):
         """
         if self._generator is None:
             return False
-        running = set(_frames(sys._getframe()))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
+        # Without the frame of this function, which would refer to itself, and keep all of them until it is collected.
+        running = set(_frames(sys._getframe(1)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
         generator, consumer = self._generator
         return generator not in running and consumer in running
 
@@ -144,6 +145,24 @@ def find_open(database: object) -> OpenTransaction | None:
         if transaction.database is database and transaction.owner is owner and transaction.is_open:
             return transaction
     return None
+
+
+def interrupted_at_their_end() -> Iterator[object]:
+    """What was about to end when the exception came that is being handled: blocks, and whatever else was at hand.
+
+    A signal's handler may raise as `__exit__` is called, before any of its code runs. The block looks open for as long
+    as the traceback refers to it.
+    """
+    error = sys.exc_info()[1]
+    while error is not None:
+        traceback = error.__traceback__
+        while traceback is not None:
+            frame, traceback = traceback.tb_frame, traceback.tb_next
+            if frame.f_code.co_name in ("__exit__", "__aexit__") and is_ours(frame.f_code.co_filename):
+                for each in frame.f_locals.values():
+                    entered = getattr(each, "_entered", each)  # by rowsmith.blocks.Block
+                    yield getattr(entered, "_block", entered)  # of an advisory lock
+        error = error.__context__
 
 
 def add_open(transaction: OpenTransaction) -> None:

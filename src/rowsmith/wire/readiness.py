@@ -117,8 +117,9 @@ class AsyncReadiness:
 
     def _arrived(self) -> None:
         wake, self._wake = self._wake, None
-        if wake is not None and self._context is not None:
-            self._context.run(wake, self)
+        context, self._context = self._context, None  # it refers to the task, and the task to its exception
+        if wake is not None and context is not None:
+            context.run(wake, self)
         elif self._pgconn.status == ConnStatus.BAD:
             self.close()
         else:  # for psycopg's own wait, or for nobody yet: it stays readable, and the loop would call again and again
@@ -157,5 +158,6 @@ class AsyncReadiness:
         if wake is None or self._loop is None:
             return False  # the answer has arrived, and the task is about to run
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
-        self._loop.call_soon(wake, self, context=self._context)
+        context, self._context = self._context, None
+        self._loop.call_soon(wake, self, context=context)
         return True

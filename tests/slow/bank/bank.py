@@ -19,8 +19,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import ExitStack, aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +37,7 @@ from rowsmith import Database, Settings, load_queries
 from rowsmith.errors import CommitUnknownError, DeadlineExceededError
 from rowsmith.server.embedded import temporary_server
 from rowsmith.server.programs import find_binaries
+from tests.harness.interruptions import stepping
 from tests.harness.network import url_at
 
 Mode = Literal["serializable", "read committed"]
@@ -52,6 +53,12 @@ _DEADLINE_SECONDS = 0.6
 _LATENESS_SECONDS = 4.0
 """How much longer one may take on a busy machine before it counts as broken."""
 _JOIN_SECONDS = 40.0
+_ODD_WAYS = ["abandoned", "in a generator"]
+if os.environ.get("ROWSMITH_BANK_INTERRUPTS"):  # breaks promises still, see the limits in docs/reliability.md
+    _ODD_WAYS.append("interrupted")
+_PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
+_STEPS = 2_000
+"""A transfer has about as many steps of the code of these packages. One is interrupted at one of them."""
 _RECOVERY_SECONDS = 10.0
 _SQL = Path(__file__).parent / "sql" / "bank.sql"
 _SCHEMA = """
@@ -98,7 +105,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     """CommitUnknownError: as its transaction id says, when asked later"""
     ABANDONED = "abandoned"
-    """the task was cancelled: once or never"""
+    """the task was cancelled, or an exception came from outside: once or never"""
 
 
 _ENTRIES = {
@@ -112,6 +119,10 @@ _ENTRIES = {
 
 class RefusedError(Exception):
     """The bank does not make this transfer: the application's own error, which rolls back."""
+
+
+class SoftLimitError(Exception):
+    """Comes from outside at any moment, as from a signal's handler."""
 
 
 class _UndoneError(Exception):
@@ -651,7 +662,8 @@ class Bank:
             answer = await getattr(self._queries, name)(conn, **parameters)
 
     def _clerk(self, rng: random.Random) -> None:
-        self._make(self._new(rng, rng.choice(["run", "run", "run in a deadline", "block"])))
+        ways = ["run", "run", "run", "run in a deadline", "run in a deadline", "block", "block"]
+        self._make(self._new(rng, rng.choice([*ways, *_ODD_WAYS])))
 
     def _make(self, transfer: Transfer) -> None:
         with self._settled(transfer):
@@ -661,11 +673,40 @@ class Bank:
             elif transfer.way == "run in a deadline":
                 with rowsmith.deadline(_DEADLINE_SECONDS):
                     self._run(lambda conn: self._work(conn, transfer))
+            elif transfer.way == "interrupted":
+                with stepping(transfer.id.int % _STEPS, packages=_PACKAGES, error=SoftLimitError):
+                    self._run(lambda conn: self._work(conn, transfer))
+            elif transfer.way == "abandoned":
+                self._abandon(transfer)
+            elif transfer.way == "in a generator":
+                with closing(self._generate(transfer)) as rows:
+                    for _ in rows:
+                        if transfer.refused:
+                            raise RefusedError
             else:
                 self._run(lambda conn: self._work(conn, transfer))
 
+    def _abandon(self, transfer: Transfer) -> None:
+        """Leave the block open, with nobody to refer to it."""
+        block = self.db.transaction(isolation=self.mode)
+        try:
+            self._work(block.__enter__(), transfer)
+        finally:
+            del block
+        transfer.refused = True
+        raise RefusedError
+
+    def _generate(self, transfer: Transfer) -> Generator[None]:
+        """The transfer in a block of a generator, which is closed early if the transfer is refused."""
+        refused, transfer.refused = transfer.refused, False
+        with self.db.transaction(isolation=self.mode) as conn:
+            self._work(conn, transfer)
+            transfer.refused = refused
+            yield
+
     async def _clerk_async(self, rng: random.Random) -> None:
-        way = rng.choice(["arun", "arun", "arun in a deadline", "ablock", "arun, cancelled"])
+        ways = ["arun", "arun", "arun", "arun in a deadline", "ablock", "ablock", "arun, cancelled", "arun, cancelled"]
+        way = rng.choice([*ways, *_ODD_WAYS])
         making = asyncio.ensure_future(self._make_async(self._new(rng, way)))
         if way == "arun, cancelled":
             await asyncio.sleep(rng.uniform(0, 0.05))
@@ -680,8 +721,35 @@ class Bank:
             elif transfer.way == "arun in a deadline":
                 with rowsmith.deadline(_DEADLINE_SECONDS):
                     await self._arun(lambda conn: self._work_async(conn, transfer))
+            elif transfer.way == "interrupted":
+                task = asyncio.current_task()
+                with stepping(transfer.id.int % _STEPS, packages=_PACKAGES, error=SoftLimitError, task=task):
+                    await self._arun(lambda conn: self._work_async(conn, transfer))
+            elif transfer.way == "abandoned":
+                await self._abandon_async(transfer)
+            elif transfer.way == "in a generator":
+                async with aclosing(self._generate_async(transfer)) as rows:
+                    async for _ in rows:
+                        if transfer.refused:
+                            raise RefusedError
             else:
                 await self._arun(lambda conn: self._work_async(conn, transfer))
+
+    async def _abandon_async(self, transfer: Transfer) -> None:
+        block = self.db.transaction(isolation=self.mode)
+        try:
+            await self._work_async(await block.__aenter__(), transfer)
+        finally:
+            del block
+        transfer.refused = True
+        raise RefusedError
+
+    async def _generate_async(self, transfer: Transfer) -> AsyncGenerator[None]:
+        refused, transfer.refused = transfer.refused, False
+        async with self.db.transaction(isolation=self.mode) as conn:
+            await self._work_async(conn, transfer)
+            transfer.refused = refused
+            yield
 
     def _run(self, work: Callable[[Connection[TupleRow]], _T]) -> _T:
         return self.db.run(work, isolation=self.mode, timeout=_RUN_SECONDS)
@@ -697,7 +765,7 @@ class Bank:
             yield
         except CommitUnknownError as error:
             transfer.settle(Outcome.UNKNOWN, error)
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, SoftLimitError) as error:
             transfer.settle(Outcome.ABANDONED, error)
         except BaseException as error:  # noqa: BLE001 - each is judged, and those that have no excuse are reported
             transfer.settle(Outcome.FAILED, error)
