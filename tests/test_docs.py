@@ -45,7 +45,7 @@ def snippets(document: Path) -> list[Snippet]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The README's project: its files are written, and its shell blocks have run."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "pyproject.toml").touch()
+    (folder / "app").mkdir()
     build(README, folder)
     yield folder
     shell("rowsmith server stop", folder)
@@ -88,9 +88,26 @@ def test_the_snippets_of_the_readme_run(project: Path) -> None:
     printed = play(README, project).splitlines()
     assert printed == [
         "Ada",
-        *[line for line in printed if line.startswith("User(")],
+        *[line for line in printed if line.startswith("id=1 email=")],
         "in query create_user, sql/users.sql:8",
     ]
+
+
+def test_the_module_in_the_readme_is_the_one_that_is_generated(project: Path) -> None:
+    (shown,) = [snippet.text for snippet in snippets(README) if snippet.language == "py"]
+    generated = (project / "app" / "queries.py").read_text()
+    for part in shown.split("\n\n"):
+        assert part.strip("\n") in generated
+
+
+def test_the_finding_in_the_readme_is_the_one_that_is_reported(project: Path) -> None:
+    (shown,) = [snippet.text for snippet in snippets(README) if snippet.language == "text"]
+    file = project / "sql" / "reports.sql"
+    file.write_text("-- name: count_sign_ups(since)$\nSELECT count(*) FROM users WHERE create_at >= :since;\n")
+    try:
+        assert shown in shell("rowsmith check || true", project)
+    finally:
+        file.unlink()
 
 
 def test_the_snippets_of_the_guide_run(project: Path) -> None:
@@ -100,7 +117,7 @@ def test_the_snippets_of_the_guide_run(project: Path) -> None:
         assert comment in printed, comment
     assert "True" in printed
     (generated,) = re.findall(r"^    @query\n(?:    .*\n)+", GUIDE.read_text(), re.MULTILINE)
-    assert generated in (project / "app" / "typed.py").read_text()
+    assert generated in (project / "app" / "queries.py").read_text()
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rowsmith.database import PROBE_SECONDS, Database
 from rowsmith.errors import RowsmithError
 from rowsmith.server.embedded import Server, kept_data_folder, project_data_folder
 from rowsmith.server.programs import find_binaries
+from rowsmith.starter.starter import FRAMEWORKS, Framework, Written, extend, start
 
 
 class _Group(click.Group):
@@ -106,6 +108,41 @@ def describe(database_url: str | None, json_wanted: bool) -> int:
     standard error, and the exit code is 1.
     """
     return commands.run(partial(commands.describe, json_wanted=json_wanted), database_url)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--framework", type=click.Choice(FRAMEWORKS), default="none", help="What serves it. Default: none.")
+def new(folder: Path, framework: Framework) -> int:
+    """Begin a new project in FOLDER.
+
+    It has a first table, queries, the typed module, and tests. `cd FOLDER && make test` checks everything.
+    """
+    return _report(start(folder, framework), f"cd {folder} && make test")
+
+
+@cli.command()
+def init() -> int:
+    """Write into the project in this folder what it needs for rowsmith.
+
+    This is a section of pyproject.toml, yoyo.ini, and the first files of sql, migrations and tests. Nothing that exists
+    is overwritten.
+    """
+    return _report(extend(Path.cwd()), "python -m pytest")
+
+
+def _report(written: Written, then: str) -> int:
+    """Say what was written, and write the typed module."""
+    for path in written.new:
+        click.echo(f"wrote  {path}")
+    for path in written.kept:
+        click.echo(f"kept   {path}, which was there")
+    if "tests/conftest.py" in written.kept:
+        click.echo('For the fixtures of the tests, add to tests/conftest.py: pytest_plugins = ["rowsmith.testing"]')
+    with chdir(written.root):
+        code = commands.run(partial(commands.generate, checking=False), None)
+    click.echo(f"Next: {then}")
+    return code
 
 
 @cli.group()

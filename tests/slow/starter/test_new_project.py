@@ -1,0 +1,43 @@
+"""A new project as its author finds it: `rowsmith new DIR`, then `make test`, with Python and make alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.databases import ROOT
+
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the library as a wheel, as a registry would have it."""
+    folder = tmp_path_factory.mktemp("wheels")
+    subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
+    return folder
+
+
+def test_everything_is_green_at_once(tmp_path: Path, wheels: Path) -> None:
+    new = subprocess.run(
+        [sys.executable, "-m", "rowsmith", "new", "shop"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert new.returncode == 0, new.stderr
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TEST_", "DATABASE"))}
+    made = subprocess.run(
+        ["make", "test", f"PYTHON={sys.executable}"],
+        cwd=tmp_path / "shop",
+        env=kept | {"PIP_FIND_LINKS": str(wheels)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "3 queries checked" in made.stdout
+    assert "Success: no issues found" in made.stdout
+    assert "0 errors, 0 warnings" in made.stdout
+    assert "1 passed" in made.stdout
