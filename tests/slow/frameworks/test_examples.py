@@ -87,7 +87,7 @@ def test_a_request_that_is_under_way_at_sigterm_is_completed(name: str, url: str
             request.start()
             wait_until(lambda: observer.execute(WAITING).fetchall())
             running.terminate()
-            wait_until(lambda: running.status("/health/live") == 0)
+            wait_until(lambda: any(line in running.log for line in ("Shutting down", "Handling signal: term")))
         request.join(PATIENCE)
         assert answers == [201], running.log
         running.wait()
