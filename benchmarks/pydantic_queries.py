@@ -41,12 +41,12 @@ class Queries(Protocol):
     def list_users(self, *, most: int | None) -> list[User]:
         """List the first users, by key. (benchmarks/sql/users.sql, 7b23530b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """Create a user, and return it with the columns that the server fills in.
         (benchmarks/sql/users.sql, 821dc695)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def record_event(self, *, user_id: UUID | None, event_type: str, event_name: str) -> int:
         """The statement that writes, in a transaction of three statements. (benchmarks/sql/users.sql, 48d8118c)"""
 
@@ -54,7 +54,7 @@ class Queries(Protocol):
     def list_users_tenfold(self) -> list[User]:
         """List every user ten times: a million rows, to be streamed. (benchmarks/sql/users.sql, fc32fe87)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def record_events(self, sets: Iterable[RecordEventsParameters], /) -> int:
         """The bulk insert, for libraries without COPY. (benchmarks/sql/users.sql, 50c34d31)"""
 

@@ -16,7 +16,7 @@ from benchmarks.contenders.asyncpg_ import Asyncpg
 from benchmarks.contenders.contender import Contender
 from benchmarks.contenders.floor import Floor
 from benchmarks.contenders.psycopg_ import PsycopgAsync, PsycopgDataclass, PsycopgPydantic, PsycopgTuples
-from benchmarks.contenders.rowsmith_ import RowsmithAsync, RowsmithDataclass, RowsmithPydantic
+from benchmarks.contenders.rowsmith_ import RowsmithAsync, RowsmithDataclass, RowsmithPydantic, RowsmithUntyped
 from benchmarks.contenders.sqlalchemy_ import SqlalchemyCore, SqlalchemyOrm
 from benchmarks.contenders.sqlspec_ import Sqlspec
 
@@ -24,6 +24,7 @@ CONTENDERS: Sequence[type[Contender]] = (
     Floor,
     RowsmithDataclass,
     RowsmithPydantic,
+    RowsmithUntyped,
     PsycopgTuples,
     PsycopgDataclass,
     PsycopgPydantic,

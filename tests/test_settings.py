@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -381,8 +382,9 @@ def test_names(name: str, field: str) -> None:
         5: "5",
     }
     for value, shown in wrong.items():
+        expected = "expected a name of 1 to 63 printable ASCII characters"
         assert faults(database_url=URL, **{field: value}) == [
-            f"{name} is {shown}: expected 1 to 63 printable ASCII characters. Example: {name}={DEFAULTS[name]}"
+            f"{name} is {shown}: {expected}. Example: {name}={DEFAULTS[name]}"
         ]
 
 
@@ -591,6 +593,38 @@ def test_nothing_is_logged(caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
 # What settings give
 
 
+SECRET = "hush"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://ada:{SECRET}@host/db",
+        f"ada:{SECRET}@host",
+        f"host=h password={SECRET}",
+        f"PASSWORD = {SECRET}",
+        f"postgresql://ada:{SECRET}@host/{'d' * 70}",
+    ],
+)
+def test_a_url_in_the_wrong_variable_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    names = [name for name, *_ in TABLE if name not in ("DATABASE_URL", "MIGRATION_DATABASE_URL")]
+    for name in names:
+        monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert SECRET not in everything_said(caught.value)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == len(names)
+    for name in ("DB_APPLICATION_NAME", "APP_ENV"):
+        expected = f"  {name} is a connection string: expected a name of 1 to 63 printable ASCII characters."
+        assert any(line.startswith(expected) for line in lines)
+
+
+def test_a_name_may_be_about_passwords() -> None:
+    assert Settings(database_url=URL, application_name="password-reset").application_name == "password-reset"
+
+
 def test_frozen() -> None:
     settings = Settings(database_url=URL)
     with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.$"):
@@ -667,6 +701,45 @@ def test_conninfo_lets_the_url_win() -> None:
         "client_encoding": "UTF8",
         "options": SESSION + " -c statement_timeout=5s -c a.b=x\\ ",
     }
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A service file with the service `here`, and PGOPTIONS."""
+    (tmp_path / "services").write_text("[here]\noptions=-c work_mem=5MB\n[plain]\nuser=ada\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGOPTIONS", "-c work_mem=6MB")
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")  # is not asked
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        ("", " -c work_mem=6MB"),
+        ("?service=plain", " -c work_mem=6MB"),
+        ("?service=here", " -c work_mem=5MB"),
+        ("?service=here&options=-c%20work_mem%3D7MB", " -c work_mem=7MB"),
+        ("?service=unknown", ""),
+    ],
+)
+def test_options_of_a_service_file_and_of_the_environment_are_kept(query: str, options: str) -> None:
+    settings = Settings(database_url=f"{URL}{query}", lock_timeout=5)
+    found = [conninfo_to_dict(settings.conninfo(role)).get("options") for role in ("runtime", "migration")]
+    assert found == [f"{SESSION.replace('lock_timeout=0', 'lock_timeout=5')}{options}", f"-c lock_timeout=5{options}"]
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize(("name", "work_mem"), [("here", "5MB"), ("plain", "6MB"), (None, "6MB")])
+def test_the_server_gets_these_options(
+    monkeypatch: pytest.MonkeyPatch, server_url: str, name: str | None, work_mem: str
+) -> None:
+    monkeypatch.delenv("PGHOSTADDR")
+    if name is not None:
+        monkeypatch.setenv("PGSERVICE", name)
+    with psycopg.connect(Settings(database_url=server_url, statement_timeout=1234).conninfo()) as conn:
+        shown = "SELECT current_setting('work_mem'), current_setting('statement_timeout')"
+        assert conn.execute(shown).fetchall() == [(work_mem, "1234ms")]
 
 
 @pytest.mark.parametrize(

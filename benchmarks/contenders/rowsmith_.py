@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -9,7 +10,9 @@ import psycopg
 
 from benchmarks import data, dataclass_queries, pydantic_queries
 from benchmarks.contenders.contender import POOL, Contender, drained
-from rowsmith import Database, Settings, copy_rows
+from rowsmith import Database, Settings, copy_rows, load_queries
+
+SQL = Path(__file__).parent.parent / "sql"
 
 
 def _database(url: str) -> Database:
@@ -24,26 +27,14 @@ def _database(url: str) -> Database:
     )
 
 
-class _Rowsmith(Contender):
+class _Transactions(Contender):
     queries: ClassVar[Any]
 
     def open(self) -> None:
-        self._conn = psycopg.connect(self.url, autocommit=True)
         self._db = _database(self.url)
-        self._events = data.events()
 
     def close(self) -> None:
-        self._conn.close()
         self._db.close()
-
-    def look_up(self, key: UUID) -> Any:
-        return self.queries.get_user(self._conn, id=key)
-
-    def read(self, most: int) -> Any:
-        return self.queries.list_users(self._conn, most=most)
-
-    def create(self, email: str, name: str) -> Any:
-        return self.queries.create_user(self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH)
 
     def transact(self, key: UUID) -> Any:
         queries = self.queries
@@ -56,6 +47,26 @@ class _Rowsmith(Contender):
         queries = self.queries
         with self._db.transaction() as conn:
             return [queries.get_user(conn, id=key) for _ in range(3)]
+
+
+class _Rowsmith(_Transactions):
+    def open(self) -> None:
+        super().open()
+        self._conn = psycopg.connect(self.url, autocommit=True)
+        self._events = data.events()
+
+    def close(self) -> None:
+        super().close()
+        self._conn.close()
+
+    def look_up(self, key: UUID) -> Any:
+        return self.queries.get_user(self._conn, id=key)
+
+    def read(self, most: int) -> Any:
+        return self.queries.list_users(self._conn, most=most)
+
+    def create(self, email: str, name: str) -> Any:
+        return self.queries.create_user(self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH)
 
     def look_up_pooled(self, key: UUID) -> Any:
         with self._db.connection() as conn:
@@ -82,6 +93,13 @@ class RowsmithPydantic(_Rowsmith):
 
     name = "rowsmith, pydantic"
     queries = pydantic_queries.queries
+
+
+class RowsmithUntyped(_Transactions):
+    """`load_queries`: nothing is proven of its queries, so each connection is reset when it returns to the pool."""
+
+    name = "rowsmith, load_queries"
+    queries = load_queries(SQL, record_classes=vars(dataclass_queries))
 
 
 class RowsmithAsync(Contender):

@@ -581,7 +581,7 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- sql/analytics.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def record_event(
         self,
         *,
@@ -593,7 +593,7 @@ class Queries(Protocol):
     ) -> RecordEventRow:
         """Store one event, at the current time. `session_id` is its visit. (sql/analytics.sql, b42a2326)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def load_events(
         self,
         *,
@@ -607,7 +607,7 @@ class Queries(Protocol):
         """Store many events in one statement: the n-th event takes the n-th element of each array. If its time is
         NULL, the current time is stored. (sql/analytics.sql, 2dca9d8d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def import_page_views(self, sets: Iterable[ImportPageViewsParameters], /) -> int:
         """Store page views from a web server's log. (sql/analytics.sql, 2df59eea)"""
 
@@ -639,14 +639,14 @@ class Queries(Protocol):
         """List the latest events of a user. (sql/analytics.sql, caa4a3f7)"""
 
     # --- sql/api_keys.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def issue_api_key(
         self, *, user_id: UUID, name: str, key_hash: str, permissions: JsonValue | Jsonb, expires_at: datetime | None
     ) -> ApiKey:
         """Store a new key by its hash. `permissions` is a JSON list of strings. If `expires_at` is NULL, the key
         never expires. (sql/api_keys.sql, ea806096)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def verify_api_key(self, *, key_hash: str) -> ApiKey | None:
         """Count one use of a key, and return the key. No row if the key is unknown, revoked or expired, or if its
         owner is inactive. (sql/api_keys.sql, 87e3693e)"""
@@ -667,21 +667,21 @@ class Queries(Protocol):
     def count_api_keys(self) -> int:
         """Count all keys, including revoked and expired ones. (sql/api_keys.sql, 71a4b94c)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def set_api_key_rate_limit(self, *, api_key_id: UUID, rate_limit: int) -> int:
         """Set how many requests per hour a key may make. (sql/api_keys.sql, e35b5231)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def revoke_api_key(self, *, api_key_id: UUID, user_id: UUID) -> int:
         """Revoke a key of this user permanently. Changes nothing if the key belongs to someone else or is already
         revoked. (sql/api_keys.sql, fdd6aa59)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_expired_api_keys(self, *, days: int) -> int:
         """Delete the keys that expired more than `days` days ago. (sql/api_keys.sql, f89ef732)"""
 
     # --- sql/health_checks.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def record_health_check(self, *, status: str) -> RecordHealthCheckRow:
         """Store the result of a check, with the current time. (sql/health_checks.sql, 18e2e864)"""
 
@@ -689,7 +689,7 @@ class Queries(Protocol):
     def list_health_checks(self, *, max_rows: int | None) -> list[ListHealthChecksRow]:
         """List the latest results, newest first. (sql/health_checks.sql, 943ca893)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_old_health_checks(self, *, days: int) -> int:
         """Delete the results that are older than `days` days. (sql/health_checks.sql, fe46b98d)"""
 
@@ -703,7 +703,7 @@ class Queries(Protocol):
         """Update the planner's statistics of every table, as after a bulk load. (sql/maintenance.sql, c9e04c6b)"""
 
     # --- sql/notifications.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def send_notification(
         self,
         *,
@@ -716,7 +716,7 @@ class Queries(Protocol):
     ) -> Notification:
         """Notify one user. `channels` is a list of email, push and in-app. (sql/notifications.sql, 39fe8163)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def send_notifications(
         self,
         *,
@@ -729,7 +729,7 @@ class Queries(Protocol):
     ) -> int:
         """Send a notification to many users, to each of them once. (sql/notifications.sql, 36daf07d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def notify_collaborators(
         self,
         *,
@@ -761,38 +761,38 @@ class Queries(Protocol):
     def count_unread_notifications(self, *, user_id: UUID) -> int:
         """Count a user's unread notifications that are not archived. (sql/notifications.sql, 155b008b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def mark_notifications_sent(self, *, notification_ids: Array[UUID]) -> int:
         """Mark these notifications as sent. (sql/notifications.sql, fbb74793)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def mark_notification_read(self, *, notification_id: UUID, user_id: UUID) -> Notification | None:
         """Mark one of a user's notifications as read. If it was read before, the first time is kept. No row if the
         notification belongs to someone else. (sql/notifications.sql, c4cf0ee8)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def mark_all_notifications_read(self, *, user_id: UUID) -> int:
         """Mark a user's notifications as read. Returns how many were unread. (sql/notifications.sql, 3ed49b4d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def archive_old_notifications(self, *, days: int) -> int:
         """Archive the notifications that were read and are older than `days` days. Unread ones stay visible.
         (sql/notifications.sql, 61c03508)"""
 
     # --- sql/projects.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def create_project(
         self, *, user_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project:
         """Create an empty project. `settings` is a JSON object. (sql/projects.sql, 6ed4af11)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def create_project_from_template(self, *, user_id: UUID, template_id: UUID, name: str) -> Project | None:
         """Create a project as a copy of a template, and count the use of the template, in one statement. No row
         unless the template exists and is either public and approved or the user's own.
         (sql/projects.sql, 54226a5d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def import_projects(self, sets: Iterable[ImportProjectsParameters], /) -> int:
         """Create projects with given ids, statuses and creation times. Existing ids are skipped, so an interrupted
         import can be run again. (sql/projects.sql, e0b2aa8e)"""
@@ -829,17 +829,17 @@ class Queries(Protocol):
         """Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
         (sql/projects.sql, dce6f0f7)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def update_project(
         self, *, project_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
     ) -> Project | None:
         """Replace what a project's owner fills in. No row if it is unknown. (sql/projects.sql, 5157c4a1)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def set_project_progress(self, *, project_id: UUID, progress: int) -> int:
         """Set the progress of a build, in percent, and the status PROCESSING. (sql/projects.sql, 12c31049)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def complete_project(
         self,
         *,
@@ -854,25 +854,25 @@ class Queries(Protocol):
         """Store the result of a project's build, and set the status to COMPLETED. No row if the project is unknown
         or archived. (sql/projects.sql, f8797217)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def publish_project(self, *, project_id: UUID, deployment_url: str | None) -> Project | None:
         """Publish a draft or completed project. No row if it is unknown, being built, failed, archived or already
         published. Of two concurrent calls, therefore, only one goes on to notify the collaborators.
         (sql/projects.sql, 44bf8125)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def archive_project(self, *, project_id: UUID) -> Project | None:
         """Archive a project and make it private. No row unless that was possible. (sql/projects.sql, 9e007049)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def transfer_projects(self, *, from_user_id: UUID, to_user_id: UUID) -> int:
         """Transfer a user's projects to another, before an account is deleted. (sql/projects.sql, 3ee5a8bd)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_project(self, *, project_id: UUID) -> int:
         """Delete a project and its list of collaborators. (sql/projects.sql, 211efb57)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def add_collaborator(
         self,
         *,
@@ -885,7 +885,7 @@ class Queries(Protocol):
     ) -> Collaborator | None:
         """Add a collaborator to a project, or change what they may do. (sql/projects.sql, fc285ee3)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def remove_collaborator(self, *, project_id: UUID, user_id: UUID) -> int:
         """Remove a collaborator from a project. (sql/projects.sql, 5d0acd4a)"""
 
@@ -914,12 +914,12 @@ class Queries(Protocol):
         """List everyone who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
     # --- sql/reviews.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def upsert_review(self, *, template_id: UUID, user_id: UUID, rating: int, comment: str | None) -> Review | None:
         """Write a review, or replace the user's earlier one. Either way it awaits approval.
         (sql/reviews.sql, 55073d41)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def import_reviews(self, sets: Iterable[ImportReviewsParameters], /) -> int:
         """Write approved reviews with given times. Existing reviews are skipped, so an interrupted import can be run
         again. (sql/reviews.sql, 5c48888b)"""
@@ -941,17 +941,17 @@ class Queries(Protocol):
         """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
         (sql/reviews.sql, 391603b0)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def approve_review(self, *, review_id: UUID) -> Review | None:
         """Approve a review, as a moderator. No row if it is unknown or already approved. (sql/reviews.sql, f2ef5a60)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_review(self, *, template_id: UUID, user_id: UUID) -> int:
         """Delete one user's review of one template. refresh_template_rating updates the average.
         (sql/reviews.sql, f12fd75a)"""
 
     # --- sql/sessions.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def queue_session(
         self,
         *,
@@ -962,12 +962,12 @@ class Queries(Protocol):
     ) -> Session:
         """Add a session to the queue. claim_session takes it from there. (sql/sessions.sql, f04bf647)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def claim_session(self) -> Session | None:
         """Take the oldest session from the queue. No row if the queue is empty. Concurrent workers get different
         sessions and do not wait for each other. (sql/sessions.sql, f00cdd3d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def start_session(
         self,
         *,
@@ -979,7 +979,7 @@ class Queries(Protocol):
         """Start a session at once, without the queue. `session_type` is pipeline, analysis or generation.
         (sql/sessions.sql, 839472a9)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def complete_session(
         self,
         *,
@@ -993,24 +993,24 @@ class Queries(Protocol):
         """Complete a running session. No row if it is unknown or not running, so a session ends only once.
         (sql/sessions.sql, fbbc8caa)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def fail_session(
         self, *, session_id: UUID, error_message: str | None, error_code: str | None, duration_ms: int | None
     ) -> Session | None:
         """End a running session with an error, and count the failed attempt. No row if it is unknown or not running.
         (sql/sessions.sql, 6a1d333b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def retry_session(self, *, session_id: UUID, max_attempts: int) -> Session | None:
         """Put a failed session back into the queue. No row if it has not failed, or has reached `max_attempts`.
         (sql/sessions.sql, 1a9e0c81)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def cancel_session(self, *, session_id: UUID) -> Session | None:
         """Cancel a session that is pending or running. No row if it is unknown or has ended.
         (sql/sessions.sql, 38150a5b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def import_sessions(self, sets: Iterable[ImportSessionsParameters], /) -> int:
         """Store sessions with given ids, statuses and times. Existing ids are skipped, so an interrupted import can
         be run again. (sql/sessions.sql, 3af3913e)"""
@@ -1040,14 +1040,14 @@ class Queries(Protocol):
         """Sessions, tokens and cost of each day (UTC) from the first to the last, including days without sessions.
         (sql/sessions.sql, 8b9f3a0b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def append_log_line(
         self, *, session_id: UUID, level: LogLevel, message: str, context: JsonValue | Jsonb | None
     ) -> LogLine:
         """Add one line to the log of a session. Its time is the current time, not the start of the transaction.
         (sql/sessions.sql, b74ef509)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def append_log_lines(
         self,
         *,
@@ -1070,13 +1070,13 @@ class Queries(Protocol):
     def count_log_lines(self) -> int:
         """Count the log lines of all sessions. (sql/sessions.sql, d6b737e6)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_old_sessions(self, *, days: int) -> int:
         """Delete the sessions that have ended and were created more than `days` days ago, with their logs.
         (sql/sessions.sql, 97a69f79)"""
 
     # --- sql/templates.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def create_template(
         self,
         *,
@@ -1094,7 +1094,7 @@ class Queries(Protocol):
         """Create a template. At first only its author can see it. A slug that is already in use violates
         module_templates_slug_key. (sql/templates.sql, e496ae0c)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def import_templates(self, sets: Iterable[ImportTemplatesParameters], /) -> int:
         """Create public, approved templates with given ids. Existing ids are skipped, so an interrupted import can
         be run again. (sql/templates.sql, bfb30fa6)"""
@@ -1149,35 +1149,35 @@ class Queries(Protocol):
         """Count the templates that everyone can see, by category. Unused categories have count 0.
         (sql/templates.sql, c6107ba5)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def update_template(
         self, *, template_id: UUID, name: str, description: str | None, tags: Array[str], keywords: Array[str]
     ) -> Template | None:
         """Replace the description and the search terms of a template. No row for an unknown template.
         (sql/templates.sql, aad893c2)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def update_template_content(
         self, *, template_id: UUID, version: str, html: str, css: str | None, js: str | None
     ) -> Template | None:
         """Store a new version of a template. It has to be approved again. No row for an unknown template.
         (sql/templates.sql, c0d90f7a)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def publish_template(self, *, template_id: UUID) -> Template | None:
         """Make a template public. Everyone can see it once it is approved. No row for an unknown template.
         (sql/templates.sql, 422eb1a3)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def approve_template(self, *, template_id: UUID) -> Template | None:
         """Approve a template, as a moderator. No row if it is unknown or already approved.
         (sql/templates.sql, f9ac2b23)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def record_template_download(self, *, template_id: UUID) -> int:
         """Count one download of a template. (sql/templates.sql, 9bc9832e)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def lock_template(self, *, template_id: UUID) -> UUID | None:
         """Lock a template until the end of the transaction, and return its id, or None for an unknown template.
         This is the first step of a review. If two users review a template at the same time, the second one
@@ -1185,28 +1185,28 @@ class Queries(Protocol):
         refresh takes anyway, so it does not conflict with foreign keys to the template.
         (sql/templates.sql, 45864785)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def refresh_template_rating(self, *, template_id: UUID) -> RefreshTemplateRatingRow | None:
         """Set a template's rating to the average of its reviews, or NULL if it has none. No row for an unknown
         template. Call lock_template earlier in the same transaction. (sql/templates.sql, 2adc047b)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def refresh_all_ratings(self) -> int:
         """Set the rating of every template to the average of its reviews, for example after an import. Returns how
         many ratings have changed. (sql/templates.sql, b1762ab3)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_template(self, *, template_id: UUID) -> int:
         """Delete a template and its reviews. Projects that were created from it are kept.
         (sql/templates.sql, 024049ff)"""
 
     # --- sql/users.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def create_user(self, *, email: str, name: str | None, password_hash: str) -> User:
         """Create an account with the role USER. An address that is already in use, in upper or lower case, violates
         users_email_key. (sql/users.sql, a7d636c8)"""
 
-    @rows(writes=True)
+    @rows(writes="rows")
     def load_users(
         self, *, emails: Array[str], names: Array[str], password_hashes: Array[str], created_ats: Array[datetime]
     ) -> list[LoadUsersRow]:
@@ -1255,7 +1255,7 @@ class Queries(Protocol):
         """Statistics about one user: projects, templates, reviews, AI sessions and their cost. Each table is counted
         separately, so that joins do not multiply rows. (sql/users.sql, 3adf1be2)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def update_profile(
         self,
         *,
@@ -1269,35 +1269,35 @@ class Queries(Protocol):
         """Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
         (sql/users.sql, 8521a447)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def update_password(self, *, user_id: UUID, password_hash: str) -> int:
         """Set a new password and unlock the account: anyone who may set the password has proved who they are.
         (sql/users.sql, 7ffa5916)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def verify_email(self, *, user_id: UUID) -> int:
         """Mark the user's e-mail address as verified. (sql/users.sql, e42a8fe1)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def set_user_role(self, *, user_id: UUID, role: UserRole) -> int:
         """Change a user's role. (sql/users.sql, 23d16433)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def set_user_active(self, *, user_id: UUID, is_active: bool) -> int:
         """Activate or deactivate an account. Nothing is deleted. The API keys of an inactive account do not work.
         (sql/users.sql, 8ef7a503)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def record_failed_sign_in(self, *, user_id: UUID) -> RecordFailedSignInRow | None:
         """Count a wrong password, and lock the account for 15 minutes after the fifth one. Returns the new state. No
         row for an unknown user. After a lock has expired, the count starts again at 1. (sql/users.sql, 7a0694b4)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def reset_sign_in(self, *, user_id: UUID) -> User | None:
         """Record a successful sign-in: clear the failures and the lock, and set last_login_at to the current time.
         No row for an unknown user. (sql/users.sql, 10f9e132)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def delete_user(self, *, user_id: UUID) -> int:
         """Delete an account with its API keys, reviews, memberships and notifications. A user who owns projects
         cannot be deleted (projects_user_id_fkey). Call transfer_projects first. (sql/users.sql, 08f7a584)"""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+# Control characters but the tab, as their pictures: a terminal would obey them.
+_VISIBLE = {code: 0x2400 + code for code in range(32) if code != ord("\t")} | {127: 0x2421}
 
 
 class Severity(StrEnum):
@@ -62,6 +66,23 @@ class Finding:
     def __str__(self) -> str:
         place = display_path(self.file) if self.line is None else f"{display_path(self.file)}:{self.line}"
         return f"{place}: {'. '.join(filter(None, [self.message, self.hint]))}"
+
+
+def excerpt(finding: Finding) -> list[str]:
+    """The line of the file with a caret below the column; nothing if the finding has no line."""
+    if finding.source is None:
+        return []
+    margin = f"    {finding.line} | "
+    lines = [margin + finding.source.translate(_VISIBLE)]
+    if finding.column is not None:
+        before = "".join("\t" if char == "\t" else " " * _width(char) for char in finding.source[: finding.column])
+        lines.append(f"{' ' * (len(margin) - 2)}| {before}^")
+    return lines
+
+
+def _width(char: str) -> int:
+    """The columns that a character takes on a terminal."""
+    return 0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in ("W", "F"))
 
 
 def display_path(path: Path) -> str:

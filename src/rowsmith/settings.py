@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn, final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import Conninfo
+from psycopg.pq import Conninfo, PGconn
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,12 +46,15 @@ def variable_name(field: str) -> str:
     return str(Settings.model_fields[field].validation_alias or f"db_{field}").upper()
 
 
+_CONNECTION_STRING = re.compile(r"://|:[^@]*@|password\s*=", re.IGNORECASE)
+
+
 def _shown(value: object) -> str:
     """A value as a message quotes it, unless it may be a connection string in the wrong variable."""
     text = value if isinstance(value, str) else repr(value)
     if not text.strip():
         return "empty"
-    if re.search("://|password", text, re.IGNORECASE):
+    if _CONNECTION_STRING.search(text):
         return "a connection string"
     return repr(value) if len(text) <= _MAX_NAME else f"{len(text)} characters long"
 
@@ -91,10 +95,10 @@ def _boolean(value: object) -> bool:
 
 
 def _name(value: object) -> str:
-    """Printable ASCII only: the server replaces everything else in application_name."""
+    """Printable ASCII only: the server replaces everything else in application_name, and shows it to other users."""
     text = value.strip() if isinstance(value, str) else ""
-    if not re.fullmatch(f"[ -~]{{1,{_MAX_NAME}}}", text):
-        raise ValueError(f"1 to {_MAX_NAME} printable ASCII characters")
+    if not re.fullmatch(f"[ -~]{{1,{_MAX_NAME}}}", text) or _CONNECTION_STRING.search(text):
+        raise ValueError(f"a name of 1 to {_MAX_NAME} printable ASCII characters")
     return text
 
 
@@ -103,6 +107,19 @@ def _read_url(url: str) -> dict[str, str]:
     # libpq knows two schemes in lower case; a URL's scheme may be in any case (RFC 3986, 3.1).
     parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
     return {key: str(value) for key, value in parameters.items() if value is not None}
+
+
+def _default_options(url: Mapping[str, str]) -> str | None:
+    """The server options that libpq takes from a service file or from PGOPTIONS if a URL has none.
+
+    libpq looks at them when it begins to connect: here to a socket that does not exist.
+    """
+    service = {key: url[key] for key in ("service", "servicefile") if key in url}
+    probe = PGconn.connect_start(make_conninfo("", host="/nowhere", hostaddr="", **service).encode())
+    try:
+        return next((each.val.decode() for each in probe.info if each.keyword == b"options" and each.val), None)
+    finally:
+        probe.finish()
 
 
 def _unknown_option(query: str) -> str | None:
@@ -259,7 +276,8 @@ class Settings(BaseSettings):
         """The libpq connection string for psycopg, with the password in it.
 
         The URL takes precedence: its `application_name`, `connect_timeout` and keepalives, and its `options`, which
-        come after ours (the server uses the last `-c`). Only `client_encoding` is always UTF8, like the query files.
+        come after ours (the server uses the last `-c`). If it has no `options`, those of its service file, or else of
+        PGOPTIONS, do. Only `client_encoding` is always UTF8, like the query files.
         connect_timeout is in whole seconds, rounded up, and at least 2, the minimum of libpq.
 
         The runtime role gets three timeouts for its session. The migration role gets `lock_timeout` alone, if it is not
@@ -268,13 +286,15 @@ class Settings(BaseSettings):
         """
         url = self._parameters(role)
         options = [f"-c {name}={value}" for name, value in self._session_settings(role).items()]
+        if options:  # they would replace the others
+            options.append(url.get("options") or _default_options(url) or "")
         parameters = {
             "application_name": self.application_name,
             **_KEEPALIVE,
             "connect_timeout": max(2, math.ceil(self.connection_timeout / 1000)),
             **url,
             "client_encoding": "UTF8",
-            "options": " ".join(filter(None, [*options, url.get("options")])) or None,
+            "options": " ".join(filter(None, options)) or url.get("options"),
         }
         return make_conninfo("", **parameters)
 

@@ -94,6 +94,22 @@ def test_functions_that_are_never_null(tmp_path: Path, monkeypatch: pytest.Monke
     assert "never-null: the migrations create no function app.slug(text)" in done.stderr
 
 
+def test_functions_that_keep_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> None:
+    schema = """
+        CREATE FUNCTION touch() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
+    """
+    module, query = tmp_path / "queries.py", "-- name: touch()$\nSELECT touch() AS touched;\n"
+    for declared, writes in (("", "writes=True"), ('keeps-session = ["touch()"]\n', 'writes="rows"')):
+        project(tmp_path, query, f'[tool.rowsmith]\noutput = "queries.py"\n{declared}', schema)
+        monkeypatch.chdir(tmp_path)
+        assert rowsmith("generate", "--database-url", server_url).exit_code == 0
+        assert f"@query({writes})" in module.read_text()
+    write(tmp_path, {"pyproject.toml": '[tool.rowsmith]\nkeeps-session = ["touch(int)"]\n'})
+    done = rowsmith("describe", "--database-url", server_url)
+    assert done.exit_code == 2
+    assert "keeps-session: the migrations create no function touch(int)" in done.stderr
+
+
 def test_migrations_print_nothing_into_the_json(folder: Path, server_url: str) -> None:
     dumped = "SELECT pg_catalog.set_config('search_path', '', false);\nSELECT setval('public.s', 5);\n"
     printing = "from yoyo import step\n\nprint('loaded')\nstep(lambda conn: print('applied'))\n"

@@ -25,6 +25,12 @@ def test_the_defaults(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path, {"sql/a.sql": "", "migrations/a.sql": ""})
+    (tmp_path / "pyproject.toml").write_bytes(b'\xef\xbb\xbf[tool.rowsmith]\nmodels = "dataclass"\n')
+    assert Project.load(tmp_path).models == "dataclass"
+
+
 def test_everything_is_read(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -37,6 +43,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
                 output = "src/app/queries.py"
                 models = "dataclass"
                 never-null = ["app.slugify(text)"]
+                keeps-session = ["set_updated_at()"]
                 database-url = "postgresql://localhost/postgres"
                 pg-bin = "pg/bin"
                 [tool.rowsmith.types]
@@ -71,6 +78,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         models="dataclass",
         types={"citext": "str", "projects.settings": "app.types:ProjectSettings"},
         never_null=("app.slugify(text)",),
+        keeps_session=("set_updated_at()",),
         server=ServerChoice("postgresql://localhost/postgres", tmp_path / "pg/bin"),
     )
     assert ServerChoice.load(components / "billing") == Project.load(tmp_path).server
@@ -106,7 +114,10 @@ def test_an_extension_that_the_embedded_server_comes_without(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     done = rowsmith("check")
     assert done.exit_code == 2
-    assert 'extension "uuid-ossp" is not available\nhint: The embedded PostgreSQL comes without it.' in done.stderr
+    assert done.stderr.startswith(
+        'migrations/0000.crypto.sql:1: PostgreSQL refuses the migration: extension "uuid-ossp" is not available\n'
+    )
+    assert "\nhint: The embedded PostgreSQL comes without it." in done.stderr
     assert "gen_random_uuid() needs no extension" in done.stderr
 
 
@@ -154,6 +165,7 @@ def test_every_fault_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         ("[tool.rowsmith]\nsql = ''\n", "sql is '': expected the folder of the query files, such as sql = \"sql\""),
         ("[tool.rowsmith]\nmigrations = [1]\n", "migrations is [1]: expected a list of folders"),
         ("[tool.rowsmith]\nnever-null = 1\n", "never-null is 1: expected a list of functions"),
+        ("[tool.rowsmith]\nkeeps-session = 1\n", "keeps-session is 1: expected a list of functions"),
         ("[tool.rowsmith]\nnever_null = []\n", "never_null is not a key: did you mean never-null?"),
         ("[tool.rowsmith]\npg-bin = 1\n", "pg-bin is 1: expected a folder of programs"),
         ("[tool.rowsmith]\ndatabase-url = ['a:b']\n", "database-url is not a text: expected the URL of a server"),

@@ -186,6 +186,15 @@ class Proxy:
         """Pass nothing on, on old connections and on new ones: a firewall that drops packets."""
         self.do(self._flowing.clear)
 
+    def hold_links(self) -> None:
+        """Pass nothing on any more on the links there are. New ones are not concerned."""
+
+        def hold() -> None:
+            for link in self.links:
+                link.hold()
+
+        self.do(hold)
+
     def resume(self) -> None:
         """Pass on what was held, and all that follows."""
 

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from rowsmith import errors, load_queries
 from rowsmith.findings import display_path
+from rowsmith.queries.files import SqlFile
 from rowsmith.queries.lexer import Token, TokenKind, UnterminatedError, tokenize
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Query
@@ -80,7 +81,7 @@ def check_query_file(data: bytes, folder: Path) -> list[Query] | None:
         _check_faults(read, data, file)
         return None
     assert not isinstance(loaded, errors.QueryFileError), loaded
-    text = file.read_text(encoding="utf-8-sig")
+    text = SqlFile.read(file).text
     for query in read:
         assert getattr(loaded, query.name).query == query
         _check_query(query, text)

@@ -101,7 +101,9 @@ def queries(row: type[Any], tmp_path: Path) -> Any:
         affect={"return": int},
         untyped={"v": str, "return": bool | None},
     )
-    declared.read_only.writes = False  # as the decorator of a generated module says it
+    declared.read_only.writes = False  # as the decorators of a generated module say it
+    for each in ("get", "list_all", "value"):
+        getattr(declared, each).writes = "rows"
     return typed_queries(declared, __file__, {"": str(tmp_path)})
 
 

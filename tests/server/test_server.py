@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
@@ -97,6 +98,32 @@ def test_a_folder_that_is_not_postgresql_s_is_left_alone(server: Server) -> None
     with pytest.raises(ServerError, match=r"neither empty nor a PostgreSQL data folder"):
         server.start()
     assert [path.name for path in server.data.iterdir()] == ["thesis.txt"]
+
+
+def test_the_file_with_the_password_is_for_its_owner_alone(server: Server) -> None:
+    before = os.umask(0)
+    try:
+        server.start(options=QUICK)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((server.data / "rowsmith.password").stat().st_mode) == 0o600
+
+
+GARBAGE = [b"garbage\n", b"\xff\xfe\0\n", b"1\n/data\nnow\n5432\n/tmp\n", b"1\n/data\n1700000000\nport\n/tmp\n"]
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+def test_a_pid_file_with_something_else_in_it_says_what_to_do(server: Server, content: bytes) -> None:
+    server.start(options=QUICK)
+    server.stop()
+    file = server.data / "postmaster.pid"
+    for attempt in (server.start, server.stop, server.url, lambda: server.running):
+        file.write_bytes(content)
+        with pytest.raises(ServerError, match=rf"^{file} is not what PostgreSQL writes .* then remove the file\.$"):
+            attempt()
+    file.unlink()
+    server.start(options=QUICK)
+    assert server.running
 
 
 def test_data_of_another_major_version_is_not_started(server: Server) -> None:

@@ -77,6 +77,8 @@ class Project:
     """User overrides: a type or a `table.column`, and its Python type: `str`, `package.module:Name`."""
     never_null: tuple[str, ...] = ()
     """The signatures of functions of the user's that are never NULL: `app.slugify(text)`."""
+    keeps_session: tuple[str, ...] = ()
+    """The signatures of functions of the user's that leave nothing in a session: `set_updated_at()`."""
     server: ServerChoice = EMBEDDED
 
     @classmethod
@@ -100,7 +102,7 @@ def configuration_file(start: Path) -> Path | None:
 
 def _content(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
 
@@ -132,6 +134,9 @@ class _Table(BaseModel):
     )
     never_null: list[_Text] = Field(
         [], alias="never-null", description='a list of functions, such as never-null = ["app.slugify(text)"]'
+    )
+    keeps_session: list[_Text] = Field(
+        [], alias="keeps-session", description='a list of functions, such as keeps-session = ["set_updated_at()"]'
     )
 
 
@@ -175,6 +180,7 @@ class _Reader:
             types=self._table.types,
             server=self.server(),
             never_null=tuple(self._table.never_null),
+            keeps_session=tuple(self._table.keeps_session),
         )
 
     def server(self) -> ServerChoice:

@@ -116,9 +116,8 @@ class Workbench(AbstractContextManager["Workbench"]):
         except RowsmithError:
             raise
         except psycopg.Error as error:
-            hint = (extension_hint(error) if self._running_url is None else None) or error.diag.message_hint
-            hint = f"\nhint: {hint}" if hint else ""
-            raise MigrationError(f"{place}: PostgreSQL refuses the migration: {_said(error)}{hint}") from None
+            hint = extension_hint(error) if self._running_url is None else None
+            raise MigrationError(migrations.refusal(error, hint)) from None
         except Exception as error:  # a migration in Python raises what it likes, and yoyo's errors have no common root
             raise MigrationError(f"{place}: {type(error).__name__}: {error}") from error
 

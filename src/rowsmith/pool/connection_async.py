@@ -1,14 +1,18 @@
 """The connections of a pool: psycopg's own, which also report events, observe deadlines and can be cleaned."""
 
+# Private attributes of psycopg: nothing else tells that an adapter was registered on a connection.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import random
 from time import monotonic, perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import PipelineStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow, tuple_row
@@ -19,7 +23,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_async
 from rowsmith.wire.connection_async import recover_async
-from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -32,6 +36,31 @@ _RESET = (
     b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
     b"DISCARD SEQUENCES; DISCARD TEMP"
 )
+
+
+class _MadeWith(NamedTuple):
+    """How a connection was when it was made, as far as its holder can change it on this side."""
+
+    cursor_factory: Any
+    server_cursor_factory: Any
+    prepare_threshold: int | None
+    prepared_max: int
+    adapters: AdaptersMap
+    registered: tuple[object, ...]
+    """What is registered in `adapters`."""
+
+    @classmethod
+    def of(cls, conn: AsyncConnection[Any]) -> _MadeWith:
+        """What a new connection was made with."""
+        prepared, adapters = conn._prepared, AdaptersMap(conn.adapters)
+        return cls(
+            conn.cursor_factory,
+            conn.server_cursor_factory,
+            prepared.prepare_threshold,
+            prepared.prepared_max,
+            adapters,
+            _registered(adapters),
+        )
 
 
 class AsyncPooledConnection(AsyncConnection[TupleRow]):
@@ -47,8 +76,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
-    made_with: tuple[Any, Any, int | None]
-    """The cursor classes and the prepare_threshold that `clean` restores."""
+    made_with: _MadeWith
+    """What `clean` restores."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -72,8 +101,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
                     raise
             await sleep_async(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
-        conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
         conn.watch_statements()
+        conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
@@ -120,6 +149,11 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         """
         async with self.lock:
             return await session_of(self).wire.command(self, text, *values)
+
+    async def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error, and closes the connection if it does not."""
+        async with self.lock:
+            await session_of(self).wire.ping()
 
     async def synchronize(self) -> None:
         """In a pipeline, wait for the answers to what was sent. Only then the state of the transaction is known.
@@ -187,8 +221,12 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         `server` says that the session belongs to this connection. Raises psycopg.Error, and TimeoutError after two
         seconds.
         """
+        made_with, prepared = self.made_with, self._prepared
         self.row_factory = tuple_row
-        self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
+        self.cursor_factory, self.server_cursor_factory = made_with.cursor_factory, made_with.server_cursor_factory
+        prepared.prepare_threshold, prepared.prepared_max = made_with.prepare_threshold, made_with.prepared_max
+        if self._adapters is None or _registered(self._adapters) != made_with.registered:
+            self._adapters = AdaptersMap(made_with.adapters)
         self._notice_handlers.clear()
         self._notify_handlers.clear()
         if not self._autocommit:
@@ -199,9 +237,13 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
             await self.set_deferrable(None)
         session = session_of(self)
         if server and (session.dirty or session.streams):
-            with until(earliest(monotonic() + _CLEAN_SECONDS)):
+            with tidying(_CLEAN_SECONDS):
                 await self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
-            session.dirty, session.streams = False, set()
+                if session.prepared_by_hand:
+                    await self.command(b"DEALLOCATE ALL")
+                    session.forget_all()
+                    self._prepared.clear()
+            session.dirty, session.prepared_by_hand, session.streams = False, False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Every cursor of psycopg begins a statement here.
@@ -214,3 +256,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
                 f"{what}() inside a transaction block: the block commits when it ends, and rolls back on an exception. "
                 "To undo a part of it, nest a `with transaction():`"
             )
+
+
+def _registered(adapters: AdaptersMap) -> tuple[object, ...]:
+    """What is registered. psycopg copies a map before it changes it, so unchanged maps are the same objects."""
+    return adapters._loaders, adapters._dumpers, adapters._dumpers_by_oid, adapters.types._registry

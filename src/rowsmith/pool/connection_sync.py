@@ -1,15 +1,19 @@
 # Generated from connection_async.py by tools/async_to_sync.py: change that file, then run `make format`.
 """The connections of a pool: psycopg's own, which also report events, observe deadlines and can be cleaned."""
 
+# Private attributes of psycopg: nothing else tells that an adapter was registered on a connection.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import random
 from time import monotonic, perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 from psycopg import Connection
 from psycopg.abc import PQGen
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import PipelineStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow, tuple_row
@@ -20,7 +24,7 @@ from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
-from rowsmith.wire.deadlines import current_end, earliest, exceeded, until
+from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
 from rowsmith.wire.transaction import Transaction
 
@@ -33,6 +37,31 @@ _RESET = (
     b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
     b"DISCARD SEQUENCES; DISCARD TEMP"
 )
+
+
+class _MadeWith(NamedTuple):
+    """How a connection was when it was made, as far as its holder can change it on this side."""
+
+    cursor_factory: Any
+    server_cursor_factory: Any
+    prepare_threshold: int | None
+    prepared_max: int
+    adapters: AdaptersMap
+    registered: tuple[object, ...]
+    """What is registered in `adapters`."""
+
+    @classmethod
+    def of(cls, conn: Connection[Any]) -> _MadeWith:
+        """What a new connection was made with."""
+        prepared, adapters = conn._prepared, AdaptersMap(conn.adapters)
+        return cls(
+            conn.cursor_factory,
+            conn.server_cursor_factory,
+            prepared.prepare_threshold,
+            prepared.prepared_max,
+            adapters,
+            _registered(adapters),
+        )
 
 
 class PooledConnection(Connection[TupleRow]):
@@ -48,8 +77,8 @@ class PooledConnection(Connection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
-    made_with: tuple[Any, Any, int | None]
-    """The cursor classes and the prepare_threshold that `clean` restores."""
+    made_with: _MadeWith
+    """What `clean` restores."""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -73,8 +102,8 @@ class PooledConnection(Connection[TupleRow]):
                     raise
             sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
-        conn.made_with = conn.cursor_factory, conn.server_cursor_factory, conn.prepare_threshold
         conn.watch_statements()
+        conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)
         return conn
@@ -121,6 +150,11 @@ class PooledConnection(Connection[TupleRow]):
         """
         with self.lock:
             return session_of(self).wire.command(self, text, *values)
+
+    def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error, and closes the connection if it does not."""
+        with self.lock:
+            session_of(self).wire.ping()
 
     def synchronize(self) -> None:
         """In a pipeline, wait for the answers to what was sent. Only then the state of the transaction is known.
@@ -188,8 +222,12 @@ class PooledConnection(Connection[TupleRow]):
         `server` says that the session belongs to this connection. Raises psycopg.Error, and TimeoutError after two
         seconds.
         """
+        made_with, prepared = self.made_with, self._prepared
         self.row_factory = tuple_row
-        self.cursor_factory, self.server_cursor_factory, self.prepare_threshold = self.made_with
+        self.cursor_factory, self.server_cursor_factory = made_with.cursor_factory, made_with.server_cursor_factory
+        prepared.prepare_threshold, prepared.prepared_max = made_with.prepare_threshold, made_with.prepared_max
+        if self._adapters is None or _registered(self._adapters) != made_with.registered:
+            self._adapters = AdaptersMap(made_with.adapters)
         self._notice_handlers.clear()
         self._notify_handlers.clear()
         if not self._autocommit:
@@ -200,9 +238,13 @@ class PooledConnection(Connection[TupleRow]):
             self.set_deferrable(None)
         session = session_of(self)
         if server and (session.dirty or session.streams):
-            with until(earliest(monotonic() + _CLEAN_SECONDS)):
+            with tidying(_CLEAN_SECONDS):
                 self.command(b"; ".join([_RESET, *(b"DEALLOCATE " + name for name in session.streams)]))
-            session.dirty, session.streams = False, set()
+                if session.prepared_by_hand:
+                    self.command(b"DEALLOCATE ALL")
+                    session.forget_all()
+                    self._prepared.clear()
+            session.dirty, session.prepared_by_hand, session.streams = False, False, set()
 
     def _start_query(self) -> PQGen[None]:
         # Every cursor of psycopg begins a statement here.
@@ -215,3 +257,8 @@ class PooledConnection(Connection[TupleRow]):
                 f"{what}() inside a transaction block: the block commits when it ends, and rolls back on an exception. "
                 "To undo a part of it, nest a `with transaction():`"
             )
+
+
+def _registered(adapters: AdaptersMap) -> tuple[object, ...]:
+    """What is registered. psycopg copies a map before it changes it, so unchanged maps are the same objects."""
+    return adapters._loaders, adapters._dumpers, adapters._dumpers_by_oid, adapters.types._registry

@@ -29,7 +29,7 @@ from rowsmith.wire.concurrency import (
     uninterrupted_sync,
     within_sync,
 )
-from rowsmith.wire.deadlines import remaining, until
+from rowsmith.wire.deadlines import remaining, tidying, until
 from rowsmith.wire.protocol import TRANSACTION_ID
 
 if TYPE_CHECKING:  # slow to import, see rowsmith.database
@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # slow to import, see rowsmith.database
 _RECONNECT_SECONDS = 4
 _FRESH_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
+_SUSPECT_SECONDS = 0.2
 _AT_ONCE_SECONDS = 0.01
 CLOSED = "this Database is closed. Create another one to continue"
 
@@ -173,6 +174,8 @@ class Pool:
             if usable:
                 self.checkouts.add(conn, monotonic())
                 return conn
+            if monotonic() >= end:
+                raise self._too_late(start)
 
     def _admit(self) -> None:
         """Fail at once while the circuit is open. After that, one caller tries to connect before all others."""
@@ -220,27 +223,29 @@ class Pool:
         try:
             conn = uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
-            remaining()
-            raise self._timed_out(monotonic() - start) from error
+            raise self._too_late(start) from error
         conn.lent = True
         return conn
 
     def _is_usable(self, conn: PooledConnection, end: float) -> bool:
         """Whether a connection is young enough and answers. One that was used a moment ago is not asked.
 
-        The first that does not answer drains the pool, once: the others are as old.
+        The first that does not answer drains the pool, once: the others are as old. If another one was lost since they
+        answered last, that was the first sign, and the question has little time.
         """
         now = monotonic()
         if conn.generation != self.events.generation or now - conn.opened_at > self._max_age:
             return False
-        if now - conn.used_at < _FRESH_SECONDS and conn.used_at > self._suspect_at:
+        suspect = conn.used_at <= self._suspect_at
+        if now - conn.used_at < _FRESH_SECONDS and not suspect:
             return not conn.closed
         try:
-            with until(min(end, now + _CHECK_SECONDS)):
-                conn.command(b"SELECT 1")
+            with until(min(end, now + (_SUSPECT_SECONDS if suspect else _CHECK_SECONDS))):
+                conn.ping()
         except (psycopg.Error, TimeoutError) as error:
-            self.events.unanswered(error)
-            self._drain(conn.generation)
+            if isinstance(error, psycopg.Error) or monotonic() - now >= _SUSPECT_SECONDS:  # or it had hardly any time
+                self.events.unanswered(error)
+                self._drain(conn.generation)
             return False
         conn.used_at = monotonic()
         return True
@@ -281,7 +286,8 @@ class Pool:
         try:
             if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 logger.warning("a connection was released inside a transaction, which is rolled back")
-                conn.rollback()
+                with tidying():
+                    conn.rollback()
             if conn.pgconn.transaction_status == TransactionStatus.IDLE:
                 conn.clean(server=not self.settings.pgbouncer)
         except (psycopg.Error, TimeoutError) as error:
@@ -382,6 +388,11 @@ class Pool:
     def _where(self) -> str:
         url = self.settings.describe()
         return f"database {url['database']} at {url['host'] or 'the default host'}, port {url['port'] or 5432}"
+
+    def _too_late(self, start: float) -> PoolTimeoutError:
+        """The error of a caller that waited since `start`. Raises DeadlineExceededError if its deadline has passed."""
+        remaining()
+        return self._timed_out(monotonic() - start)
 
     def _timed_out(self, waited: float) -> PoolTimeoutError:
         message = f"could not acquire a connection to {self._where()} within {waited:.1f} s: "

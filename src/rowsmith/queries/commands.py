@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg._preparing import Key, Prepare, PrepareManager
 from psycopg.pq.abc import PGresult
 
-from rowsmith.queries.lexer import TokenKind, tokenize
+from rowsmith.queries.lexer import Token, TokenKind, split_statements, tokenize
 from rowsmith.wire.protocol import command_tag
 
 if TYPE_CHECKING:
@@ -26,21 +26,21 @@ def ends_transaction(results: Sequence[PGresult], text: str) -> bool:
     if not tags.isdisjoint(("COMMIT", "PREPARE TRANSACTION")):
         return True
     return "ROLLBACK" in tags and any(
-        words[0] in ("rollback", "abort") and "to" not in words for words in _statements(text)
+        ending_command(tokens) == "ROLLBACK" for tokens in split_statements(tokenize(text))
     )
 
 
-def _statements(text: str) -> Iterator[list[str]]:
-    """The keywords and names of each statement."""
-    words: list[str] = []
-    for token in tokenize(text):
-        if token.kind is TokenKind.NAME:
-            words.append(token.text.lower())
-        elif token.kind is TokenKind.SEMICOLON and words:
-            yield words
-            words = []
-    if words:
-        yield words
+def ending_command(tokens: Iterable[Token]) -> str | None:
+    """The command that this statement is, if it ends a transaction: COMMIT, ROLLBACK or PREPARE TRANSACTION."""
+    match [token.text.lower() for token in tokens if token.kind is TokenKind.NAME]:
+        case ["commit" | "end", *_]:
+            return "COMMIT"
+        case ["rollback" | "abort", *rest] if "to" not in rest:
+            return "ROLLBACK"
+        case ["prepare", "transaction", *_]:
+            return "PREPARE TRANSACTION"
+        case _:
+            return None
 
 
 class _Kept(tuple[bytes, tuple[int, ...]]):
@@ -52,7 +52,7 @@ class _Kept(tuple[bytes, tuple[int, ...]]):
 class WatchedStatements(PrepareManager):
     """The prepared statements of psycopg's cursors on a connection, which see every result but those of COPY.
 
-    If a command ends the transaction of a block, the transaction is told.
+    If a command ends the transaction of a block, the transaction is told. If one is PREPARE, the session is.
     """
 
     def __init__(self, session: Session[Any], threshold: int | None) -> None:
@@ -66,6 +66,7 @@ class WatchedStatements(PrepareManager):
 
     def validate(self, key: Key, prep: Prepare, name: bytes, results: Sequence[PGresult]) -> None:
         """Look at the results of a statement."""
+        self._session.prepared_by_hand |= any(result.command_status == b"PREPARE" for result in results)
         transaction = self._session.transaction
         if transaction is not None and ends_transaction(results, key[0].decode(errors="replace")):
             transaction.ended_by_hand = True

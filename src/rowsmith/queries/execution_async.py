@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
-from rowsmith.queries.statement import BoundQuery, Statement, read
+from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
 from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -39,6 +39,7 @@ async def execute_async(bound: BoundQuery, conn: AsyncConnection[Any], values: S
     try:
         session: Session[AsyncWire] = conn.__dict__.get(SESSION) or session_of(conn)
         async with conn.lock:
+            session.dirty |= not bound.clean
             statement, transaction = session.ready(bound, conn), session.transaction
             data = None if statement is None else statement.dump(values)
             if statement is None or data is None:
@@ -53,8 +54,8 @@ async def execute_async(bound: BoundQuery, conn: AsyncConnection[Any], values: S
                     result = await session.wire.execute_in_transaction(conn, transaction, bound, statement, data)
                 status = result.status
                 if status == _TUPLES_OK or status == _COMMAND_OK:  # noqa: PLR1714, SIM109 - `in` takes twice as long
-                    left_traces = status == _COMMAND_OK or bound.dirties
-                    if left_traces or (transaction is not None and transaction.is_news(bound)):
+                    is_command = status == _COMMAND_OK and not bound.clean
+                    if is_command or (transaction is not None and transaction.is_news(bound)):
                         session.note(bound, result, conn)
                     loaded = statement.load(result)
                 else:
@@ -186,13 +187,13 @@ async def _by_cursor(
                     async with conn.pipeline():  # the end of this inner block waits for the answer
                         await _execute_cursor(bound, cursor, values)
             except BaseException as error:
-                session.dirty = True  # what it did is not known
+                session.note_unknown()
                 if isinstance(error, _INTERRUPTIONS):
                     await recover_if_free_async(conn, error)
                 raise
             result = cursor.pgresult
             if bound.query.kind is Kind.SCRIPT or result is None:
-                session.dirty = True
+                session.note_unknown()
                 return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
             session.note(bound, result, conn)
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
@@ -212,6 +213,7 @@ async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire])
 async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values: Sequence[Any]) -> None:
     text = bound.query.encoded(cursor.connection.info.encoding)
     if bound.query.kind is Kind.EXECUTEMANY:
+        check_sets(cursor.connection, values)
         await cursor.executemany(text, values)
     elif bound.query.kind is Kind.SCRIPT:
         await cursor.execute(text)  # without values: only so may there be several statements

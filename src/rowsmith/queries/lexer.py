@@ -8,7 +8,7 @@ cast, or an array slice. It knows nothing about the meaning of the SQL.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
@@ -107,6 +107,44 @@ def tokenize(text: str) -> Iterator[Token]:
         token = slices.judge(_token(text, match))
         yield token
         position = token.end
+
+
+def split_statements(tokens: Iterable[Token]) -> Iterator[list[Token]]:
+    """The statements of a script, each without the semicolon at its end and the blanks around it.
+
+    By psql's rule (psqlscan.l): a semicolon does not end a statement inside parentheses, as in CREATE RULE, and between
+    the BEGIN and the END of a CREATE FUNCTION or PROCEDURE.
+    """
+    statement: list[Token] = []
+    words: list[str] = []
+    parentheses = blocks = 0
+    for token in tokens:
+        if token.kind is TokenKind.SEMICOLON and not parentheses and not blocks:
+            yield from _trimmed(statement)
+            statement, words = [], []
+            continue
+        statement.append(token)
+        if token.text in ("(", ")"):
+            parentheses = max(0, parentheses + (1 if token.text == "(" else -1))
+        elif token.kind is TokenKind.NAME and not parentheses:
+            words.append(token.text.lower())
+            if words[-1] in ("begin", "case", "end") and _is_routine(words):
+                # CASE ends with END, too.
+                opens = words[-1] == "begin" or (words[-1] == "case" and blocks > 0)
+                blocks += 1 if opens else -1 if words[-1] == "end" and blocks else 0
+    yield from _trimmed(statement)
+
+
+def _is_routine(words: Sequence[str]) -> bool:
+    """Whether a statement begins with CREATE [OR REPLACE] FUNCTION or PROCEDURE."""
+    kind = words[3:4] if words[1:3] == ["or", "replace"] else words[1:2]
+    return words[0] == "create" and kind[0:1] in (["function"], ["procedure"])
+
+
+def _trimmed(statement: Sequence[Token]) -> Iterator[list[Token]]:
+    solid = [index for index, token in enumerate(statement) if not token.blank or token.text.startswith("/*+")]
+    if solid:
+        yield list(statement[solid[0] : solid[-1] + 1])
 
 
 @cache

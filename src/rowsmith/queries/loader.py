@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import keyword
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +22,10 @@ from aiosql.utils import SQLParseException
 
 from rowsmith.errors import QueryFileError
 from rowsmith.findings import Finding, Rule
-from rowsmith.queries.lexer import Token, TokenKind, UnterminatedError, tokenize
+from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.lexer import Token, TokenKind
 from rowsmith.queries.marks import Kind
-from rowsmith.queries.query import Query, Source
+from rowsmith.queries.query import Query, Source, is_python_name
 
 _KINDS = {
     SQLOperationType.SELECT: Kind.MANY,
@@ -92,33 +92,41 @@ def read(folders: Iterable[QueryFolder]) -> Reading:
     return reading
 
 
-def _read_folder(folder: QueryFolder, reading: Reading) -> None:
+def _read_folder(folder: QueryFolder, reading: Reading, above: tuple[Path, ...] = ()) -> bool:
+    """Read a folder, and say whether there are query files in it. `above` are the real paths of those that it is in."""
+    real = folder.path.resolve()
+    if real in above:
+        return False  # a symbolic link that leads back
     entries = sorted(entry for entry in folder.path.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in entries if entry.suffix == ".sql" and _is_file(entry)]
+    for file in files:
+        _read_file(QueryFolder(file, folder.namespace), reading)
+    found = bool(files)
     for entry in entries:
-        if entry.is_file() and entry.suffix == ".sql":
-            _read_file(QueryFolder(entry, folder.namespace), reading)
-    for entry in entries:
-        if entry.is_dir() and any(entry.rglob("*.sql")):
-            if not _is_name(entry.name):
-                message = f"a folder is a namespace, but {entry.name!r} is not a valid Python name"
-                reading.faults.append(Finding(Rule.QUERY_FILE, entry, None, message))
-            _read_folder(QueryFolder(entry, (*folder.namespace, entry.name)), reading)
+        if entry.is_dir():
+            inner = QueryFolder(entry, (*folder.namespace, entry.name))
+            if _read_folder(inner, reading, (*above, real)):
+                found = True
+                if not is_python_name(entry.name):
+                    message = f"a folder is a namespace, but {entry.name!r} is not a valid Python name"
+                    reading.faults.append(Finding(Rule.QUERY_FILE, entry, None, message))
+    return found
 
 
-def _read_file(file: QueryFolder, reading: Reading) -> None:
-    text = ""
+def _is_file(entry: Path) -> bool:
+    """Whether it is a file, or a symbolic link that leads nowhere, which is a fault when it is read."""
+    return entry.is_file() or (entry.is_symlink() and not entry.exists())
+
+
+def _read_file(folder: QueryFolder, reading: Reading) -> None:
     try:
-        text = file.path.read_text(encoding="utf-8-sig")
-        tokens = list(tokenize(text))
-    except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8 text (byte {error.start})"
-        reading.faults.append(Finding(Rule.QUERY_FILE, file.path, None, message))
+        file = SqlFile.read(folder.path)
+    except SqlFileError as error:
+        reading.faults.append(error.finding)
         return
-    except UnterminatedError as error:
-        reading.faults.append(_finding(file.path, text, error.start, str(error)))
-        return
-    starts = [index for index, token in enumerate(tokens) if _is_name_line(text, token)]
-    first, *blocks = [_Block(file, text, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
+    tokens = file.tokens
+    starts = [index for index, token in enumerate(tokens) if _is_name_line(token, tokens[index - 1] if index else None)]
+    first, *blocks = [_Block(folder, file, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
     if first.sql:
         hint = f"Write a line such as {_EXAMPLE} above it"
         reading.faults.extend(first.fault(first.sql[0], "SQL before the name line of the first query", hint).faults)
@@ -148,11 +156,16 @@ def _check_names(reading: Reading) -> None:
     reading.queries[:] = named.values()
 
 
-def _is_name_line(text: str, token: Token) -> bool:
-    if token.kind is not TokenKind.LINE_COMMENT or text[: token.start].rpartition("\n")[2].strip():
+def _is_name_line(token: Token, before: Token | None) -> bool:
+    """Whether it is the comment `-- name: ...`, on a line of its own."""
+    if token.kind is not TokenKind.LINE_COMMENT:
         return False
     word, colon, _ = token.text[2:].partition(":")
-    return bool(colon) and word.strip() == "name"
+    return bool(colon) and word.strip() == "name" and (before is None or _ends_line(before))
+
+
+def _ends_line(token: Token) -> bool:
+    return token.kind is TokenKind.SPACE and (token.start == 0 or "\n" in token.text)
 
 
 def _instruction(token: Token) -> str | None:
@@ -163,10 +176,6 @@ def _instruction(token: Token) -> str | None:
 def _is_sql(token: Token) -> bool:
     """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
     return not token.blank or token.text.startswith("/*+")
-
-
-def _is_name(text: str) -> bool:
-    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def _without_marks(line: str) -> tuple[str, frozenset[str]]:
@@ -180,11 +189,6 @@ def _without_marks(line: str) -> tuple[str, frozenset[str]]:
     plain = [parameter.removesuffix("?").rstrip() or parameter for parameter in parameters]
     marked = frozenset(name for name, parameter in zip(plain, parameters, strict=True) if name != parameter)
     return f"{head}{opening}{', '.join(plain)}{closing}{mark}", marked
-
-
-def _finding(file: Path, text: str, offset: int, message: str, hint: str | None = None) -> Finding:
-    line, source, column = Source(text, 1, 0, ()).place(offset)
-    return Finding(Rule.QUERY_FILE, file, line, message, hint, source=source, column=column)
 
 
 class _RecordNames(dict[str, Any]):
@@ -208,9 +212,9 @@ class _HeaderLoader(QueryLoader):
 class _Block:
     """The text from one `-- name:` to the next: the comment lines of a query, then its SQL."""
 
-    def __init__(self, file: QueryFolder, text: str, tokens: Sequence[Token]) -> None:
+    def __init__(self, folder: QueryFolder, file: SqlFile, tokens: Sequence[Token]) -> None:
+        self._folder = folder
         self._file = file
-        self._text = text
         self._tokens = tokens
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
         end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
@@ -220,12 +224,12 @@ class _Block:
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
 
     def fault(self, token: Token, message: str, hint: str | None = None) -> QueryFileError:
-        return QueryFileError([_finding(self._file.path, self._text, token.start, message, hint)])
+        return QueryFileError([self._file.finding(token.start, message, hint)])
 
     def instructions(self, query: str | None) -> Iterator[Instruction]:
         for token in self._tokens:
             if (text := _instruction(token)) is not None:
-                place = Source(self._text, 1, 0, ()).place(token.start)
+                place = self._file.place(token.start)
                 yield Instruction(self._file.path, *place, text, query)
 
     def query(self) -> Query:
@@ -235,10 +239,10 @@ class _Block:
         parameters = self._declared(name, kind, header.parameters)
         self._check_statement(name, kind)
         sql, source = self._native(parameters)
-        line, _, _ = Source(self._text, 1, 0, ()).place(self._header[0].start)
+        line, _, _ = self._file.place(self._header[0].start)
         return Query(
             name=name,
-            namespace=self._file.namespace,
+            namespace=self._folder.namespace,
             kind=kind,
             parameters=parameters,
             sql=sql,
@@ -252,7 +256,8 @@ class _Block:
 
     def _read_header(self) -> QueryDatum:
         """What aiosql reads from the comment lines, with a stand-in for the SQL."""
-        lines = [token.text.rstrip() for token in self._header]
+        # aiosql splits lines at other characters, too, such as U+2028.
+        lines = [" ".join(token.text.splitlines()).rstrip() for token in self._header]
         plain, self._nullable = _without_marks(lines[0])
         try:
             (header,) = _HeaderLoader().load_query_data_from_sql("\n".join([plain, *lines[1:], "SELECT 1"]), [])
@@ -260,7 +265,7 @@ class _Block:
             marks = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
             hint = f"Expected a line such as {_EXAMPLE}, with one of the marks: {marks}"
             raise self.fault(self._header[0], f"{lines[0]!r} is not a valid name line", hint) from None
-        if not _is_name(header.query_name) or header.query_name.startswith("__"):
+        if not is_python_name(header.query_name) or header.query_name.startswith("__"):
             raise self.fault(self._header[0], f"{header.query_name!r} cannot be the name of a Python function")
         for token in self._header[2:]:
             if token.text[2:].partition(":")[0].strip() == "record_class":
@@ -279,7 +284,7 @@ class _Block:
             raise self.fault(line, f"{name} has no parameter list", f"Write {name}({', '.join(used)})")
         listed = set[str]()
         for parameter in declared:
-            if not _is_name(parameter):
+            if not is_python_name(parameter):
                 raise self.fault(line, f"{name}: {parameter!r} cannot be the name of a Python argument")
             if parameter in listed:
                 raise self.fault(line, f"{name} lists the parameter {parameter} twice")
@@ -335,5 +340,5 @@ class _Block:
                 shifts += [(length, token.start - start), (length + len(piece), token.end - start)]
             pieces.append(piece)
             length += len(piece)
-        line, _, column = Source(self._text, 1, 0, ()).place(start)
-        return "".join(pieces), Source(self._text[start : tokens[-1].end], line, column, tuple(shifts))
+        line, _, column = self._file.place(start)
+        return "".join(pieces), Source(self._file.text[start : tokens[-1].end], line, column, tuple(shifts))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import keyword
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,11 @@ from typing import Any, Protocol
 
 from rowsmith.findings import display_path
 from rowsmith.queries.marks import Kind
+
+
+def is_python_name(text: str) -> bool:
+    """Whether Python reads the text as a name, and as this one: it normalizes names (PEP 3131)."""
+    return text.isidentifier() and not keyword.iskeyword(text) and unicodedata.is_normalized("NFKC", text)
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,13 @@ class Query:
     @property
     def signature(self) -> inspect.Signature:
         """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, sets, /)`."""
-        positional, keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
+        positional, by_keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
         # The connection is positional, so a parameter of the query may have the same name.
         parameters = [inspect.Parameter("conn" if "conn" not in self.parameters else "conn_", positional)]
         if self.kind is Kind.EXECUTEMANY:
             parameters.append(inspect.Parameter("sets", positional))
         else:
-            parameters += [inspect.Parameter(name, keyword) for name in self.parameters]
+            parameters += [inspect.Parameter(name, by_keyword) for name in self.parameters]
         return inspect.Signature(parameters)
 
 
@@ -81,12 +88,11 @@ class Source:
 
     def place(self, position: int) -> tuple[int, str, int]:
         """The line in the file, the text of the line, and the column from 0, of a 0-based offset in the statement."""
-        offset = self._offset(position)
-        before = self.text[:offset]
-        number = before.count("\n")
-        column = offset - (before.rfind("\n") + 1)
+        text, offset = self.text, self._offset(position)
+        number, begin, end = text.count("\n", 0, offset), text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
         indent = self.column if number == 0 else 0
-        return self.line + number, " " * indent + self.text.split("\n")[number].rstrip(), column + indent
+        line = text[begin : end if end >= 0 else len(text)].rstrip()
+        return self.line + number, " " * indent + line, offset - begin + indent
 
     def _offset(self, position: int) -> int:
         index = bisect_right(self.shifts, (position, len(self.text))) - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -18,7 +17,7 @@ from rowsmith.findings import Finding, Rule
 from rowsmith.queries.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import ROWS, Kind
-from rowsmith.queries.query import Query
+from rowsmith.queries.query import Query, is_python_name
 from rowsmith.values.codecs import Context, codec, fields_of, is_json
 
 Rows = Callable[[tuple[str, ...], Context], Constructor]
@@ -131,7 +130,7 @@ def field_names(columns: Sequence[str]) -> list[str]:
 
 def _is_field(name: str) -> bool:
     is_dunder = name.startswith("__") and name.endswith("__")
-    return name.isidentifier() and not keyword.iskeyword(name) and not is_dunder
+    return is_python_name(name) and not is_dunder
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -22,7 +22,7 @@ from rowsmith.queries.commands import ends_transaction
 from rowsmith.queries.statement import BoundQuery, Link, Statement
 from rowsmith.wire.connection_async import AsyncWire
 from rowsmith.wire.connection_sync import Wire
-from rowsmith.wire.protocol import is_outdated, is_plain
+from rowsmith.wire.protocol import is_outdated
 from rowsmith.wire.transaction import Transaction
 
 SESSION = "_rowsmith_session"
@@ -45,7 +45,9 @@ class Session(Generic[_W]):
         self.transaction: Transaction | None = None
         """The transaction of a block, None outside of one."""
         self.dirty = False
-        """Whether something ran that may outlive its transaction: settings, locks, temporary tables."""
+        """Whether a statement ran that is not proven to leave nothing behind, such as a setting or a lock."""
+        self.prepared_by_hand = False
+        """Whether the command PREPARE has run. A reset leaves prepared statements alone unless it has."""
         self.streams: set[bytes] = set()
         """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
         self._own = False
@@ -56,8 +58,15 @@ class Session(Generic[_W]):
     # --- what statements leave behind ---
 
     def note_cursor(self) -> None:
-        """Note that a psycopg cursor begins a statement. What the user's own leave behind is not known."""
-        self.dirty = self.dirty or not self._own
+        """Note that a psycopg cursor begins a statement. Of the user's own, nothing is known."""
+        if not self._own:
+            self.note_unknown()
+
+    def note_unknown(self) -> None:
+        """Note that something ran that may have done anything."""
+        self.dirty = True
+        if self.transaction is not None:
+            self.transaction.wrote = True
 
     @contextmanager
     def own_cursor(self) -> Generator[None]:
@@ -69,9 +78,9 @@ class Session(Generic[_W]):
             self._own = outer
 
     def note(self, bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> None:
-        """Note what a query that succeeded has left behind, in the session and in the transaction."""
-        if bound.dirties or not is_plain(result):
-            self.dirty = True
+        """Note what a query that succeeded has done to the session's statements and to the transaction."""
+        if not bound.clean:
+            self.prepared_by_hand |= result.command_status == b"PREPARE"
             if result.command_status in (b"DEALLOCATE ALL", b"DISCARD ALL"):
                 self.forget_all()
                 conn._prepared.clear()  # psycopg's prepared statements are gone as well

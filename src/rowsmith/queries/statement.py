@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
 
 from psycopg import BaseConnection, postgres
-from psycopg.adapt import AdaptersMap, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.multirange import MultirangeInfo
 from psycopg.types.range import RangeInfo
 from psycopg.types.string import TextBinaryLoader
 
-from rowsmith.queries.lexer import TokenKind, tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
@@ -33,7 +31,7 @@ class BoundQuery:
         *,
         enums: Collection[str] = (),
         described: bool = False,
-        writes: bool | None = None,
+        writes: bool | Literal["rows"] = True,
     ) -> None:
         self.query = query
         self.rows = rows
@@ -43,21 +41,10 @@ class BoundQuery:
         self.preparable: bool | None = (described or None) if single else False
         """Whether it can be prepared: PostgreSQL knows the types of its parameters without their values. None if the
         server was not asked yet."""
-        self.writes = writes
+        self.writes: bool | None = None if writes else False
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
-        self.dirties = _DIRTYING.search(query.sql) is not None and any(
-            token.kind is TokenKind.NAME and _is_dirtying(token.text) for token in tokenize(query.sql)
-        )
-        """Whether it calls a function that changes the session. A call inside another function is not seen."""
-
-
-_DIRTYING = re.compile("set_config|advisory", re.IGNORECASE)
-"""In the text of every query that does; the tokens of the few others need not be looked at."""
-
-
-def _is_dirtying(name: str) -> bool:
-    name = name.strip('"').lower()
-    return name == "set_config" or (name.startswith(("pg_advisory", "pg_try_advisory")) and "_xact_" not in name)
+        self.clean = writes is not True
+        """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
 
 
 class Link:
@@ -115,6 +102,16 @@ class Statement:
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
         return Statement(self.name, self._description, bound, link, self._names)
+
+
+def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None:
+    """Raise what psycopg raises for a value that it cannot send, before any set of parameters is sent.
+
+    psycopg dumps each set when its turn comes, and those before it are stored if the connection is in autocommit mode.
+    """
+    dump = Transformer(conn).dump_sequence
+    for values in sets:
+        dump(values, [PyFormat.AUTO] * len(values))
 
 
 def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:

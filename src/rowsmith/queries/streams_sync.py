@@ -70,11 +70,11 @@ class Stream(Generic[_T]):
         name, transaction = session.name(), session.transaction
         alone = conn.autocommit and transaction is None and pgconn.transaction_status == TransactionStatus.IDLE
         declare = b"DECLARE %b NO SCROLL CURSOR %b FOR " % (name, b"WITH HOLD" if alone else b"")
+        session.dirty |= not self._bound.clean
         with session.own_cursor():
             with RawCursor(conn) as cursor:
                 cursor.execute(declare + self._bound.query.statement, self._values, prepare=False)
         session.streams.add(name)
-        session.dirty = session.dirty or self._bound.dirties
         if transaction is not None:
             transaction.note_read(self._bound)
         with conn.lock:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Concatenate, Never, ParamSpec, Protocol, TypeVar, get_args, overload
+from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, get_args, overload
 
 from psycopg import AsyncConnection, Connection
 
@@ -38,6 +38,8 @@ _GENERATE = "Run: rowsmith generate"
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
+Writes = bool | Literal["rows"]
+"""What a query may change: nothing if it is False; `rows`, and nothing in its session; anything if it is True."""
 
 
 class TypedQuery(Protocol[_P, _R_co]):
@@ -75,10 +77,10 @@ def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, 
 
 
 @overload
-def query(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
+def query(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
 
 
-def query(function: Any = None, /, *, writes: bool = False) -> Any:
+def query(function: Any = None, /, *, writes: Writes = False) -> Any:
     """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
 
     def declare(function: Any) -> Any:
@@ -93,10 +95,10 @@ def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQu
 
 
 @overload
-def rows(*, writes: bool) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
+def rows(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
 
 
-def rows(function: Any = None, /, *, writes: bool = False) -> Any:
+def rows(function: Any = None, /, *, writes: Writes = False) -> Any:
     """Declare a query that returns a list of rows, as `query` does for others."""
     declare: Any = query(writes=writes)
     return declare if function is None else declare(function)
@@ -120,7 +122,7 @@ def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
         made, labels = exact_rows(each, annotations["return"])
-        writes = None if getattr(functions[name], "writes", True) else False
+        writes: Writes = getattr(functions[name], "writes", True)
         bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries

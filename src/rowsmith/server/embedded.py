@@ -175,12 +175,17 @@ class Server:
     def _postmaster(self) -> _Postmaster | None:
         """What the running server says about itself; None if none is running."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = (self.data / "postmaster.pid").read_text(errors="replace").splitlines()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
             raise ServerError(f"{self.data} belongs to another user: {error}") from error
         _pid, _data, _started, port, folder, address, *rest = [*lines, "", "", "", "", "", ""]
+        if not all(re.fullmatch(r"\s*-?[0-9]+\s*", line) for line in (*lines[:1], *lines[2:4])):
+            raise ServerError(
+                f"{self.data / 'postmaster.pid'} is not what PostgreSQL writes there (its process id, the data folder, "
+                "the time, the port). Make sure that no server runs in this folder, then remove the file."
+            )
         if not folder:  # written last: the server is not listening yet, or never did
             return None
         with socket.socket(socket.AF_UNIX) as probe:
@@ -243,6 +248,7 @@ class Server:
         """Run initdb next to the data folder and move the result there, so that it is complete or not there at all."""
         with tempfile.TemporaryDirectory(dir=self.data.parent, prefix=f"{self.data.name}.new-") as name:
             staged, password = Path(name, "data"), Path(name, "password")
+            password.touch(mode=0o600)
             password.write_text(secrets.token_urlsafe(24))
             programs.give(self._account, password, Path(name))
             locale = ["--encoding=UTF8", "--locale=C"]

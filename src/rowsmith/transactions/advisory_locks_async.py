@@ -12,10 +12,11 @@ import psycopg
 from rowsmith.errors import ConnectionLostError, LockTimeoutError, TransactionError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
+from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_async import AsyncTransactionBlock
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.deadlines import remaining
+from rowsmith.wire.deadlines import remaining, tidying
 
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -83,6 +84,7 @@ class AsyncSessionLock(AsyncAdvisoryLock):
         try:
             await self._acquire("pg_try_advisory_lock")
         except BaseException as error:
+            session_of(self._conn).note_unknown()  # the server may have granted the lock, and the answer was not read
             await self._pool.release(self._conn, error)
             raise
         return self
@@ -90,7 +92,8 @@ class AsyncSessionLock(AsyncAdvisoryLock):
     async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         lost = False
         try:
-            lost = not await self._ask(self._request.statement("pg_advisory_unlock"))
+            with tidying():
+                lost = not await self._ask(self._request.statement("pg_advisory_unlock"))
         except psycopg.Error:
             await self._conn.close()
             lost = True

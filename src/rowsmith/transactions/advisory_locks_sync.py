@@ -13,10 +13,11 @@ import psycopg
 from rowsmith.errors import ConnectionLostError, LockTimeoutError, TransactionError
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
+from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_sync import TransactionBlock
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_sync
-from rowsmith.wire.deadlines import remaining
+from rowsmith.wire.deadlines import remaining, tidying
 
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -84,6 +85,7 @@ class SessionLock(AdvisoryLock):
         try:
             self._acquire("pg_try_advisory_lock")
         except BaseException as error:
+            session_of(self._conn).note_unknown()  # the server may have granted the lock, and the answer was not read
             self._pool.release(self._conn, error)
             raise
         return self
@@ -91,7 +93,8 @@ class SessionLock(AdvisoryLock):
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         lost = False
         try:
-            lost = not self._ask(self._request.statement("pg_advisory_unlock"))
+            with tidying():
+                lost = not self._ask(self._request.statement("pg_advisory_unlock"))
         except psycopg.Error:
             self._conn.close()
             lost = True

@@ -8,13 +8,14 @@ from contextlib import suppress
 import psycopg
 from psycopg.pq import PipelineStatus
 
-from rowsmith.errors import TransactionError
+from rowsmith.errors import DeadlineExceededError, TransactionError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.commit_async import commit_async
 from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open, other_kind
 from rowsmith.transactions.options import PLAIN, TransactionOptions
 from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
+from rowsmith.wire.deadlines import tidying
 from rowsmith.wire.protocol import command_tag
 
 logger = logging.getLogger("rowsmith.transactions")
@@ -125,7 +126,7 @@ class AsyncTransactionBlock:
 
     async def _end(self) -> None:
         """Commit, or release the savepoint. Raises an error if the rules have one."""
-        conn, transaction = self._conn, self._transaction
+        conn = self._conn
         in_pipeline = conn.pgconn.pipeline_status != PipelineStatus.OFF
         if in_pipeline:
             try:
@@ -137,7 +138,7 @@ class AsyncTransactionBlock:
         if in_pipeline or end.commands != (COMMIT,):
             tag = await self._send(*end.commands)
         else:
-            tag = await commit_async(conn, self._pool, transaction, read_only=self._options.read_only)
+            tag = await self._commit_in_time()
         if end.close:
             await self._conn.close()
         if end.error is not None:
@@ -145,16 +146,25 @@ class AsyncTransactionBlock:
         if self._depth == 0:
             check_commit(tag)
 
+    async def _commit_in_time(self) -> str:
+        """Commit, or roll back if there is no time left for it. Returns the command tag."""
+        try:
+            return await commit_async(self._conn, self._pool, self._transaction, read_only=self._options.read_only)
+        except DeadlineExceededError:
+            await self._undo(self._depth)
+            raise
+
     async def _undo(self, depth: int) -> None:
         """Roll back. An error is logged: the one that ended the block is the one to see."""
         try:
-            with suppress(psycopg.Error):
-                await self._conn.synchronize()
-            end = self._ending(depth, failed=True)
-            await self._send(*end.commands)
+            with tidying():
+                with suppress(psycopg.Error):
+                    await self._conn.synchronize()
+                end = self._ending(depth, failed=True)
+                await self._send(*end.commands)
             if end.close:
                 await self._conn.close()
-        except psycopg.Error as error:
+        except (psycopg.Error, DeadlineExceededError) as error:
             logger.warning("the rollback of a transaction block failed: %s", error)
 
     async def _end_doomed(self, *, failed: bool) -> None:

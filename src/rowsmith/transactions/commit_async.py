@@ -22,14 +22,12 @@ from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_async
-from rowsmith.wire.deadlines import CURRENT, current_end, until
+from rowsmith.wire.deadlines import GRACE_SECONDS, current_end, remaining, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
 logger = logging.getLogger("rowsmith.transactions")
 
-_GRACE_SECONDS = 1.0
-"""How long COMMIT and the search for its outcome may run beyond a deadline: it is the worst moment to be cut off."""
 _PATIENCE_SECONDS = 0.5
 """How long a transaction may stay in progress on a lost connection before its server process is terminated."""
 _PAUSE_SECONDS = 0.05
@@ -41,22 +39,13 @@ async def commit_async(
     """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
     If the connection is lost meanwhile, the outcome is looked up: a transaction that was committed, or wrote nothing,
-    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
-    psycopg.Error for what the server says to COMMIT.
+    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told,
+    DeadlineExceededError if there was no time for it, and psycopg.Error for what the server says to COMMIT.
     """
-    deadline = None if CURRENT.get() is None else current_end()
-    if deadline is None:
-        return await _commit(conn, pool, transaction, read_only=read_only)
-    with until(max(deadline, monotonic() + _GRACE_SECONDS)):
-        return await _commit(conn, pool, transaction, read_only=read_only)
-
-
-async def _commit(
-    conn: AsyncPooledConnection, pool: AsyncPool, transaction: OpenTransaction, *, read_only: bool
-) -> str:
+    remaining()
     session = transaction.session
     wants_id = transaction.wants_id and not read_only
-    if wants_id and (transaction.wrote or session.dirty):
+    if wants_id and transaction.wrote:
         await _ask_id(conn, transaction)
     asks = wants_id and bool(transaction.unproven) and not transaction.answered
     answers: list[PGresult] = []
@@ -76,7 +65,7 @@ async def _commit(
             raise ConnectionLostError("the session was ended before COMMIT: nothing was committed") from error
         if answers:
             transaction.learn_at_commit(answers[0])
-        if not read_only and _may_have_written(transaction, dirty=session.dirty):
+        if not read_only and _may_have_written(transaction):
             await _resolve(pool, transaction.identity, error)
         return COMMIT.decode()
     if answers:
@@ -84,10 +73,10 @@ async def _commit(
     return command_tag(result)
 
 
-def _may_have_written(transaction: OpenTransaction, *, dirty: bool) -> bool:
+def _may_have_written(transaction: OpenTransaction) -> bool:
     if transaction.identity is not None:
         return transaction.identity.transaction_id is not None
-    return transaction.wrote or dirty or bool(transaction.unproven)
+    return transaction.wrote or bool(transaction.unproven)
 
 
 async def _ask_id(conn: AsyncPooledConnection, transaction: OpenTransaction) -> None:
@@ -104,7 +93,7 @@ async def _resolve(pool: AsyncPool, identity: Identity | None, error: Exception)
     deadline = current_end()
     end = monotonic() + pool.settings.pool_timeout / 1000
     if deadline is not None:
-        end = max(deadline, monotonic() + _GRACE_SECONDS)
+        end = min(end, deadline + GRACE_SECONDS)
     with until(end):
         status = None if identity is None else await _status(pool, identity, end)
     xid = None if identity is None else identity.transaction_id

@@ -23,14 +23,12 @@ from rowsmith.pool.pool_sync import Pool
 from rowsmith.transactions.current import OpenTransaction
 from rowsmith.transactions.rules import COMMIT
 from rowsmith.wire.concurrency import sleep_sync
-from rowsmith.wire.deadlines import CURRENT, current_end, until
+from rowsmith.wire.deadlines import GRACE_SECONDS, current_end, remaining, until
 from rowsmith.wire.protocol import TRANSACTION_ID, command_tag
 from rowsmith.wire.transaction import Identity
 
 logger = logging.getLogger("rowsmith.transactions")
 
-_GRACE_SECONDS = 1.0
-"""How long COMMIT and the search for its outcome may run beyond a deadline: it is the worst moment to be cut off."""
 _PATIENCE_SECONDS = 0.5
 """How long a transaction may stay in progress on a lost connection before its server process is terminated."""
 _PAUSE_SECONDS = 0.05
@@ -40,20 +38,13 @@ def commit_sync(conn: PooledConnection, pool: Pool, transaction: OpenTransaction
     """Commit. Returns the command tag, ROLLBACK if the server had aborted the transaction.
 
     If the connection is lost meanwhile, the outcome is looked up: a transaction that was committed, or wrote nothing,
-    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told, and
-    psycopg.Error for what the server says to COMMIT.
+    returns normally. Raises ConnectionLostError if it was not committed, CommitUnknownError if that cannot be told,
+    DeadlineExceededError if there was no time for it, and psycopg.Error for what the server says to COMMIT.
     """
-    deadline = None if CURRENT.get() is None else current_end()
-    if deadline is None:
-        return _commit(conn, pool, transaction, read_only=read_only)
-    with until(max(deadline, monotonic() + _GRACE_SECONDS)):
-        return _commit(conn, pool, transaction, read_only=read_only)
-
-
-def _commit(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *, read_only: bool) -> str:
+    remaining()
     session = transaction.session
     wants_id = transaction.wants_id and not read_only
-    if wants_id and (transaction.wrote or session.dirty):
+    if wants_id and transaction.wrote:
         _ask_id(conn, transaction)
     asks = wants_id and bool(transaction.unproven) and not transaction.answered
     answers: list[PGresult] = []
@@ -73,7 +64,7 @@ def _commit(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *,
             raise ConnectionLostError("the session was ended before COMMIT: nothing was committed") from error
         if answers:
             transaction.learn_at_commit(answers[0])
-        if not read_only and _may_have_written(transaction, dirty=session.dirty):
+        if not read_only and _may_have_written(transaction):
             _resolve(pool, transaction.identity, error)
         return COMMIT.decode()
     if answers:
@@ -81,10 +72,10 @@ def _commit(conn: PooledConnection, pool: Pool, transaction: OpenTransaction, *,
     return command_tag(result)
 
 
-def _may_have_written(transaction: OpenTransaction, *, dirty: bool) -> bool:
+def _may_have_written(transaction: OpenTransaction) -> bool:
     if transaction.identity is not None:
         return transaction.identity.transaction_id is not None
-    return transaction.wrote or dirty or bool(transaction.unproven)
+    return transaction.wrote or bool(transaction.unproven)
 
 
 def _ask_id(conn: PooledConnection, transaction: OpenTransaction) -> None:
@@ -101,7 +92,7 @@ def _resolve(pool: Pool, identity: Identity | None, error: Exception) -> None:
     deadline = current_end()
     end = monotonic() + pool.settings.pool_timeout / 1000
     if deadline is not None:
-        end = max(deadline, monotonic() + _GRACE_SECONDS)
+        end = min(end, deadline + GRACE_SECONDS)
     with until(end):
         status = None if identity is None else _status(pool, identity, end)
     xid = None if identity is None else identity.transaction_id

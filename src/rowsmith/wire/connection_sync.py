@@ -17,6 +17,7 @@ from psycopg.pq.abc import PGresult
 
 from rowsmith.errors import DeadlineExceededError
 from rowsmith.wire.concurrency import hold_if_free_sync
+from rowsmith.wire.deadlines import GRACE_SECONDS
 from rowsmith.wire.protocol import (
     Prepared,
     collect,
@@ -35,8 +36,6 @@ from rowsmith.wire.readiness import Readiness
 from rowsmith.wire.transaction import Effect, Transaction
 
 _CANCEL_SECONDS = 5.0
-# After a deadline nobody wants to wait any longer. A server that can be reached cancels in a few milliseconds.
-_LATE_CANCEL_SECONDS = 0.2
 _ACTIVE = TransactionStatus.ACTIVE
 _TUPLES_OK = 2
 
@@ -138,6 +137,22 @@ class Wire:
             raise
         return succeeded(pgconn, results)
 
+    def ping(self) -> None:
+        """See whether the server answers. Raises psycopg.Error.
+
+        If it does not, the connection is closed at once: there is nothing to cancel.
+        """
+        pgconn = self._pgconn
+        results: list[PGresult] = []
+        try:
+            pgconn.send_query(b"SELECT 1")
+            pgconn.flush()
+            self._receive(1, results)
+            succeeded(pgconn, results)
+        except BaseException:
+            pgconn.finish()
+            raise
+
     def _receive(self, parts: int, results: list[PGresult]) -> None:
         """Append the results as they arrive; `parts` is the number of answers to expect."""
         pgconn = self._pgconn
@@ -161,7 +176,7 @@ def recover_sync(conn: Connection[Any], cause: BaseException) -> None:
     if isinstance(cause, GeneratorExit):  # the task ends here, and nothing can be awaited any more
         conn.pgconn.finish()
         return
-    seconds = _LATE_CANCEL_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
+    seconds = GRACE_SECONDS if isinstance(cause, DeadlineExceededError) else _CANCEL_SECONDS
     try:
         conn.cancel_safe(timeout=seconds)
         conn.wait(drain(conn.pgconn), timeout=seconds)

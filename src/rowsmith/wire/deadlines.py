@@ -12,6 +12,9 @@ from weakref import ReferenceType, ref
 
 from rowsmith.errors import DeadlineExceededError
 
+GRACE_SECONDS = 0.2
+"""How long it may take to tidy up once a deadline has passed. A server that can be reached needs a few milliseconds."""
+
 
 class _Limit(NamedTuple):
     end: float | None
@@ -53,6 +56,13 @@ class until:  # noqa: N801 - a context manager, called like a function
 
     def __exit__(self, *_: object) -> None:
         CURRENT.reset(self._token)
+
+
+def tidying(seconds: float = math.inf) -> until:
+    """A block that tidies up, for so many seconds: until the deadline, but with a moment even if that has passed."""
+    now = monotonic()
+    end = earliest(now + seconds)
+    return until(None if end is None else max(end, now + GRACE_SECONDS))
 
 
 def current_end() -> float | None:

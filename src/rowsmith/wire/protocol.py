@@ -252,13 +252,6 @@ def command_tag(result: PGresult) -> str:
     return (result.command_status or b"").decode()
 
 
-def is_plain(result: PGresult) -> bool:
-    """Whether a command only read or changed rows, judged by its tag (protocol, CommandComplete)."""
-    if result.status == _TUPLES_OK:
-        return True
-    return (result.command_status or b"")[:6] in (b"INSERT", b"UPDATE", b"DELETE", b"MERGE ")
-
-
 def wrote(result: PGresult) -> bool:
     """Whether the tag of a successful statement is anything but SELECT."""
     return (result.command_status or b"")[:6] != b"SELECT"

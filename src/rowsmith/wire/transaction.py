@@ -46,7 +46,7 @@ class Transaction:
         self.ended_by_hand = False
         """Whether a user's command has ended it, whatever has begun since."""
         self.wrote = False
-        """Whether a statement ran that is known to write."""
+        """Whether a statement ran that is known to write, or of which nothing is known."""
         self.unproven: set[Effect] = set()
         """The queries that ran and may have written, which is known once the transaction turns out to have an id."""
         self._answer: PGresult | None = None

@@ -278,7 +278,7 @@ def test_watching(folder: Path, server_url: str) -> None:
         assert watched.database() == first
 
         write(folder, {"migrations/0002.rename.sql": "ALTER TABLE users RENAME COLUMN email TO;\n"})
-        assert watched.round()[0].startswith("migrations/0002.rename.sql: PostgreSQL refuses the migration: syntax")
+        assert watched.round()[0].startswith("migrations/0002.rename.sql:1: PostgreSQL refuses the migration: syntax")
         write(folder, {"migrations/0002.rename.sql": "ALTER TABLE users RENAME COLUMN email TO emial;\n"})
         assert watched.round()[-1].endswith("1 warning")
         last = watched.database()

@@ -112,6 +112,37 @@ def test_paths_are_those_from_the_module(golden_conn: psycopg.Connection[Any], t
         assert '"""(sql/inner/a.sql, ' in output.read_text()
 
 
+HIDDEN = "\u202e\u2066\u200f\u2028\x0c\x0b"
+"""Bidirectional and control characters, which PostgreSQL takes in a comment."""
+
+
+def test_no_character_of_the_text_hides_another(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    (tmp_path / "sql").mkdir()
+    name = "q\n\r\u202eimport os\udcff.sql"
+    (tmp_path / "sql" / name).write_text(f"-- name: f()^\n-- Doc {HIDDEN} \\u202e.\nSELECT 1 AS x;")
+    text = source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+    assert all(char == "\n" or char.isprintable() for char in text)
+    (tmp_path / "queries.py").write_text(text, encoding="utf-8")
+    found = load(tmp_path / "queries.py")
+    assert "import os" not in text.splitlines()
+    assert found.Queries.f.__doc__.startswith("Doc \u202e\u2066\u200f    \\u202e. (sql/q")
+    assert found.queries.f(golden_conn).x == 1
+
+
+def test_names_are_those_that_python_reads(
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+) -> None:
+    """Python takes `ª` for `a`."""
+    with golden_conn.transaction(force_rollback=True):
+        golden_conn.execute("CREATE TYPE letter AS ENUM ('A', '\N{MATHEMATICAL BOLD CAPITAL A}', 'a\u202eb')")
+        found = module(golden_conn, "-- name: f()^\nSELECT 'A'::letter AS a, 2 AS ª;", tmp_path, models=models)
+        assert [each.name for each in found.Letter] == ["A", "A_2", "A_B"]
+        row = found.queries.f(golden_conn)
+        assert (row.a, row.column_2) == ("A", 2)
+
+
 # --- what is refused ---
 
 TWO_SHAPES = """

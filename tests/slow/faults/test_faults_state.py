@@ -12,6 +12,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row, tuple_row
 
 from rowsmith import load_queries
+from rowsmith.queries.typed import query, typed_queries
 from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
 from tests.harness.network import Proxy
 
@@ -198,14 +199,28 @@ def test_what_is_left_half_done(driver: type[Driver], observer: Observer, abando
     here.drive(body)
 
 
+class Declared:
+    """What a generated module declares of two of the queries."""
+
+    @query
+    def tell(self) -> str | None: ...
+
+    @query(writes="rows")
+    def add(self, *, n: int) -> int:
+        raise NotImplementedError
+
+
 @both_worlds
-def test_in_the_ordinary_case_it_costs_no_round_trip(driver: type[Driver], proxy: Proxy, queries: Any) -> None:
+def test_in_the_ordinary_case_it_costs_no_round_trip(driver: type[Driver], proxy: Proxy, tmp_path: Path) -> None:
     """A query is one round trip; a transaction of one has another for its COMMIT. Nothing is added at the return."""
+    add, tell = QUERIES.partition("-- name: items()")[0], "-- name: tell()$\nSELECT current_setting('search_path');\n"
+    (tmp_path / "typed.sql").write_text(add + tell)
+    queries = typed_queries(Declared, __file__, {"": str(tmp_path)})
     here = driver(small(proxy.url, max_connections=1))
 
     async def reading() -> None:
         async with here.connection() as conn:
-            await called(queries.items(conn))
+            await called(queries.tell(conn))
 
     async def writing() -> None:
         async with here.transaction() as conn:

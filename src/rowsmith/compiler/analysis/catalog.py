@@ -122,6 +122,7 @@ class Column:
 class Relation:
     """A table, a view, or what else has columns."""
 
+    oid: int
     schema: str
     name: str
     kind: str
@@ -165,6 +166,12 @@ class Catalog:
 
     def declare(self, signatures: Sequence[str]) -> list[str]:
         """Believe of these functions, and of no others, that they are never NULL. Returns those that do not exist."""
+        found = self.find_functions(signatures)
+        self.declared = frozenset(oid for oid in found.values() if oid is not None)
+        return [signature for signature, oid in found.items() if oid is None]
+
+    def find_functions(self, signatures: Sequence[str]) -> dict[str, int | None]:
+        """Functions by their signatures, such as `app.slugify(text)`; None for those that do not exist."""
         found: dict[str, int | None] = {}
         for signature in signatures:
             try:
@@ -172,8 +179,7 @@ class Catalog:
                     ((found[signature],),) = self._rows("SELECT to_regprocedure(%s)::oid::int8", signature)
             except (psycopg.ProgrammingError, psycopg.DataError):  # it is not even a signature
                 found[signature] = None
-        self.declared = frozenset(oid for oid in found.values() if oid is not None)
-        return [signature for signature, oid in found.items() if oid is None]
+        return found
 
     @cached_property
     def relations(self) -> dict[int, Relation]:
@@ -182,7 +188,7 @@ class Catalog:
         members: dict[int, list[int]] = {}
         for oid, schema, name, kind, secured, members[oid], triggers, rules in self._rows(_RELATIONS):
             commands = frozenset(command for command, bit in _TRIGGER_BITS.items() if triggers & bit)
-            found[oid] = Relation(schema, name, kind, secured, commands, frozenset(map(Command, rules)))
+            found[oid] = Relation(oid, schema, name, kind, secured, commands, frozenset(map(Command, rules)))
         for relid, number, name, of, required, proven, generated, default in self._rows(_COLUMNS):
             tree = read(default) if default and relid >= FIRST_USER_OID else None
             expr = tree if isinstance(tree, Node) else None

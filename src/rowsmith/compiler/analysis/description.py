@@ -17,6 +17,7 @@ from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
+from rowsmith.compiler.analysis.session_effects import SessionEffects
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
@@ -63,6 +64,8 @@ class Description:
     writes: tuple[str, ...] = ()
     only_reads: bool = False
     """Whether the query is proven to do nothing but read."""
+    clean: bool = False
+    """Whether the query is proven to leave nothing in its session."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever is in the database."""
     tree: Node | None = None
@@ -75,6 +78,7 @@ class Describer:
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
         self.catalog = Catalog(conn)
+        self.session_effects = SessionEffects(conn, self.catalog)
         self._effects = Effects(self.catalog)
         self._types: dict[int, str] = {}
 
@@ -104,7 +108,7 @@ class Describer:
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
-        names = _column_names(tree)
+        names, clean = _column_names(tree), self.session_effects.are_none(tree)
         return Description(
             query,
             tuple(
@@ -117,7 +121,8 @@ class Describer:
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
-            self._effects.only_reads(tree),
+            clean and self._effects.only_reads(tree),
+            clean,
             prover.gives_one_row(tree),
             tree,
         )

@@ -60,9 +60,15 @@ class Examiner:
         Raises ServerError if the connection is lost, ModuleError if a type in the configuration is wrong, ProjectError
         if a function in it does not exist.
         """
-        unknown = self._describer.catalog.declare(project.never_null)
-        if unknown:
-            faults = [f"never-null: the migrations create no function {each}" for each in unknown]
+        unknown = {
+            "never-null": self._describer.catalog.declare(project.never_null),
+            "keeps-session": self._describer.session_effects.declare(project.keeps_session),
+        }
+        if faults := [
+            f"{key}: the migrations create no function {each}"
+            for key, signatures in unknown.items()
+            for each in signatures
+        ]:
             raise ProjectError(project.root / FILE, faults)
         queries, findings, instructions = read(project.query_folders)
         descriptions: list[Description] = []

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sized
 
-from rich.cells import cell_len
-
-from rowsmith.findings import Finding, Rule, Severity, count_of, display_path
+from rowsmith.findings import Finding, Rule, Severity, count_of, display_path, excerpt
 from rowsmith.queries.query import Query
 
 
@@ -44,8 +42,7 @@ def render(finding: Finding) -> str:
     place = ":".join([display_path(finding.file), *(str(number) for number in numbers if number is not None)])
     first, *more = finding.message.splitlines()
     lines = [f"{place}: {finding.severity}: {first} [{finding.rule}]", *(f"  {line}" for line in more)]
-    if finding.source is not None:
-        lines += _excerpt(finding.source, str(finding.line), finding.column)
+    lines += excerpt(finding)
     if finding.query is not None:
         lines.append(f"  query: {finding.query}")
     if finding.hint is not None:
@@ -58,12 +55,3 @@ def summary(findings: Iterable[Finding], queries: Sized, seconds: float) -> str:
     severities = [finding.severity for finding in findings]
     counts = [count_of(number, severity) for severity in Severity if (number := severities.count(severity))]
     return f"{count_of(len(queries), 'query')} checked in {seconds:.1f} s: {', '.join(counts) or 'nothing to report'}"
-
-
-def _excerpt(source: str, line: str, column: int | None) -> list[str]:
-    lines = [f"    {line} | {source}"]
-    if column is not None:
-        # A tab stays one, and a wide character takes two columns.
-        before = "".join("\t" if char == "\t" else " " * cell_len(char) for char in source[:column])
-        lines.append(f"    {' ' * len(line)} | {before}^")
-    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -15,7 +14,7 @@ from rowsmith.compiler.module.source import camel, free_name
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
 from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
-from rowsmith.queries.query import Query
+from rowsmith.queries.query import Query, is_python_name
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
@@ -39,8 +38,8 @@ class Call:
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
     result: str
-    writes: bool
-    """Unless the query is proven to do nothing but read."""
+    writes: str
+    """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,8 @@ class _Collector:
         elif query.kind is Kind.VALUE:
             (value,) = columns.values()
             result = value if one_row else optional(value)
-        return Call(query, parameters, result, not description.only_reads)
+        writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
+        return Call(query, parameters, result, writes)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""
@@ -182,7 +182,7 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
 def _record_class_faults(queries: Iterable[Query], reserved: Collection[str]) -> Iterator[str]:
     for query in queries:
         name = query.record_class
-        if name is not None and (not name.isidentifier() or keyword.iskeyword(name) or name in reserved):
+        if name is not None and (not is_python_name(name) or name in reserved):
             yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
 
 
@@ -191,7 +191,7 @@ def _column_faults(found: Iterable[Model], models: Models) -> Iterator[str]:
         query = model.query
         place = f"{query.location}: {query.qualified_name}" if query else f"type {model.name}"
         for name in () if query and query.kind is Kind.EXECUTEMANY else model.fields:
-            if not name.isidentifier() or keyword.iskeyword(name) or (name.startswith("__") and name.endswith("__")):
+            if not is_python_name(name) or (name.startswith("__") and name.endswith("__")):
                 yield f'{place}: column "{name}" cannot be an attribute in Python. Name it with AS'
             elif models == "pydantic" and (name.startswith(("_", "model_")) or hasattr(BaseModel, name)):
                 yield f'{place}: column "{name}" cannot be a field of a pydantic model, which uses that name. Use AS'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +16,7 @@ from pathlib import Path
 from rowsmith.compiler.analysis.description import Description
 from rowsmith.compiler.module.models import Call, Contents, Model, Models, contents
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.source import Imports, docstring, namespace_class, quoted, signature
+from rowsmith.compiler.module.source import Imports, docstring, namespace_class, quoted, signature, visible
 from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
@@ -110,7 +111,8 @@ class _Renderer:
 
     def _heading(self, file: Path) -> str:
         """The comment above what belongs to a file. It keeps apart what two branches add to neighboring files."""
-        return f"# --- {_relative(file, self.root)} ---"
+        path = visible(_relative(file, self.root)).replace("\n", "\\n")
+        return f"# --- {path} ---"
 
     # --- classes ---
 
@@ -172,7 +174,7 @@ class _Renderer:
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
         return [
-            f"{' ' * indent}@{decorator}{'(writes=True)' if call.writes else ''}",
+            f"{' ' * indent}@{decorator}{f'({call.writes})' if call.writes else ''}",
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]
@@ -190,7 +192,8 @@ def _members(labels: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Labels by the names of their members: in capitals, `_` for what no name can hold, numbered where two agree."""
     taken: set[str] = set()
     for label in labels:
-        word = "".join(char if char.isidentifier() or char.isdigit() else "_" for char in label.upper()).strip("_")
+        upper = unicodedata.normalize("NFKC", label.upper())  # as Python does with the names that it reads
+        word = "".join(char if char.isidentifier() or char.isdigit() else "_" for char in upper).strip("_")
         name = word if word.isidentifier() else f"VALUE_{word}".rstrip("_")
         unique = next(each for number in count(1) if (each := name if number == 1 else f"{name}_{number}") not in taken)
         taken.add(unique)

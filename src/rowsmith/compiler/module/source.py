@@ -5,12 +5,16 @@ from __future__ import annotations
 import builtins
 import re
 import textwrap
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
 from rowsmith.compiler.module.overrides import WORD
 
 LINE_LENGTH = 120
 
+# Control and format characters, which the bidirectional ones belong to; half of a surrogate pair, which a file name may
+# hold; the separators of lines and paragraphs.
+_HIDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _BUILTINS = frozenset(dir(builtins)) - {"None", "True", "False"}
 
 
@@ -81,7 +85,7 @@ def quoted(text: str) -> str:
 def docstring(text: str, indent: int) -> list[str]:
     """The lines of a docstring, which does not end with a quote; those that are too long are wrapped."""
     pad = " " * indent
-    escaped = text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    escaped = visible(text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
     lines: list[str] = []
     for line in escaped.strip().split("\n"):
         # Room for the quotes at the beginning, or at the end.
@@ -89,6 +93,17 @@ def docstring(text: str, indent: int) -> list[str]:
     lines[0] = f'"""{lines[0]}'
     lines[-1] += '"""'
     return [f"{pad}{line}".rstrip() for line in lines]
+
+
+def visible(text: str) -> str:
+    """The text with Python's escapes for what would hide the text around it: bidirectional and control characters.
+
+    So `"\\u202e"`, not a line that is shown backwards. Line feeds stay.
+    """
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDING and char != "\n" else char
+        for char in text
+    )
 
 
 def signature(head: str, arguments: Sequence[str], tail: str, indent: int) -> list[str]:

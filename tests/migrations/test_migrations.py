@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,9 @@ from rowsmith import Settings, errors, migrations
 from rowsmith.server.programs import find_binaries
 from tests.harness.databases import MIGRATIONS, ROOT, settings_for
 from tests.harness.waiting import PATIENCE
+from tests.migrations.running import Yoyo, write
 
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql") if not path.name.endswith(".rollback.sql"))
-
-Yoyo = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def yoyo(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Yoyo:
-    """Runs yoyo's own command in a folder, with DATABASE_URL set."""
-    monkeypatch.setenv("DATABASE_URL", empty_database_url)
-    monkeypatch.delenv("MIGRATION_DATABASE_URL", raising=False)
-
-    def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "yoyo", *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
-
-    return run
 
 
 @pytest.fixture
@@ -66,12 +51,6 @@ def relations(url: str) -> list[str]:
             )
             if "yoyo" not in name
         ]
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    return folder
 
 
 def test_yoyo_applies_lists_and_rolls_back_from_the_root(yoyo: Yoyo, empty_database_url: str, pg_dump: Path) -> None:
@@ -295,7 +274,8 @@ def test_a_dump_is_a_migration(yoyo: Yoyo, empty_database_url: str, tmp_path: Pa
     dumped = "\n".join(line for line in lines if not line.startswith("\\"))  # psql's own commands
     write(tmp_path, {"0001.a.sql": f"DROP TABLE notes;\n{dumped}", "0002.b.sql": "ALTER TABLE notes ADD y int"})
     done = yoyo("apply", "--batch", "--database=rowsmith://env", str(tmp_path))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(" s\n")
     with psycopg.connect(empty_database_url) as conn:
         assert conn.execute("SELECT * FROM notes").fetchall() == [(1, "it's; one", None)]
         assert conn.execute("SELECT nextval('notes_id_seq')").fetchall() == [(2,)]
