@@ -56,6 +56,8 @@ lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/async_to_sync.py --check
 	$(BIN)/rowsmith check
+	cd examples/fastapi_app && ../../$(BIN)/rowsmith check
+	cd examples/flask_app && ../../$(BIN)/rowsmith check
 	$(BIN)/python -m benchmarks.generate --check
 	$(BIN)/mypy
 	$(BIN)/pyright
@@ -63,6 +65,8 @@ lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and
 format: .venv/installed  ## format the code, and regenerate the twins and the typed module
 	$(BIN)/python tools/async_to_sync.py
 	$(BIN)/rowsmith generate
+	cd examples/fastapi_app && ../../$(BIN)/rowsmith generate
+	cd examples/flask_app && ../../$(BIN)/rowsmith generate
 	$(BIN)/python -m benchmarks.generate
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

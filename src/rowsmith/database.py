@@ -279,11 +279,16 @@ _lock = threading.Lock()
 _held: list[Database | None] = [None]
 
 
-def _default() -> Database:
+def default_database() -> Database:
     """The database of this process, created from the environment when it is first used. Raises SettingsError."""
     with _lock:
         database = _held[0] = _held[0] or Database()
         return database
+
+
+def has_default() -> bool:
+    """Whether the default database has been created."""
+    return _held[0] is not None
 
 
 def replace_default(database: Database | None) -> Database | None:
@@ -295,7 +300,7 @@ def replace_default(database: Database | None) -> Database | None:
 
 def connection() -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
     """`Database.connection` of the default database. Raises SettingsError."""
-    return _default().connection()
+    return default_database().connection()
 
 
 def transaction(
@@ -306,9 +311,11 @@ def transaction(
     settings: Mapping[str, str] | None = None,
 ) -> Block[Connection[TupleRow], AsyncConnection[TupleRow]]:
     """`Database.transaction` of the default database. Raises SettingsError."""
-    return _default().transaction(isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings)
+    return default_database().transaction(
+        isolation=isolation, read_only=read_only, deferrable=deferrable, settings=settings
+    )
 
 
 def check_health(*, timeout: float = PROBE_SECONDS) -> HealthCheck:
     """`Database.check_health` of the default database. Raises SettingsError."""
-    return _default().check_health(timeout=timeout)
+    return default_database().check_health(timeout=timeout)

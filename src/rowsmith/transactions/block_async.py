@@ -12,7 +12,14 @@ from rowsmith.errors import DeadlineExceededError, TransactionError
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.commit_async import commit_async
-from rowsmith.transactions.current import OpenTransaction, add_open, end_open, find_open, interrupted_at_their_end
+from rowsmith.transactions.current import (
+    OpenTransaction,
+    add_open,
+    end_open,
+    find_open,
+    interrupted_at_their_end,
+    other_kind,
+)
 from rowsmith.transactions.options import PLAIN, TransactionOptions
 from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
 from rowsmith.wire.deadlines import tidying
@@ -125,10 +132,7 @@ class AsyncTransactionBlock:
                 "read_only, deferrable and settings: pass them to the outermost block"
             )
         if not isinstance(outer.connection, AsyncPooledConnection):
-            raise TransactionError(
-                "`with transaction():` and `async with transaction():` are nested in one task. Their connections are "
-                "of different kinds and cannot share a transaction: use one kind for both"
-            )
+            raise other_kind(outer)
         return outer.connection
 
     def _check_not_doomed(self) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextvars import ContextVar
-from types import FrameType
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 from weakref import ref
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
+from rowsmith.errors import TransactionError
+from rowsmith.findings import display_path
 from rowsmith.pool.checkouts import is_ours
 from rowsmith.queries.session import Session, session_of
-from rowsmith.wire.concurrency import Owner, current_owner
+from rowsmith.transactions.rules import nested_kinds, second_connection
+from rowsmith.wire.concurrency import Owner, current_owner, waiting
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
 
@@ -39,7 +43,10 @@ class OpenTransaction(Transaction):
         self._connection = ref(connection)
         self.session: Session[Any] = session_of(connection)
         self.owner: Owner | None = current_owner()
-        self._generator = _generator_of_block()
+        self.of_request = False
+        """Whether it is a request's. Then blocks in the threads that the owner, a task, waits for join it, too."""
+        self.endpoint: FunctionType | None = None
+        self.generator = _generator_of_block()
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
         self.ended = False
@@ -61,7 +68,7 @@ class OpenTransaction(Transaction):
 
     def note_opener(self) -> None:
         """Note which code has opened it, if that is another than the one that has made it."""
-        self._generator = _generator_of_block()
+        self.generator = _generator_of_block()
 
     def enter_block(self) -> int:
         """Count a block in. Returns its depth."""
@@ -79,7 +86,7 @@ class OpenTransaction(Transaction):
         self._depth = depth - 1
         self._blocks -= 1
         if self._blocks == 0:
-            self._generator = None  # or its frames would be kept until this context opens another transaction
+            self.generator = None  # or its frames would be kept until this context opens another transaction
         return self._blocks == 0
 
     def is_iterated_over(self) -> bool:
@@ -88,19 +95,27 @@ class OpenTransaction(Transaction):
         Then the block is not around that code, though it is open: the generator is suspended. A generator that is a
         context manager or a fixture of pytest is not iterated over: what has advanced it to its `yield` has returned.
         """
-        if self._generator is None:
+        if self.generator is None:
             return False
         # Without the frame of this function, which would refer to itself, and keep all of them until it is collected.
         running = set(_frames(sys._getframe(1)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
-        generator, consumer = self._generator
+        generator, consumer = self.generator
         return generator not in running and consumer in running
+
+    @property
+    def holder(self) -> FrameType | None:
+        """The generator that holds its block open for other code, as a context manager: a dependency of FastAPI."""
+        if self.generator is None or self.generator[1].f_code.co_filename != _CONTEXTLIB:
+            return None
+        return self.generator[0]
 
     def abandon_block(self) -> bool:
         """Count out a block that is gone without having ended. Returns whether it was the last one."""
         self.doomed = True
         self._blocks -= 1
         if self._blocks <= 0:
-            self.ended, self._generator = True, None
+            self.ended, self.generator = True, None
+            _held.pop(self, None)
         return self._blocks <= 0
 
     @property
@@ -131,19 +146,27 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 _open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
+_held: dict[OpenTransaction, object] = {}
+"""The transactions that a context manager holds open, such as a dependency of FastAPI, and for which task that is."""
 
 
 def find_open(database: object) -> OpenTransaction | None:
     """The transaction that a block opened here joins; None if it begins one of its own.
 
     It is open in this context, and its owner is the current task or thread. The context alone would be inherited by
-    tasks that are started inside a block. The thread alone may be one of a pool that was left with a block open.
+    tasks that are started inside a block. The thread alone may be one of a pool that was left with a block open. A
+    request's transaction is also joined in a thread that the request's task waits for.
+
+    Raises TransactionError if a dependency of the same request holds a transaction that cannot be joined.
     """
-    transactions = _open.get()
-    owner = current_owner() if transactions else None
-    for transaction in reversed(transactions):
-        if transaction.database is database and transaction.owner is owner and transaction.is_open:
-            return transaction
+    if transactions := _open.get():
+        owner = current_owner()
+        for transaction in reversed(transactions):
+            joins = transaction.owner is owner or (transaction.of_request and transaction.owner is waiting())
+            if joins and transaction.database is database and transaction.is_open:
+                return transaction
+    if _held:
+        _check_not_held(database)
     return None
 
 
@@ -168,12 +191,44 @@ def interrupted_at_their_end() -> Iterator[object]:
 def add_open(transaction: OpenTransaction) -> None:
     """Make it known to `find_open`."""
     _open.set((*_still_open(), transaction))
+    if transaction.generator is not None:  # which is rare
+        _hold(transaction)
 
 
 def end_open(transaction: OpenTransaction) -> None:
     """Note that it has ended, in whichever context that is."""
     transaction.ended = True
+    if _held:
+        _held.pop(transaction, None)
     _open.set(_still_open())
+
+
+@contextlib.contextmanager
+def of_request(
+    connection: Connection[TupleRow] | AsyncConnection[TupleRow], endpoint: FunctionType | None
+) -> Generator[None]:
+    """For a `with`: make the transaction of a connection that of the request that the running task handles.
+
+    Blocks join it in this task, and in the threads that the task waits for. The task has a cancel scope of its own.
+    """
+    transaction = session_of(connection).transaction
+    assert isinstance(transaction, OpenTransaction)  # noqa: S101 - the caller has just opened it
+    transaction.owner, transaction.of_request, transaction.endpoint = current_owner(), True, endpoint
+    _held.pop(transaction, None)
+    _open.set((*(each for each in _still_open() if each is not transaction), transaction))
+    try:
+        yield
+    finally:
+        _open.set(tuple([each for each in _still_open() if each is not transaction]))
+
+
+def other_kind(outer: OpenTransaction) -> TransactionError:
+    """The error of a block whose connection is of another kind than that of the transaction around it."""
+    where = ""
+    if outer.endpoint is not None:
+        code = outer.endpoint.__code__
+        where = f" ({_place(code, code.co_firstlineno)} has the request's transaction, and {_caller()} opens a block)"
+    return nested_kinds(where)
 
 
 def lend(transaction: OpenTransaction) -> None:
@@ -194,6 +249,37 @@ def forget_open() -> None:
     for transaction in _open.get():
         transaction.foreign = True
     _open.set(())
+
+
+def _hold(transaction: OpenTransaction) -> None:
+    if transaction.holder is not None and (request := waiting()) is not None:
+        _held[transaction] = request
+
+
+def _check_not_held(database: object) -> None:
+    """Raise an error if a context manager holds a transaction open around this code, as seen from the waiting task.
+
+    FastAPI enters and leaves a synchronous dependency in other threads and contexts than those of the endpoint, so the
+    context does not tell. The generator of the dependency is suspended meanwhile.
+    """
+    if (request := waiting()) is None:
+        return
+    for transaction, other in list(_held.items()):
+        if other is not request or transaction.database is not database or not transaction.is_open:
+            continue
+        if (holder := transaction.holder) is not None and holder.f_back is None:
+            raise second_connection(_place(holder.f_code, holder.f_lineno), _caller())
+
+
+def _caller() -> str:
+    """Where this package was called."""
+    frames = _frames(sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
+    frame = next(frame for frame in frames if not is_ours(frame.f_code.co_filename))
+    return _place(frame.f_code, frame.f_lineno)
+
+
+def _place(code: CodeType, line: int) -> str:
+    return f"{code.co_name}, {display_path(Path(code.co_filename))}:{line},"
 
 
 def _still_open() -> tuple[OpenTransaction, ...]:

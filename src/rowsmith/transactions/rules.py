@@ -108,6 +108,25 @@ def iterated() -> TransactionError:
     )
 
 
+def nested_kinds(where: str) -> TransactionError:
+    """The error of `with` and `async with` blocks inside each other; `where` may say where they are."""
+    return TransactionError(
+        f"`with transaction():` and `async with transaction():` are nested in one task{where}. Their connections are "
+        "of different kinds and cannot share a transaction: use one kind for both"
+    )
+
+
+def second_connection(first: str, second: str) -> TransactionError:
+    """The error of a block that would be a second connection of a request, which waits for the first for ever."""
+    return TransactionError(
+        f"the block in {second} would be a second connection inside the transaction that {first} holds open for the "
+        "same request. It cannot join that one, which was opened in another thread or with another kind of "
+        "block, and would wait for its locks. Use rowsmith.fastapi.Transaction as the dependency (AsyncTransaction in "
+        "an asynchronous endpoint): blocks in the endpoint are then savepoints. For work that must be committed by "
+        "itself, start a task, or use connection()"
+    )
+
+
 def _undo(depth: int) -> tuple[bytes, ...]:
     if not depth:
         return (b"ROLLBACK",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import atexit
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -255,3 +256,20 @@ def current_owner() -> Owner:
     loop = asyncio._get_running_loop()  # noqa: SLF001
     task = None if loop is None else asyncio.current_task(loop)
     return task or threading.current_thread()
+
+
+def waiting() -> object:
+    """The running task or, in a worker thread of anyio, the task that waits for it; None in any other thread.
+
+    FastAPI and Starlette run synchronous code in such threads. A task in a task group may have no cancel scope except
+    the group's, which does not tell the tasks of the group apart. Then it is that scope.
+    """
+    owner = current_owner()
+    if not isinstance(owner, threading.Thread):
+        return owner
+    # anyio has no public names for this.
+    anyio = sys.modules.get("anyio._core._eventloop")
+    scope = None if anyio is None else getattr(anyio.threadlocals, "current_cancel_scope", None)
+    task: object = getattr(scope, "_host_task", None)
+    in_group: bool = task in getattr(scope, "_tasks", ()) and bool(getattr(scope, "_child_scopes", None))
+    return scope if in_group else task

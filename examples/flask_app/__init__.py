@@ -1,0 +1,1 @@
+"""Notes: a service with Flask."""
