@@ -141,8 +141,6 @@ class Transaction:
     session: Session
     owner: Hashable
     read_only: bool
-    generator: Loop | None
-    """What iterates over the generator that has opened it, if one has."""
     blocks: list[Block] = field(default_factory=list["Block"])
     """Those that are open, from the outermost inwards."""
     depth: int = -1
@@ -168,6 +166,8 @@ class Block:
 
     transaction: Transaction
     depth: int
+    generator: Loop | None
+    """What iterates over the generator that has opened it, if one has."""
     rows: set[int] = field(default_factory=set[int])
     """Those inserted in it that may be stored, once something was interrupted."""
 
@@ -215,26 +215,26 @@ class Model:
         """Enter a block of a transaction. Returns the block, or the fault."""
         outer = self.open_transaction(owner)
         if outer is None:
-            made = Transaction(Session(self.stored), owner, read_only, generator)
+            made = Transaction(Session(self.stored), owner, read_only)
             self.transactions.append(made)
-            return self._enter_block(made), None
-        loop = outer.generator
-        if loop is not None and loop.suspended and loop.running:
+            return self._enter_block(made, generator), None
+        loops = [block.generator for block in outer.blocks if block.generator is not None]
+        if any(loop.suspended and loop.running for loop in loops):
             return None, ITERATED
         if not plain:
             return None, OPTIONS
         if outer.doomed:
             return None, DISORDER
         if outer.uncertain:
-            return self._enter_block(outer), None
+            return self._enter_block(outer, generator), None
         self.begin(outer)
         if fault := outer.session.savepoint(f"rowsmith_{outer.depth + 1}"):
             return None, fault
-        return self._enter_block(outer), None
+        return self._enter_block(outer, generator), None
 
-    def _enter_block(self, transaction: Transaction) -> Block:
+    def _enter_block(self, transaction: Transaction, generator: Loop | None) -> Block:
         transaction.depth += 1
-        block = Block(transaction, transaction.depth)
+        block = Block(transaction, transaction.depth, generator)
         transaction.blocks.append(block)
         return block
 

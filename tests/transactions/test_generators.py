@@ -53,6 +53,25 @@ def test_a_block_in_a_loop_over_a_generator_is_refused(db: Database, observer: O
     assert observer.stored() == []
 
 
+def test_nor_is_one_inside_a_block_around_the_loop(db: Database, observer: Observer) -> None:
+    """The generator's block is a savepoint then, and ends with the generator."""
+
+    def loop() -> None:
+        for row in rows(db):
+            with db.transaction() as conn:
+                conn.execute("INSERT INTO items VALUES (%s)", [10 + row])
+            break
+
+    with pytest.raises(TransactionError, match=REFUSED), db.transaction():
+        loop()
+    assert observer.stored() == []
+    with db.transaction():
+        for row in list(rows(db)):
+            with db.transaction() as conn:
+                conn.execute("INSERT INTO items VALUES (%s)", [10 + row])
+    assert observer.stored() == [1, 10, 11, 12]
+
+
 def test_what_the_generator_itself_opens_is_a_savepoint(db: Database, observer: Observer) -> None:
     def nested() -> Iterator[int]:
         with db.transaction():
@@ -85,14 +104,6 @@ def test_a_savepoint_in_a_generator_keeps_no_frames(db: Database) -> None:
         assert thing() is None
     finally:
         gc.enable()
-
-
-def test_a_block_around_the_loop_is_joined(db: Database, observer: Observer) -> None:
-    with db.transaction():
-        for row in rows(db):
-            with db.transaction() as conn:
-                conn.execute("INSERT INTO items VALUES (%s)", [10 + row])
-    assert observer.stored() == [1, 10, 11, 12]
 
 
 def test_a_context_manager_is_joined(db: Database, observer: Observer) -> None:

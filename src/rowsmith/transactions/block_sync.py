@@ -209,7 +209,7 @@ class TransactionBlock:
         """
         if self.entered and not self._left and not self._transaction.foreign:
             self._left = True
-            if self._transaction.abandon_block():
+            if self._transaction.abandon_block(self._depth):
                 self._transaction.session.transaction = None
                 self._pool.reclaim(self._conn)
 

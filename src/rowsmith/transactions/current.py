@@ -47,6 +47,8 @@ class OpenTransaction(Transaction):
         """Whether it is a request's. Then blocks in the threads that the owner, a task, waits for join it, too."""
         self.endpoint: FunctionType | None = None
         self.generator = _generator_of_block()
+        self._generators: dict[int, tuple[FrameType, FrameType]] = {}
+        """The same for the savepoints, by their depth."""
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
         self.ended = False
@@ -72,6 +74,8 @@ class OpenTransaction(Transaction):
 
     def enter_block(self) -> int:
         """Count a block in. Returns its depth."""
+        if self._blocks and (generator := _generator_of_block()) is not None:
+            self._generators[self._depth + 1] = generator
         self._depth += 1
         self._blocks += 1
         return self._depth
@@ -85,22 +89,24 @@ class OpenTransaction(Transaction):
         """Count a block out, after its commands were sent. Returns whether it was the last one."""
         self._depth = depth - 1
         self._blocks -= 1
+        if self._generators:
+            self._generators.pop(depth, None)
         if self._blocks == 0:
             self.generator = None  # or its frames would be kept until this context opens another transaction
         return self._blocks == 0
 
     def is_iterated_over(self) -> bool:
-        """Whether the running code iterates over a generator that has opened the transaction.
+        """Whether the running code iterates over a generator that has opened a block of the transaction.
 
         Then the block is not around that code, though it is open: the generator is suspended. A generator that is a
         context manager or a fixture of pytest is not iterated over: what has advanced it to its `yield` has returned.
         """
-        if self.generator is None:
+        if self.generator is None and not self._generators:
             return False
         # Without the frame of this function, which would refer to itself, and keep all of them until it is collected.
         running = set(_frames(sys._getframe(1)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
-        generator, consumer = self.generator
-        return generator not in running and consumer in running
+        found = [*self._generators.values(), *([] if self.generator is None else [self.generator])]
+        return any(generator not in running and consumer in running for generator, consumer in found)
 
     @property
     def holder(self) -> FrameType | None:
@@ -109,12 +115,14 @@ class OpenTransaction(Transaction):
             return None
         return self.generator[0]
 
-    def abandon_block(self) -> bool:
-        """Count out a block that is gone without having ended. Returns whether it was the last one."""
+    def abandon_block(self, depth: int) -> bool:
+        """Count out the block of a depth, which is gone without having ended. Returns whether it was the last one."""
         self.doomed = True
         self._blocks -= 1
+        self._generators.pop(depth, None)
         if self._blocks <= 0:
             self.ended, self.generator = True, None
+            self._generators.clear()
             _held.pop(self, None)
         return self._blocks <= 0
 

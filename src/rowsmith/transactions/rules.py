@@ -104,7 +104,7 @@ def iterated() -> TransactionError:
     return TransactionError(
         "the code that iterates over a generator opens a block while a transaction block inside the generator is "
         "open. It would be a savepoint of the generator's transaction, and be rolled back if the loop ends early. Read "
-        "the rows before the loop, as by list(...), or open one block around the loop"
+        "the rows before the loop, as by list(...)"
     )
 
 
