@@ -20,11 +20,11 @@ class Queries(Protocol):
     """Every query, as a typed function."""
 
     # --- sql/notes.sql ---
-    @query(writes=True)
+    @query(writes="rows")
     def add_note(self, *, body: str) -> Note:
         """Store a note. (sql/notes.sql, 13eb352d)"""
 
-    @query(writes=True)
+    @query(writes="rows")
     def add_tag(self, *, note_id: int, name: str) -> int:
         """Tag a note. (sql/notes.sql, ff2e0fc1)"""
 
