@@ -15,7 +15,7 @@ help:  ## this list
 	@test -n "$(PYTHON)" || { echo "rowsmith needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[all,fastapi,flask]" --group dev
 	@touch $@
 
 demo: .venv/installed  ## the main job on real input, on an embedded PostgreSQL (or on DATABASE_URL)

@@ -36,6 +36,19 @@ def test_a_new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.parametrize("framework", ["fastapi", "flask"])
+def test_a_new_project_with_a_framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rowsmith("new", "shop", "--framework", framework).exit_code == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    assert f'"rowsmith[{framework}]"' in Path("pyproject.toml").read_text()
+    for command in (["mypy"], ["pyright", "--pythonpath", sys.executable], ["pytest", "-q"]):
+        run = subprocess.run(
+            [sys.executable, "-m", *command], env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("full", "exists and is not an empty folder"), ("7up", "'7up' cannot name a Python package")],

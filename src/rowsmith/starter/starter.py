@@ -25,11 +25,11 @@ _OF_SCHEMA = ("migrations/", "sql/", "tests/test_")
 """Those that go with the first table."""
 _DEPENDENCIES: Mapping[Framework, list[str]] = {
     "none": ["rowsmith"],
-    "fastapi": ["rowsmith[fastapi]", "fastapi", "uvicorn"],
-    "flask": ["rowsmith[flask]", "flask", "gunicorn"],
+    "fastapi": ["rowsmith[fastapi]", "uvicorn"],
+    "flask": ["rowsmith[flask]", "gunicorn"],
 }
 _DEV = ["rowsmith[all]", "mypy", "pyright[nodejs]", "pytest"]
-_DEV_OF: Mapping[Framework, list[str]] = {"none": [], "fastapi": ["httpx"], "flask": []}
+_DEV_OF: Mapping[Framework, list[str]] = {"none": [], "fastapi": ["httpx2"], "flask": []}
 _RUN: Mapping[Framework, tuple[str, str]] = {
     "none": ("list the latest users", "python -m {package}.main"),
     "fastapi": ("serve the application on port 8000", "uvicorn {package}.main:app"),
