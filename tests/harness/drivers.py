@@ -66,6 +66,11 @@ async def sql(conn: AnyConnection, statement: str, *values: object) -> list[Tupl
     return cursor.fetchall() if cursor.description else []
 
 
+async def called(result: Any) -> Any:
+    """What a query's call gives, in both worlds."""
+    return await result if hasattr(result, "__await__") else result
+
+
 async def insert(conn: AnyConnection, *numbers: int) -> None:
     for number in numbers:
         await sql(conn, "INSERT INTO items VALUES (%s)", number)

@@ -18,7 +18,7 @@ from psycopg.types.string import StrDumper
 from rowsmith import copy_rows, load_queries
 from rowsmith.errors import LockTimeoutError
 from rowsmith.queries.typed import typed_queries
-from tests.harness.drivers import AnyConnection, Driver, Observer, Tasks, both_worlds, small, sql
+from tests.harness.drivers import AnyConnection, Driver, Observer, Tasks, both_worlds, called, small, sql
 from tests.harness.network import Proxy
 from tests.slow.faults.table import record
 
@@ -78,11 +78,6 @@ def observer(observer: Observer) -> Observer:
 def queries(tmp_path: Path) -> Any:
     (tmp_path / "queries.sql").write_text(QUERIES)
     return load_queries(tmp_path)
-
-
-async def called(result: Any) -> Any:
-    """What a query's call gives, in both worlds."""
-    return await result if hasattr(result, "__await__") else result
 
 
 async def left(here: Driver) -> tuple[Any, ...]:

@@ -23,8 +23,6 @@ class IsolatedDatabase(Database):
 
     _isolation: Isolation | None = None
     _aisolation: tuple[asyncio.AbstractEventLoop, AsyncIsolation] | None = None
-    committed = False
-    """Whether the code under test has ended a transaction that was to be rolled back, by a COMMIT of its own."""
 
     @contextmanager
     def isolated(self) -> Generator[Connection[TupleRow]]:
@@ -36,7 +34,6 @@ class IsolatedDatabase(Database):
                 yield conn
             finally:
                 self._isolation = None
-                self.committed |= isolation.ended_by_hand
 
     @asynccontextmanager
     async def aisolated(self) -> AsyncGenerator[AsyncConnection[TupleRow]]:
@@ -48,7 +45,6 @@ class IsolatedDatabase(Database):
                 yield conn
             finally:
                 self._aisolation = None
-                self.committed |= isolation.ended_by_hand
 
     def _block(self, options: TransactionOptions) -> TransactionBlock:
         if self._isolation is not None:

@@ -41,11 +41,6 @@ class AsyncIsolation:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._block.__aexit__(RolledBack, RolledBack(), None)
 
-    @property
-    def ended_by_hand(self) -> bool:
-        """Whether the code under test has sent COMMIT or ROLLBACK itself. Then something may be stored."""
-        return self._transaction.ended_by_hand
-
     async def join(self) -> None:
         """Let blocks of this thread or task join the transaction, when no other one is in a block of it."""
         seconds = self.pool.settings.pool_timeout / 1000

@@ -42,11 +42,6 @@ class Isolation:
     def __exit__(self, *exc_info: object) -> None:
         self._block.__exit__(RolledBack, RolledBack(), None)
 
-    @property
-    def ended_by_hand(self) -> bool:
-        """Whether the code under test has sent COMMIT or ROLLBACK itself. Then something may be stored."""
-        return self._transaction.ended_by_hand
-
     def join(self) -> None:
         """Let blocks of this thread or task join the transaction, when no other one is in a block of it."""
         seconds = self.pool.settings.pool_timeout / 1000

@@ -46,9 +46,8 @@ class OpenTransaction(Transaction):
         self.of_request = False
         """Whether it is a request's. Then blocks in the threads that the owner, a task, waits for join it, too."""
         self.endpoint: FunctionType | None = None
-        self.generator = _generator_of_block()
-        self._generators: dict[int, tuple[FrameType, FrameType]] = {}
-        """The same for the savepoints, by their depth."""
+        self.generators: dict[int, tuple[FrameType, FrameType]] = {}
+        """Of the blocks that are in a generator, by their depth: its frame, and that of what iterates over it."""
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
         self.ended = False
@@ -70,12 +69,13 @@ class OpenTransaction(Transaction):
 
     def note_opener(self) -> None:
         """Note which code has opened it, if that is another than the one that has made it."""
-        self.generator = _generator_of_block()
+        if (generator := _generator_of_block()) is not None:
+            self.generators[0] = generator
 
     def enter_block(self) -> int:
         """Count a block in. Returns its depth."""
-        if self._blocks and (generator := _generator_of_block()) is not None:
-            self._generators[self._depth + 1] = generator
+        if (generator := _generator_of_block()) is not None:
+            self.generators[self._depth + 1] = generator
         self._depth += 1
         self._blocks += 1
         return self._depth
@@ -89,10 +89,8 @@ class OpenTransaction(Transaction):
         """Count a block out, after its commands were sent. Returns whether it was the last one."""
         self._depth = depth - 1
         self._blocks -= 1
-        if self._generators:
-            self._generators.pop(depth, None)
-        if self._blocks == 0:
-            self.generator = None  # or its frames would be kept until this context opens another transaction
+        if self.generators:  # or their frames would be kept until this context opens another transaction
+            self.generators.pop(depth, None)
         return self._blocks == 0
 
     def is_iterated_over(self) -> bool:
@@ -101,28 +99,25 @@ class OpenTransaction(Transaction):
         Then the block is not around that code, though it is open: the generator is suspended. A generator that is a
         context manager or a fixture of pytest is not iterated over: what has advanced it to its `yield` has returned.
         """
-        if self.generator is None and not self._generators:
+        if not self.generators:
             return False
         # Without the frame of this function, which would refer to itself, and keep all of them until it is collected.
         running = set(_frames(sys._getframe(1)))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
-        found = [*self._generators.values(), *([] if self.generator is None else [self.generator])]
-        return any(generator not in running and consumer in running for generator, consumer in found)
+        return any(generator not in running and consumer in running for generator, consumer in self.generators.values())
 
     @property
     def holder(self) -> FrameType | None:
         """The generator that holds its block open for other code, as a context manager: a dependency of FastAPI."""
-        if self.generator is None or self.generator[1].f_code.co_filename != _CONTEXTLIB:
-            return None
-        return self.generator[0]
+        generator, consumer = self.generators.get(0, (None, None))
+        return generator if consumer is not None and consumer.f_code.co_filename == _CONTEXTLIB else None
 
     def abandon_block(self, depth: int) -> bool:
         """Count out the block of a depth, which is gone without having ended. Returns whether it was the last one."""
         self.doomed = True
         self._blocks -= 1
-        self._generators.pop(depth, None)
+        self.generators.pop(depth, None)
         if self._blocks <= 0:
-            self.ended, self.generator = True, None
-            self._generators.clear()
+            self.ended = True
             _held.pop(self, None)
         return self._blocks <= 0
 
@@ -199,7 +194,7 @@ def interrupted_at_their_end() -> Iterator[object]:
 def add_open(transaction: OpenTransaction) -> None:
     """Make it known to `find_open`."""
     _open.set((*_still_open(), transaction))
-    if transaction.generator is not None:  # which is rare
+    if transaction.generators:  # which is rare
         _hold(transaction)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,6 @@ from tests.slow.faults.table import record
 
 LATE = 10.0
 ways = pytest.mark.parametrize("way", ["transaction", "run"])
-
-
-@pytest.fixture
-def proxy(observer: Observer) -> Iterator[Proxy]:
-    with Proxy(observer.url) as proxy:
-        yield proxy
 
 
 class Transfer:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ import pytest
 import rowsmith
 from rowsmith import copy_rows, load_queries
 from rowsmith.errors import CommitUnknownError, DeadlineExceededError, RowsmithError
-from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
+from rowsmith.wire.deadlines import CURRENT
+from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, called, insert, small, sql
 from tests.harness.network import Proxy
+from tests.harness.waiting import PATIENCE
 from tests.slow.faults.table import record
 
 DEADLINE = 0.5
@@ -34,20 +35,16 @@ SELECT n FROM generate_series(1, 10) AS n;
 
 
 @pytest.fixture
-def proxy(observer: Observer) -> Iterator[Proxy]:
-    with Proxy(observer.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def queries(tmp_path: Path) -> Any:
     (tmp_path / "queries.sql").write_text(QUERIES)
     return load_queries(tmp_path)
 
 
-async def called(result: Any) -> Any:
-    """What a query's call gives, in both worlds."""
-    return await result if hasattr(result, "__await__") else result
+def let_deadline_pass() -> None:
+    """The innermost deadline is over now, as if its time had passed."""
+    limit = CURRENT.get()
+    assert limit is not None
+    CURRENT.set(limit._replace(end=time.monotonic()))
 
 
 class Work:
@@ -209,11 +206,11 @@ def test_a_deadline_that_passes_before_commit(driver: type[Driver], observer: Ob
 
     async def work(conn: AnyConnection) -> None:
         await insert(conn, 1)
-        await here.pause(2 * GRACE)
+        let_deadline_pass()
 
     async def body() -> None:
         pid = await here.backend()
-        with pytest.raises(DeadlineExceededError), rowsmith.deadline(GRACE):
+        with pytest.raises(DeadlineExceededError), rowsmith.deadline(PATIENCE):
             if way == "run":
                 await here.run(work)
             else:
@@ -231,10 +228,10 @@ def test_an_error_after_the_deadline_is_seen(driver: type[Driver], observer: Obs
 
     async def body() -> None:
         pid = await here.backend()
-        with pytest.raises(LookupError), rowsmith.deadline(GRACE):
+        with pytest.raises(LookupError), rowsmith.deadline(PATIENCE):
             async with here.transaction() as conn:
                 await insert(conn, 1)
-                await here.pause(2 * GRACE)
+                let_deadline_pass()
                 raise LookupError
         assert observer.stored() == []
         assert await here.backend() == pid

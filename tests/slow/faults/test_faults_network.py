@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -21,12 +20,6 @@ from tests.slow.faults.table import record
 
 LATE = 10.0
 """Seconds that nothing may take here, where a deadline is a few tenths of a second."""
-
-
-@pytest.fixture
-def proxy(observer: Observer) -> Iterator[Proxy]:
-    with Proxy(observer.url) as proxy:
-        yield proxy
 
 
 @both_worlds

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,12 +21,6 @@ from tests.harness.waiting import PATIENCE
 from tests.slow.faults.table import record
 
 LATE = 10.0
-
-
-@pytest.fixture
-def proxy(observer: Observer) -> Iterator[Proxy]:
-    with Proxy(observer.url) as proxy:
-        yield proxy
 
 
 # --- stale connections ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from rowsmith import load_queries
 from rowsmith.queries.typed import query, typed_queries
-from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, insert, small, sql
+from tests.harness.drivers import AnyConnection, Driver, Observer, both_worlds, called, insert, small, sql
 from tests.harness.network import Proxy
 
 QUERIES = """
@@ -57,20 +56,9 @@ DIRT = {
 
 
 @pytest.fixture
-def proxy(observer: Observer) -> Iterator[Proxy]:
-    with Proxy(observer.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def queries(tmp_path: Path) -> Any:
     (tmp_path / "queries.sql").write_text(QUERIES)
     return load_queries(tmp_path)
-
-
-async def called(result: Any) -> Any:
-    """What a query's call gives, in both worlds."""
-    return await result if hasattr(result, "__await__") else result
 
 
 @both_worlds
