@@ -111,3 +111,10 @@ def test_what_init_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.exit_code == 2
     assert "which package is to have the typed module? Found: one, two" in done.stderr
     assert set(contents(tmp_path)) == {"pyproject.toml", "one/__init__.py", "two/__init__.py"}
+    write(tmp_path, {"pyproject.toml": f'{PYPROJECT}[tool.rowsmith]\noutput = "two/typed.py"\n'})
+    assert rowsmith("init").exit_code == 0
+    files = contents(tmp_path)
+    assert "list_users" in files["two/typed.py"]
+    assert files[".gitattributes"] == "two/typed.py linguist-generated=true\n"
+    help_of_make = subprocess.run(["make"], capture_output=True, text=True, check=True)
+    assert "make generate  write two/typed.py again" in help_of_make.stdout

@@ -50,7 +50,7 @@ class ServerChoice(NamedTuple):
         file = configuration_file(start)
         if file is None:
             return cls()
-        reader = _Reader(file.parent, _content(file))
+        reader = _Reader(file.parent, read_configuration(file))
         faults = [fault for fault in reader.faults if fault.startswith(("database-url", "pg-bin"))]
         if faults:
             raise ProjectError(file, faults)
@@ -87,7 +87,7 @@ class Project:
         file = configuration_file(start)
         if file is None:
             raise ProjectError(None, [f"there is no {FILE} here or in a folder above. Run this inside a project"])
-        reader = _Reader(file.parent, _content(file))
+        reader = _Reader(file.parent, read_configuration(file))
         project = reader.project()
         if reader.faults:
             raise ProjectError(file, reader.faults)
@@ -100,7 +100,8 @@ def configuration_file(start: Path) -> Path | None:
     return next((path for folder in (start, *start.parents) if (path := folder / FILE).is_file()), None)
 
 
-def _content(file: Path) -> Mapping[str, Any]:
+def read_configuration(file: Path) -> Mapping[str, Any]:
+    """What is in a pyproject.toml. Raises ProjectError if it cannot be read as TOML."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

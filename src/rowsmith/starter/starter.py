@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Literal, get_args
 
-from rowsmith.compiler.project import FILE, ProjectError
+from rowsmith.compiler.project import FILE, read_configuration
 from rowsmith.errors import RowsmithError
+from rowsmith.queries.query import is_python_name
 
 Framework = Literal["fastapi", "flask", "none"]
 FRAMEWORKS = get_args(Framework)
@@ -60,7 +59,7 @@ def start(folder: Path, framework: Framework) -> Written:
         )
     name = re.sub(r"[^A-Za-z0-9]+", "-", folder.name).strip("-").lower()
     package = name.replace("-", "_")
-    if not package.isidentifier() or keyword.iskeyword(package):
+    if not is_python_name(package):
         raise StarterError(f"{folder.name!r} cannot name a Python package. Choose a name that begins with a letter")
     written = Written(folder, package)
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,27 +77,26 @@ def extend(folder: Path) -> Written:
     file = folder / FILE
     if not file.is_file():
         raise StarterError(f"{folder} has no {FILE}. Run this in a project, or `rowsmith new DIR` for a new one")
-    text = file.read_text(encoding="utf-8")
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProjectError(file, [f"the file cannot be read as TOML: {error}"]) from None
-    package = _package(folder, content.get("project", {}))
-    written = Written(folder, package.name)
-    if "rowsmith" in content.get("tool", {}):
-        written.kept.append(FILE)
+    content = read_configuration(file)
+    configured = content.get("tool", {}).get("rowsmith")
+    if configured is None:
+        module = (_package(folder, content.get("project", {})) / "queries.py").relative_to(folder).as_posix()
     else:
-        output = (package / "queries.py").relative_to(folder).as_posix()
-        section = f'[tool.rowsmith]\nsql = "sql"\nmigrations = ["migrations"]\noutput = "{output}"\n'
-        file.write_text(f"{text.rstrip()}\n\n{section}".lstrip(), encoding="utf-8")
+        module = str(configured.get("output", "the typed module"))
+    written = Written(folder, Path(module).parent.name)
+    if configured is None:
+        section = f'[tool.rowsmith]\nsql = "sql"\nmigrations = ["migrations"]\noutput = "{module}"\n'
+        file.write_text(f"{file.read_text(encoding='utf-8').rstrip()}\n\n{section}".lstrip(), encoding="utf-8")
         written.new.append(f"{FILE} ([tool.rowsmith])")
-    files = _files("files")
+    else:
+        written.kept.append(FILE)
+    files = _files("files") | _files("existing")
     has_schema = any(str(each.relative_to(folder)) not in files for each in folder.glob("migrations/*"))
     left_out = _OF_PROJECT + _OF_SCHEMA if has_schema else _OF_PROJECT
     files = {path: text for path, text in files.items() if not path.startswith(left_out)}
     if has_schema and not any(folder.glob("sql/**/*.sql")):
-        files |= _files("existing")
-    _write(written, files, _values(folder.name, package.name, "none"))
+        files |= _files("example")
+    _write(written, files, _values(folder.name, written.package, "none") | {"module": module})
     return written
 
 
@@ -122,6 +120,7 @@ def _values(name: str, package: str, framework: Framework) -> dict[str, str]:
     return {
         "name": name,
         "package": package,
+        "module": f"src/{package}/queries.py",
         "dependencies": ", ".join(f'"{each}"' for each in _DEPENDENCIES[framework]),
         "dev": ", ".join(f'"{each}"' for each in _DEV + _DEV_OF[framework]),
         "run": f"$(BIN)/{run.format(package=package)}",
