@@ -14,6 +14,9 @@ from psycopg import AsyncConnection, Connection
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.execution_sync import execute_sync
 from rowsmith.queries.marks import Kind
+from rowsmith.queries.pages import Pager
+from rowsmith.queries.pages_async import page_async, pages_async
+from rowsmith.queries.pages_sync import page_sync, pages_sync
 from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.queries.streams_async import AsyncStream
@@ -22,12 +25,16 @@ from rowsmith.values.codecs import Writer
 
 
 def bind(
-    bound: BoundQuery, signature: Signature | None = None, writers: Mapping[str, Writer] | None = None
+    bound: BoundQuery,
+    signature: Signature | None = None,
+    writers: Mapping[str, Writer] | None = None,
+    pager: Pager | None = None,
 ) -> QueryFunction:
     """The function that runs the query. A traceback shows it in the query file, at the query's line.
 
     It returns the result or, with an AsyncConnection, an awaitable of it, and raises TypeError for anything that is
-    not a connection. `writers` make the values of parameters, by their names, ready for psycopg.
+    not a connection. `writers` make the values of parameters, by their names, ready for psycopg; `pager` makes the
+    pages of a query that has any.
     """
     query, values = bound.query, _values(bound.query, writers or {})
 
@@ -43,7 +50,23 @@ def bind(
     function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
     if query.kind is Kind.MANY:
         function.stream = _placed(call_stream, query, signature)
+    if pager is not None:
+        function.page, function.pages = _page_calls(pager, values)
     return cast("QueryFunction", _placed(function, query, signature))
+
+
+def _page_calls(pager: Pager, values: Callable[..., Sequence[Any]]) -> tuple[Any, Any]:
+    """The functions for one page, and for all of them."""
+
+    def page(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
+        run = _of_kind(conn.__class__, page_sync, page_async)
+        return run(pager, conn, values(parameters), size, after)
+
+    def pages(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
+        run = _of_kind(conn.__class__, pages_sync, pages_async)
+        return run(pager, conn, values(parameters), size, after)
+
+    return page, pages
 
 
 def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
@@ -104,20 +127,23 @@ def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) ->
 @cache
 def _execute(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
     """What runs a query on connections of a class."""
-    if issubclass(kind, Connection):
-        return execute_sync
-    return execute_async if issubclass(kind, AsyncConnection) else _refuse
+    return _of_kind(kind, execute_sync, execute_async)
 
 
 @cache
 def _stream(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
     """What streams the rows of a query on connections of a class."""
+    return _of_kind(kind, Stream[Any], AsyncStream[Any])
+
+
+def _of_kind(kind: type, for_threads: Callable[..., Any], for_tasks: Callable[..., Any]) -> Callable[..., Any]:
+    """The one for connections of a class, or what raises TypeError."""
     if issubclass(kind, Connection):
-        return Stream[Any]
-    return AsyncStream[Any] if issubclass(kind, AsyncConnection) else _refuse
+        return for_threads
+    return for_tasks if issubclass(kind, AsyncConnection) else _refuse
 
 
-def _refuse(bound: BoundQuery, conn: object, _values: Sequence[Any]) -> NoReturn:
+def _refuse(bound: BoundQuery | Pager, conn: object, *_values: object) -> NoReturn:
     raise TypeError(
         f"{bound.query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"

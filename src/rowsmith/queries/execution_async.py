@@ -18,6 +18,7 @@ from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
+from rowsmith.values.dumpers import Sent, SentDumper
 from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -218,4 +219,6 @@ async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values
     elif bound.query.kind is Kind.SCRIPT:
         await cursor.execute(text)  # without values: only so may there be several statements
     else:
+        if bound.sent_back:
+            cursor.adapters.register_dumper(Sent, SentDumper)
         await cursor.execute(text, values)

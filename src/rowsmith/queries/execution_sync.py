@@ -19,6 +19,7 @@ from rowsmith.queries.failure import logger, report
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
+from rowsmith.values.dumpers import Sent, SentDumper
 from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -217,4 +218,6 @@ def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[
     elif bound.query.kind is Kind.SCRIPT:
         cursor.execute(text)  # without values: only so may there be several statements
     else:
+        if bound.sent_back:
+            cursor.adapters.register_dumper(Sent, SentDumper)
         cursor.execute(text, values)

@@ -18,7 +18,7 @@ from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import Rows
 from rowsmith.values.codecs import Context
-from rowsmith.values.dumpers import Dumper, dump_function
+from rowsmith.values.dumpers import Dumper, SentBack, dump_function
 
 
 class BoundQuery:
@@ -43,6 +43,8 @@ class BoundQuery:
         server was not asked yet."""
         self.writes: bool | None = None if writes else False
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
+        self.sent_back: range = range(0)
+        """The parameters, by index, whose values are `Sent`: the sort keys of a page."""
         self.clean = writes is not True
         """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
 
@@ -77,7 +79,10 @@ class Statement:
     ) -> None:
         self.name = name
         self._description = description
-        dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
+        dumpers = [
+            (SentBack if index in bound.sent_back else Dumper)(description.param_type(index), link)
+            for index in range(description.nparams)
+        ]
         self.formats = [dumper.format for dumper in dumpers]
         self.dump = dump_function(dumpers)
         """Dumps the values of the parameters; None if one has to be dumped by psycopg's cursor."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType
@@ -24,9 +24,11 @@ from psycopg import AsyncConnection, Connection
 from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.calls import bind
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.loader import QueryFolder, read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query
+from rowsmith.queries.pages import Page, Pager
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import exact_rows
 from rowsmith.queries.statement import BoundQuery
@@ -72,6 +74,33 @@ class TypedRowsQuery(TypedQuery[_P, list[_Row]], Protocol[_P, _Row]):
     def stream(self, conn: AsyncConnection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncStream[_Row]: ...
 
 
+class TypedPagesQuery(TypedRowsQuery[_P, _Row], Protocol[_P, _Row]):
+    """A query that gives a list of rows, or a page of them at a time: its ORDER BY leaves no two rows in any order."""
+
+    # Pass `size` and `after` by keyword. They are no keyword-only parameters because PEP 612 allows none beside a
+    # ParamSpec.
+
+    @overload
+    def page(
+        self, conn: Connection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Page[_Row]: ...
+
+    @overload
+    def page(
+        self, conn: AsyncConnection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Coroutine[Any, Any, Page[_Row]]: ...
+
+    @overload
+    def pages(
+        self, conn: Connection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Generator[Page[_Row]]: ...
+
+    @overload
+    def pages(
+        self, conn: AsyncConnection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> AsyncGenerator[Page[_Row]]: ...
+
+
 @overload
 def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]: ...
 
@@ -104,6 +133,22 @@ def rows(function: Any = None, /, *, writes: Writes = False) -> Any:
     return declare if function is None else declare(function)
 
 
+def pages(
+    *keys: str, writes: Writes = False
+) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedPagesQuery[_P, _Row]]:
+    """Declare a query that returns a list of rows, or pages of them, as `query` does for others.
+
+    `keys` are what it sorts by, each with its direction: `created_at desc`, `nick nulls last`, `(lower(name))`.
+    """
+    declare: Any = query(writes=writes)
+
+    def declare_keys(function: Any) -> Any:
+        function.keys = keys
+        return declare(function)
+
+    return declare_keys
+
+
 def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
     """The queries object of a generated module, an instance of what its class declares.
 
@@ -124,7 +169,9 @@ def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
         made, labels = exact_rows(each, annotations["return"])
         writes: Writes = getattr(functions[name], "writes", True)
         bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
-        add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
+        keys = [SortKey.parse(key) for key in getattr(functions[name], "keys", ())]
+        pager = Pager(bound, keys, digest(each)) if keys else None
+        add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations), pager))
     return queries
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -10,14 +10,17 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
+from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Entry
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
+from rowsmith.compiler.analysis.ordering import Ordering, Orderings
 from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.session_effects import SessionEffects
+from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
@@ -68,6 +71,8 @@ class Description:
     """Whether the query is proven to leave nothing in its session."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever is in the database."""
+    ordering: Ordering | None = None
+    """What it sorts by, if it is a query that could have pages."""
     tree: Node | None = None
     """The analyzed query; None for the few statements that have no tree."""
 
@@ -79,6 +84,8 @@ class Describer:
         self._conn = conn
         self.catalog = Catalog(conn)
         self.session_effects = SessionEffects(conn, self.catalog)
+        self.cardinality = Cardinality(self.catalog, UniqueIndexes(conn))
+        self._orderings = Orderings(conn, self.catalog, self.cardinality)
         self._effects = Effects(self.catalog)
         self._types: dict[int, str] = {}
 
@@ -124,15 +131,29 @@ class Describer:
             clean and self._effects.only_reads(tree),
             clean,
             prover.gives_one_row(tree),
+            self._ordering(query, columns, tree, prover),
             tree,
         )
 
-    def _prepare(self, query: Query) -> tuple[list[int], list[Typed]]:
-        """The types of the parameters, and the columns: the protocol's Parse and Describe."""
+    def _ordering(self, query: Query, columns: Sequence[Typed], tree: Node, prover: Prover) -> Ordering | None:
+        def types(sql: str) -> list[int]:
+            result = self._described(sql.encode())
+            return [result.ftype(index) for index in range(result.nfields)]
+
+        with self._conn.transaction(force_rollback=True):
+            return self._orderings.find(query, [each.name for each in columns], tree, prover, types)
+
+    def _described(self, statement: bytes) -> PGresult:
+        """The protocol's Parse and Describe of a statement."""
         pgconn = self._conn.pgconn
-        for result in (pgconn.prepare(b"", query.statement), pgconn.describe_prepared(b"")):
+        for result in (pgconn.prepare(b"", statement), pgconn.describe_prepared(b"")):
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
+        return result
+
+    def _prepare(self, query: Query) -> tuple[list[int], list[Typed]]:
+        """The types of the parameters, and the columns."""
+        result = self._described(query.statement)
         types = [result.param_type(index) for index in range(result.nparams)]
         return types, [self._column(result, index) for index in range(result.nfields)]
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
-from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
@@ -46,7 +44,6 @@ class Examiner:
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
         self._describer = Describer(conn)
-        self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(conn))
         self._impossible = Impossible(conn, self._describer.catalog)
 
     @property
@@ -85,7 +82,7 @@ class Examiner:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
             descriptions.append(description)
-            findings += lint(description, self._cardinality)
+            findings += lint(description, self._describer.cardinality)
             findings += self._impossible.findings(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))

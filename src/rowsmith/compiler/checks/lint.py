@@ -11,6 +11,7 @@ from rowsmith.compiler.checks.select_list import positions, stars
 from rowsmith.compiler.module.types import Types
 from rowsmith.errors import UnknownTypeError
 from rowsmith.findings import Finding, Rule, Severity
+from rowsmith.queries.clauses import order_by
 from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, ROWS, Kind, misfit
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import NO_NAME
@@ -22,6 +23,7 @@ def lint(description: Description, cardinality: Cardinality) -> Iterator[Finding
     yield from column_names(description)
     yield from select_star(description.query)
     yield from many_rows(description, cardinality)
+    yield from unstable_order(description)
 
 
 def mark(description: Description) -> Iterator[Finding]:
@@ -56,6 +58,19 @@ def many_rows(description: Description, cardinality: Cardinality) -> Iterator[Fi
         message = f"the query is marked {MARKS[query.kind]}, but nothing limits it to one row"
         hint = "Compare every column of a unique key with =, or add LIMIT 1; for a list, remove the mark"
         yield at_query(Rule.MANY_ROWS, query, message, hint, Severity.WARNING)
+
+
+def unstable_order(description: Description) -> Iterator[Finding]:
+    """An ORDER BY that leaves some rows in any order: two calls may differ, and a page could not say where it ends."""
+    query, ordering = description.query, description.ordering
+    if ordering is None or ordering.missing is None:
+        return
+    order = order_by(query.sql)
+    message = "ORDER BY can leave two rows in any order, so they may change places, and the query has no pages"
+    hint = f"Add {ordering.missing} at its end"
+    yield at_position(
+        Rule.UNSTABLE_ORDER, query, order.start if order else None, message, hint, severity=Severity.WARNING
+    )
 
 
 def unknown_types(description: Description, types: Types) -> Iterator[Finding]:

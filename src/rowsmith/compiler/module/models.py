@@ -13,6 +13,7 @@ from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.source import camel, free_name
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
 from rowsmith.errors import ModuleError
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
 
@@ -38,6 +39,8 @@ class Call:
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
     result: str
+    keys: tuple[SortKey, ...]
+    """What it sorts by, if it has pages."""
     writes: str
     """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
 
@@ -98,7 +101,8 @@ class _Collector:
             (value,) = columns.values()
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
-        return Call(query, parameters, result, writes)
+        keys = description.ordering.keys if description.ordering else ()
+        return Call(query, parameters, result, keys, writes)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""

@@ -165,7 +165,10 @@ class _Renderer:
 
     def _query(self, call: Call, indent: int) -> list[str]:
         query, fields = call.query, self._fields(call.parameters)
-        decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
+        decorator = self.imports.name(
+            "rowsmith.queries.typed", "pages" if call.keys else "rows" if query.kind is Kind.MANY else "query"
+        )
+        declared = [*(quoted(str(key)) for key in call.keys), *([call.writes] if call.writes else [])]
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
         else:  # `self` is passed by position, so a parameter may have that name
@@ -174,7 +177,7 @@ class _Renderer:
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
         return [
-            f"{' ' * indent}@{decorator}{f'({call.writes})' if call.writes else ''}",
+            *(signature(f"@{decorator}", declared, "", indent) if declared else [f"{' ' * indent}@{decorator}"]),
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]

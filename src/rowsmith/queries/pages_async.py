@@ -1,0 +1,40 @@
+"""A page of a query's rows, and all of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from rowsmith.queries.execution_async import execute_async
+from rowsmith.queries.page_tokens import refused
+from rowsmith.queries.pages import Page, Pager
+
+_NOT_OF_ITS_TYPE = (psycopg.errors.InvalidBinaryRepresentation, psycopg.errors.ProtocolViolation)
+
+
+async def page_async(
+    pager: Pager, conn: AsyncConnection[Any], values: Sequence[Any], size: int, after: str | None
+) -> Page[Any]:
+    """One page. Raises what a call of the query raises, PageTokenError, and ValueError for a size below 1."""
+    bound, added = pager.begin(size, after)
+    try:
+        fetched = await execute_async(bound, conn, [*values, *added])
+    except _NOT_OF_ITS_TYPE as error:
+        if after is None:
+            raise
+        raise refused(pager.query.qualified_name) from error
+    return pager.page(fetched, size)
+
+
+async def pages_async(
+    pager: Pager, conn: AsyncConnection[Any], values: Sequence[Any], size: int, after: str | None
+) -> AsyncGenerator[Page[Any]]:
+    """All pages, from the one after a token on. Each is a statement of its own."""
+    page = await page_async(pager, conn, values, size, after)
+    yield page
+    while page.next is not None:
+        page = await page_async(pager, conn, values, size, page.next)
+        yield page
