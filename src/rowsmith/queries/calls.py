@@ -51,7 +51,7 @@ def bind(
     if query.kind is Kind.MANY:
         function.stream = _placed(call_stream, query, signature)
     if pager is not None:
-        function.page, function.pages = _page_calls(pager, values)
+        function.pager, (function.page, function.pages) = pager, _page_calls(pager, values)
     return cast("QueryFunction", _placed(function, query, signature))
 
 

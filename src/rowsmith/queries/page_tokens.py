@@ -102,4 +102,6 @@ def _read(record: bytes) -> list[Sent | None]:
         place += _HEAD.size
         values.append(None if length == _NULL else Sent(record[place : place + length], oid))
         place += max(length, 0)
+    if place != len(record):
+        raise struct.error
     return values

@@ -84,11 +84,13 @@ class Pager:
 
     def _bind(self, after: After) -> BoundQuery:
         query, count = self.query, len(self.query.parameters)
+        added = sum(key.is_expression for key in self._keys)
         page = page_statement(query.sql, count, self._keys, after)
         shifts = tuple((offset + page.start, place) for offset, place in ((0, 0), *query.source.shifts))
         form = copy(self._bound)
         form.query = _with(query, page.sql, shifts)
-        form.rows = _page_rows(self._bound.rows, sum(key.is_expression for key in self._keys) + 1)
+        form.rows = _page_rows(self._bound.rows, added + 1)
+        form.unread = added
         form.sent_back = range(count, count + page.values)
         return form
 

@@ -12,7 +12,15 @@ from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.page_tokens import refused
 from rowsmith.queries.pages import Page, Pager
 
-_NOT_OF_ITS_TYPE = (psycopg.errors.InvalidBinaryRepresentation, psycopg.errors.ProtocolViolation)
+# What the server says of bytes that are no value of their type, and of a type that does not exist or cannot be compared
+# with the key.
+_NOT_OF_ITS_TYPE = (
+    psycopg.errors.InvalidBinaryRepresentation,
+    psycopg.errors.ProtocolViolation,
+    psycopg.errors.CharacterNotInRepertoire,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InternalError_,
+)
 
 
 async def page_async(

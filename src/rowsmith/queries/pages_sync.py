@@ -13,7 +13,15 @@ from rowsmith.queries.execution_sync import execute_sync
 from rowsmith.queries.page_tokens import refused
 from rowsmith.queries.pages import Page, Pager
 
-_NOT_OF_ITS_TYPE = (psycopg.errors.InvalidBinaryRepresentation, psycopg.errors.ProtocolViolation)
+# What the server says of bytes that are no value of their type, and of a type that does not exist or cannot be compared
+# with the key.
+_NOT_OF_ITS_TYPE = (
+    psycopg.errors.InvalidBinaryRepresentation,
+    psycopg.errors.ProtocolViolation,
+    psycopg.errors.CharacterNotInRepertoire,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InternalError_,
+)
 
 
 def page_sync(pager: Pager, conn: Connection[Any], values: Sequence[Any], size: int, after: str | None) -> Page[Any]:

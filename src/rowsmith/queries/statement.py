@@ -45,6 +45,8 @@ class BoundQuery:
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
         self.sent_back: range = range(0)
         """The parameters, by index, whose values are `Sent`: the sort keys of a page."""
+        self.unread = 0
+        """How many columns at the end, before the last one, are not read: they were added to sort by."""
         self.clean = writes is not True
         """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
 
@@ -90,7 +92,7 @@ class Statement:
         if names is None:
             names = column_names(description, transformer.encoding)
         self._names = names
-        oids = [description.ftype(index) for index in range(description.nfields)]
+        oids = _oids(description, bound)
         self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
         transformer.set_loader_types(oids, self.format)
         constructor = bound.rows(names, Context(link)) if names else None
@@ -123,10 +125,23 @@ def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
     """What the query returns, from the result of a cursor. Raises RowCountError and ResultShapeError."""
     transformer = Transformer(conn)
     transformer.set_pgresult(result)
+    if bound.unread:
+        transformer.set_loader_types(_oids(result, bound), Format(result.fformat(0)))
     names = column_names(result, transformer.encoding)
     load, make = reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)
     values = load(result)
     return None if values is None else make(values)
+
+
+def _oids(result: PGresult, bound: BoundQuery) -> list[int]:
+    """The types of a result's columns; for those that are not read, one that any bytes are of."""
+    last = result.nfields - 1
+    unread = range(last - bound.unread, last) if bound.unread else ()
+    return [_BYTES if index in unread else result.ftype(index) for index in range(result.nfields)]
+
+
+_BYTES = 0
+"""No type: psycopg then gives text as a str, and binary data as bytes."""
 
 
 def _with_arrays(*names: str) -> frozenset[int]:
@@ -177,6 +192,8 @@ def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
 def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:
     """Binary, unless psycopg, or a loader of the user's, would return another value for the text of a column."""
     for oid, enum in zip(oids, enums, strict=True):
+        if oid == _BYTES:
+            continue
         text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
         if enum and text is None and binary in (None, _LABELS):
             adapters.register_loader(oid, _LABELS or TextBinaryLoader)

@@ -35,7 +35,8 @@ JOIN pg_operator AS o ON o.oid = a.amopopr
 WHERE c.opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') AND a.amopstrategy IN (1, 5)
   AND o.oprname IN ('<', '>')
 """
-_SENDABLE = "SELECT oid::int8 FROM pg_type WHERE typsend <> 0 AND typreceive <> 0"
+# Pseudo-types, such as record, cannot be received.
+_SENDABLE = "SELECT oid::int8 FROM pg_type WHERE typsend <> 0 AND typreceive <> 0 AND typtype <> 'p'"
 
 
 Types: TypeAlias = Callable[[str], list[int]]
