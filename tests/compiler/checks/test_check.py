@@ -631,6 +631,25 @@ def test_a_column_without_a_usable_name_is_a_warning_with_the_alias_to_write(
     ]
 
 
+# --- a returned row of one column ---
+
+
+def test_a_returned_row_of_one_column_is_a_warning(examine: Callable[[str], list[Finding]]) -> None:
+    insert = "INSERT INTO posts (id, author_id, title) VALUES (1, 2, '') RETURNING"
+    found = examine(
+        f"-- name: a()<!\n{insert} id;\n"
+        f"-- name: b()$\n{insert} id;\n"
+        f"-- name: c()<!\n{insert} id, title;\n"
+        f"-- name: d()<!\n-- record_class: Id\n{insert} id;\n"
+        f"-- name: e()<!\n-- rowsmith: ignore one-column (others are to follow)\n{insert} id;\n"
+    )
+    assert [(each.rule, each.query, each.severity) for each in found] == [(Rule.ONE_COLUMN, "a", Severity.WARNING)]
+    assert str(found[0]) == (
+        "sql/queries.sql:1: the query is marked <! and returns one column, so a call returns a row with id in it. "
+        "Mark it with $ for the value alone"
+    )
+
+
 # --- statements that cannot succeed ---
 
 STRICT_SCHEMA = """\
