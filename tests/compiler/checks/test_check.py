@@ -100,7 +100,7 @@ SELECT id, email FROM users WHERE id = :id;
 SELECT number, code FROM codes WHERE code = :code;
 
 -- name: undetermined(name)
-SELECT id FROM users WHERE :name IS NULL OR nick = :name;
+SELECT id FROM users WHERE :name IS NULL;
 """,
     )
     write(folder, {"migrations/0002.codes.sql": OWN_TYPE})
