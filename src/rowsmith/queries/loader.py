@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,8 @@ _KINDS = {
 }
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
+_NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
+"""`-- record_class: tags = Tag`: the class of the rows in a column."""
 
 
 class QueryFolder(NamedTuple):
@@ -173,6 +176,11 @@ def _instruction(token: Token) -> str | None:
     return comment.removeprefix(_INSTRUCTION) if comment.startswith(_INSTRUCTION) else None
 
 
+def _nested_class(token: Token) -> tuple[str, str] | None:
+    found = _NESTED_CLASS.fullmatch(token.text.rstrip())
+    return (found[1], found[2]) if found else None
+
+
 def _is_sql(token: Token) -> bool:
     """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
     return not token.blank or token.text.startswith("/*+")
@@ -219,7 +227,8 @@ class _Block:
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
         end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
-        self._header = [token for token in comments if _instruction(token) is None]
+        self._header = [token for token in comments if _instruction(token) is None and not _nested_class(token)]
+        self._nested_classes = tuple(sorted(found for token in comments if (found := _nested_class(token))))
         self.sql = tokens[begin:end]
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
 
@@ -252,6 +261,7 @@ class _Block:
             line=line,
             source=source,
             nullable=self._nullable,
+            nested_classes=self._nested_classes,
         )
 
     def _read_header(self) -> QueryDatum:
