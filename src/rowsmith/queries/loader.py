@@ -43,6 +43,8 @@ _LIST_OPTIONAL = (Kind.EXECUTEMANY, Kind.RETURNING)
 """As in aiosql, the parameters of these are those of the SQL if the name line has no list."""
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
+_NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
+"""`-- record_class: tags = Tag`: the class of the rows in a column."""
 
 
 class Instruction(NamedTuple):
@@ -154,6 +156,11 @@ def _other_name(name: str) -> str:
     return f"Choose another name, {form}"
 
 
+def _nested_class(token: Token) -> tuple[str, str] | None:
+    found = _NESTED_CLASS.fullmatch(token.text.rstrip())
+    return (found[1], found[2]) if found else None
+
+
 def _is_sql(token: Token) -> bool:
     """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
     return not token.blank or token.text.startswith("/*+")
@@ -200,7 +207,8 @@ class _Block:
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
         end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
-        self._header = [token for token in comments if _instruction(token) is None]
+        self._header = [token for token in comments if _instruction(token) is None and not _nested_class(token)]
+        self._nested_classes = tuple(sorted(found for token in comments if (found := _nested_class(token))))
         self.sql = tokens[begin:end]
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
         self._faults: list[Finding] = []
@@ -239,6 +247,7 @@ class _Block:
             line=line,
             source=source,
             nullable=self._nullable,
+            nested_classes=self._nested_classes,
         )
 
     def _read_header(self) -> QueryDatum | None:

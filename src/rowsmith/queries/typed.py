@@ -135,16 +135,23 @@ def typed_queries(declared: Any, file: str, found_in: Mapping[str, Queried]) -> 
     queries = Queries("queries")
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
-        made, labels = exact_rows(each, annotations["return"])
+        made = exact_rows(each, annotations["return"])
         writes: Writes = getattr(functions[name], "writes", True)
-        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
+        bound = BoundQuery(each, made.make, enums=made.enums, nested=made.nested, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts = [query.kind, query.parameters, query.record_class, query.sql, *sorted(query.nullable)]
+    facts = [
+        query.kind,
+        query.parameters,
+        query.record_class,
+        query.sql,
+        *sorted(query.nullable),
+        *query.nested_classes,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
