@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from rowsmith.queries.constructors import Constructor, Values
 from rowsmith.queries.keyset import After, SortKey, page_statement
 from rowsmith.queries.page_tokens import decode, encode, identity, refused
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import Rows
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.codecs import Context
+from rowsmith.values.constructors import Constructor, Values
 
 Row_co = TypeVar("Row_co", covariant=True)
 PARAMETERS = ("size", "after")
@@ -108,8 +108,9 @@ def _page_rows(rows: Rows, added: int) -> Rows:
     def make(names: tuple[str, ...], context: Context) -> Constructor:
         constructor = rows(names[:-added], context)
 
-        def fetched(tuples: Sequence[Values]) -> Any:
-            return Fetched(constructor.rows([each[:-added] for each in tuples]), [bytes(each[-1]) for each in tuples])
+        def fetched(tuples: Iterable[Values]) -> Any:
+            found = [*tuples]
+            return Fetched(constructor.rows([each[:-added] for each in found]), [bytes(each[-1]) for each in found])
 
         return Constructor(constructor.row, fetched)
 
