@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all soak fuzz signals conformance bench lint site format clean
+.PHONY: help demo test test-all soak fuzz signals conformance bench lint dist site format clean
 
 # The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -61,6 +61,11 @@ lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and
 	$(BIN)/python -m benchmarks.generate --check
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+dist: .venv/installed  ## what is released, in the folder dist: the sdist, and the wheel made from it
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
 
 .venv-site/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-site

@@ -153,6 +153,7 @@ def module_text(project: Project, report: Report) -> str:
         folders={".".join(folder.namespace): folder.path for folder in project.query_folders},
         root=project.root,
         models=project.models,
+        embed=project.embed,
     )
 
 
