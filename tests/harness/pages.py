@@ -245,9 +245,8 @@ class Player:
             logger.setLevel(level)
             if made := replace_default(before):
                 made.close()
-            for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None)).startswith(f"{self.folder}{os.sep}"):
-                    del sys.modules[name]
+            for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+                del sys.modules[name]
 
 
 def on_server(configuration: str, server_url: str) -> str:
