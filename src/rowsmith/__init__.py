@@ -11,10 +11,17 @@ from rowsmith.wire.deadlines import deadline
 
 if TYPE_CHECKING:
     from rowsmith.copy.call import copy_rows
+    from rowsmith.queries.page_tokens import sign_pages
+    from rowsmith.queries.pages import Page
     from rowsmith.settings import Settings
 else:
     # Slow to import, and not needed by every program.
-    _LAZY = {"Settings": "rowsmith.settings", "copy_rows": "rowsmith.copy.call"}
+    _LAZY = {
+        "Page": "rowsmith.queries.pages",
+        "Settings": "rowsmith.settings",
+        "copy_rows": "rowsmith.copy.call",
+        "sign_pages": "rowsmith.queries.page_tokens",
+    }
 
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
@@ -29,6 +36,7 @@ else:
 __all__ = [
     "Database",
     "HealthCheck",
+    "Page",
     "Settings",
     "check_health",
     "connection",
@@ -36,5 +44,6 @@ __all__ = [
     "deadline",
     "errors",
     "load_queries",
+    "sign_pages",
     "transaction",
 ]

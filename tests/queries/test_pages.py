@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import TypeAdapter
 
+from rowsmith import Page
 from rowsmith.errors import PageTokenError
 from rowsmith.queries import page_tokens
 from rowsmith.queries.page_tokens import sign_pages
@@ -326,10 +328,8 @@ def test_what_a_call_takes(world: World, queries: Any) -> None:
 
 def test_a_page_is_easy_to_return_as_json(world: World, queries: Any) -> None:
     fill(world, 20)
-    from pydantic import TypeAdapter  # noqa: PLC0415 - as an application would
-
     found = page(world, queries.list_0, 1, least=1)
-    written = json.loads(TypeAdapter[Any](type(found)).dump_json(found))
+    written = json.loads(TypeAdapter(Page[Any]).dump_json(found))
     assert written["rows"][0]["id"] == 1
     assert written["next"] == found.next
     assert written["has_more"] is True

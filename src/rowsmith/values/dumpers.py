@@ -15,6 +15,7 @@ import psycopg
 from psycopg import postgres
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.adapt import Dumper as _PsycopgDumper
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 
@@ -38,7 +39,7 @@ class Sent(bytes):
         return value
 
 
-class SentDumper(psycopg.adapt.Dumper):
+class SentDumper(_PsycopgDumper):
     """Sends such a value back through psycopg's cursor."""
 
     format = Format.BINARY
