@@ -47,9 +47,14 @@ class Queries:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name == "available_queries":  # of aiosql; a query may have this name
+            return sorted(query.qualified_name for query in self)
         known = [member for member in vars(self) if not member.startswith("_")]
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near, query = difflib.get_close_matches(name, known, 1), name.removesuffix("_cursor")
+        if query != name and query in known:
+            hint = f" Write {query}.stream(conn, ...) for its rows, or conn.execute({query}.sql) for a cursor"
+        else:
+            hint = f" Did you mean {near[0]}?" if near else ""
         raise AttributeError(f"{self._name} has no query {name!r}.{hint}", name=name, obj=self)
 
     def __iter__(self) -> Iterator[Query]:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, get_args, overload
 
 from psycopg import AsyncConnection, Connection
@@ -24,6 +24,7 @@ from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.calls import bind
 from rowsmith.queries.folders import Embedded, QueryFolder, folder_of_module
+from rowsmith.queries.inference import with_types
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query
@@ -38,6 +39,7 @@ _GENERATE = "Run: rowsmith generate"
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
+_NO_TYPES: Mapping[str, str] = MappingProxyType({})
 Writes = bool | Literal["rows"]
 """What a query may change: nothing if it is False; `rows`, and nothing in its session; anything if it is True."""
 
@@ -77,14 +79,19 @@ def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, 
 
 
 @overload
-def query(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
+def query(
+    *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES
+) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
 
 
-def query(function: Any = None, /, *, writes: Writes = False) -> Any:
-    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
+def query(function: Any = None, /, *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES) -> Any:
+    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read.
+
+    `types` are those that the statement has to state for parameters, by name, as PostgreSQL writes them.
+    """
 
     def declare(function: Any) -> Any:
-        function.writes = writes
+        function.writes, function.types = writes, types
         return function  # `typed_queries` makes a query of it
 
     return declare if function is None else declare(function)
@@ -95,12 +102,14 @@ def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQu
 
 
 @overload
-def rows(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
+def rows(
+    *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES
+) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
 
 
-def rows(function: Any = None, /, *, writes: Writes = False) -> Any:
+def rows(function: Any = None, /, *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES) -> Any:
     """Declare a query that returns a list of rows, as `query` does for others."""
-    declare: Any = query(writes=writes)
+    declare: Any = query(writes=writes, types=types)
     return declare if function is None else declare(function)
 
 
@@ -120,21 +129,29 @@ def typed_queries(declared: Any, file: str, found_in: Mapping[str, Queried]) -> 
     functions = dict(_declared(declared, ""))
     module = declared.__module__
     folders = [each for space, queried in found_in.items() for each in _folders(module, file, space, queried)]
-    found = {query.qualified_name: query for query in read_queries(*folders)}
+    plain = {query.qualified_name: query for query in read_queries(*folders)}
+    found = {name: with_types(each, getattr(functions.get(name), "types", _NO_TYPES)) for name, each in plain.items()}
     _check(module, functions, found, folders)
     queries = Queries("queries")
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
-        made, labels = exact_rows(each, annotations["return"])
+        made = exact_rows(each, annotations["return"])
         writes: Writes = getattr(functions[name], "writes", True)
-        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
+        bound = BoundQuery(each, made.make, enums=made.enums, nested=made.nested, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts = [query.kind, query.parameters, query.record_class, query.sql, *sorted(query.nullable)]
+    facts = [
+        query.kind,
+        query.parameters,
+        query.record_class,
+        query.sql,
+        *sorted(query.nullable),
+        *query.nested_classes,
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

@@ -652,7 +652,7 @@ def test_a_whole_row_is_of_the_record_class_of_its_table(
     with golden_conn.transaction(force_rollback=True):
         golden_conn.execute(PERSON)
         found = whole_rows(golden_conn, tmp_path, "name, id, mother, born", models)
-        assert not hasattr(found, "Person_")
+        assert not hasattr(found, "Parent")
         ada = found.queries.get_person(golden_conn, id=1)
         child = found.queries.get_child(golden_conn, id=2)
         assert child == found.GetChildRow(id=2, parent=ada)
@@ -669,6 +669,6 @@ def test_a_record_class_that_is_not_of_every_row_is_not_used(
     with golden_conn.transaction(force_rollback=True):
         golden_conn.execute(PERSON)
         found = whole_rows(golden_conn, tmp_path, columns, models)
-        assert found.queries.get_child(golden_conn, id=2).parent == found.Person_(
+        assert found.queries.get_child(golden_conn, id=2).parent == found.Parent(
             id=1, mother=None, name="Ada", born=datetime(2020, 1, 1, 10, tzinfo=UTC)
         )

@@ -178,7 +178,7 @@ class _Renderer:
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
         return [
-            f"{' ' * indent}@{decorator}{f'({call.writes})' if call.writes else ''}",
+            f"{' ' * indent}@{decorator}{f'({call.declaration})' if call.declaration else ''}",
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]

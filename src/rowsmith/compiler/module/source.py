@@ -71,6 +71,22 @@ def camel(*names: str) -> str:
     return joined if joined[:1].isalpha() else f"T{joined}"
 
 
+def singular(name: str) -> str:
+    """The name of one of many, by the endings of English: `tags`, `boxes`, `categories`. Other names stay."""
+    for ending, one in _ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending) + one
+    return name
+
+
+_ENDINGS = (
+    *((ending, ending) for ending in ("ss", "us", "is")),  # address, status, analysis
+    *((ending, ending[:-2]) for ending in ("sses", "shes", "ches", "xes", "zzes")),
+    ("ies", "y"),
+    ("s", ""),
+)
+
+
 def namespace_class(namespace: Sequence[str]) -> str:
     """The class of the queries in a namespace."""
     return f"{camel(*namespace)}Queries" if namespace else "Queries"
