@@ -219,7 +219,11 @@ class Player:
             if made := replace_default(before):
                 made.close()
             for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None)).startswith(f"{self.folder}{os.sep}"):
+                places = [
+                    getattr(module, "__file__", None),
+                    *getattr(module, "__path__", ()),
+                ]  # of a package without file
+                if any(str(place).startswith(f"{self.folder}{os.sep}") for place in places):
                     del sys.modules[name]
 
 
