@@ -8,7 +8,8 @@ import pytest
 
 from rowsmith import errors, load_queries
 from rowsmith.findings import Rule
-from rowsmith.queries.loader import QueryFolder, read, read_queries
+from rowsmith.queries.folders import QueryFolder
+from rowsmith.queries.loader import read, read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rowsmith.findings import Finding
-from rowsmith.queries.loader import QueryFolder, read
+from rowsmith.queries.folders import QueryFolder
+from rowsmith.queries.loader import read
 
 NAME_IT = "Name the parameter, as in :email"
 ONE_PERCENT = "%% is psycopg's and aiosql's way to write one percent sign"

@@ -24,6 +24,7 @@ from aiosql.utils import SQLParseException
 from rowsmith.errors import QueryFileError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.folders import QueryFile, QueryFolder, files_in
 from rowsmith.queries.lexer import Token, TokenKind
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.placeholders import foreign_placeholders
@@ -44,13 +45,8 @@ _TYPED_STRINGS = ("date", "interval", "time", "timestamp", "timestamptz")
 """The types that people write before a string: DATE '2026-12-31'."""
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
-
-
-class QueryFolder(NamedTuple):
-    """A folder of query files, or a single file, and the namespace of its queries."""
-
-    path: Path
-    namespace: tuple[str, ...] = ()
+_NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
+"""`-- record_class: tags = Tag`: the class of the rows in a column."""
 
 
 class Instruction(NamedTuple):
@@ -88,51 +84,21 @@ def read(folders: Iterable[QueryFolder]) -> Reading:
     """Read the query files of some folders; a sub-folder is a namespace."""
     reading = Reading([], [], [])
     for folder in folders:
-        if folder.path.is_dir():
-            _read_folder(folder, reading)
-        elif folder.path.is_file():
-            _read_file(folder, reading)
-        else:
-            reading.faults.append(Finding(Rule.QUERY_FILE, folder.path, None, "there is no such file or folder"))
+        for file in files_in(folder, reading.faults):
+            _read_file(file, reading)
     _check_names(reading)
     return reading
 
 
-def _read_folder(folder: QueryFolder, reading: Reading, above: tuple[Path, ...] = ()) -> bool:
-    """Read a folder, and say whether there are query files in it. `above` are the real paths of those that it is in."""
-    real = folder.path.resolve()
-    if real in above:
-        return False  # a symbolic link that leads back
-    entries = sorted(entry for entry in folder.path.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if entry.suffix == ".sql" and _is_file(entry)]
-    for file in files:
-        _read_file(QueryFolder(file, folder.namespace), reading)
-    found = bool(files)
-    for entry in entries:
-        if entry.is_dir():
-            inner = QueryFolder(entry, (*folder.namespace, entry.name))
-            if _read_folder(inner, reading, (*above, real)):
-                found = True
-                if not is_python_name(entry.name):
-                    message = f"a folder is a namespace, but {entry.name!r} is not a valid Python name"
-                    reading.faults.append(Finding(Rule.QUERY_FILE, entry, None, message))
-    return found
-
-
-def _is_file(entry: Path) -> bool:
-    """Whether it is a file, or a symbolic link that leads nowhere, which is a fault when it is read."""
-    return entry.is_file() or (entry.is_symlink() and not entry.exists())
-
-
-def _read_file(folder: QueryFolder, reading: Reading) -> None:
+def _read_file(found: QueryFile, reading: Reading) -> None:
     try:
-        file = SqlFile.read(folder.path)
+        file = SqlFile.read(found.path, found.source)
     except SqlFileError as error:
         reading.faults.append(error.finding)
         return
     tokens = file.tokens
     starts = [index for index, token in enumerate(tokens) if _is_name_line(token, tokens[index - 1] if index else None)]
-    first, *blocks = [_Block(folder, file, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
+    first, *blocks = [_Block(found.namespace, file, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
     if first.sql:
         hint = f"Write a line such as {_EXAMPLE} above it, or make it a comment"
         message = "this text is before the name line of the first query, and belongs to none"
@@ -192,6 +158,11 @@ def _other_name(name: str) -> str:
     return f"Choose another name, {form}"
 
 
+def _nested_class(token: Token) -> tuple[str, str] | None:
+    found = _NESTED_CLASS.fullmatch(token.text.rstrip())
+    return (found[1], found[2]) if found else None
+
+
 def _is_sql(token: Token) -> bool:
     """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
     return not token.blank or token.text.startswith("/*+")
@@ -231,14 +202,15 @@ class _HeaderLoader(QueryLoader):
 class _Block:
     """The text from one `-- name:` to the next: the comment lines of a query, then its SQL."""
 
-    def __init__(self, folder: QueryFolder, file: SqlFile, tokens: Sequence[Token]) -> None:
-        self._folder = folder
+    def __init__(self, namespace: tuple[str, ...], file: SqlFile, tokens: Sequence[Token]) -> None:
+        self._namespace = namespace
         self._file = file
         self._tokens = tokens
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
         end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
-        self._header = [token for token in comments if _instruction(token) is None]
+        self._header = [token for token in comments if _instruction(token) is None and not _nested_class(token)]
+        self._nested_classes = tuple(sorted(found for token in comments if (found := _nested_class(token))))
         self.sql = tokens[begin:end]
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
         self._faults: list[Finding] = []
@@ -267,7 +239,7 @@ class _Block:
         line, _, _ = self._file.place(self._header[0].start)
         return Query(
             name=name,
-            namespace=self._folder.namespace,
+            namespace=self._namespace,
             kind=kind,
             parameters=parameters,
             sql=sql,
@@ -277,6 +249,7 @@ class _Block:
             line=line,
             source=source,
             nullable=self._nullable,
+            nested_classes=self._nested_classes,
         )
 
     def _read_header(self) -> QueryDatum | None:

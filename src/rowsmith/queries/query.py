@@ -41,6 +41,8 @@ class Query:
     source: Source
     nullable: frozenset[str] = frozenset()
     """The parameters that the name line marks with `?`: they may be None, whatever PostgreSQL's analysis says."""
+    nested_classes: tuple[tuple[str, str], ...] = ()
+    """The classes of rows in columns, by the columns: `-- record_class: tags = Tag`."""
 
     types: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """The types that `sql` states for parameters, because PostgreSQL does not determine them (`inference`)."""

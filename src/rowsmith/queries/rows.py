@@ -8,18 +8,20 @@ from functools import cache, partial
 from inspect import get_annotations
 from itertools import chain, count, pairwise
 from types import NoneType
-from typing import Any, NoReturn, get_args
+from typing import Any, NamedTuple, NoReturn, get_args
 
 import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError, UnexpectedNullError
 from rowsmith.findings import Finding, Rule
-from rowsmith.queries.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
-from rowsmith.values.codecs import Context, codec, fields_of, is_json
+from rowsmith.values.codecs import Context, codec, fields_of, is_json, may_be_nested
+from rowsmith.values.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
 
+VALUE = ""
+"""The name of the only column of a query for one value, whatever it is called in the result."""
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, given the names of the columns and the connection that the values come from."""
 
@@ -42,10 +44,20 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
     return lambda names, _context: of_class(make, _named(query, names), {}, {})
 
 
-def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
-    """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
+class ExactRows(NamedTuple):
+    """The rows of a generated module's query."""
+
+    make: Rows
+    enums: frozenset[str] = frozenset()
+    """The columns that are enumerations."""
+    nested: frozenset[str] = frozenset()
+    """The columns whose values may be rows, or lists."""
+
+
+def exact_rows(query: Query, result: Any) -> ExactRows:
+    """The rows of a generated module's query, by the annotation of its result."""
     if query.kind not in ROWS:
-        return lambda names, context: of_value(codec(result).reader(context), _refusals(query, names, [result])), []
+        return _exact_values(query, result)
     row = next(each for each in (*get_args(result), result) if each is not NoneType)
     fields, annotations = fields_of(row), get_annotations(row, eval_str=True)
 
@@ -62,7 +74,15 @@ def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
                 "generated: run `rowsmith generate`"
             ) from None
 
-    return rows, [name for name, codec in fields.items() if codec.is_label]
+    enums = frozenset(name for name, codec in fields.items() if codec.is_label)
+    return ExactRows(rows, enums, frozenset(name for name, each in annotations.items() if may_be_nested(each)))
+
+
+def _exact_values(query: Query, result: Any) -> ExactRows:
+    def rows(names: Sequence[str], context: Context) -> Constructor:
+        return of_value(codec(result).reader(context), _refusals(query, names, [result]))
+
+    return ExactRows(rows, nested=frozenset({VALUE} if may_be_nested(result) else ()))
 
 
 def _refusals(query: Query, names: Sequence[str], annotations: Sequence[Any]) -> Refusals:
