@@ -35,6 +35,8 @@ class Rule(StrEnum):
     """The columns of the row are whatever columns the table has."""
     MANY_ROWS = "many-rows"
     """A query for one row, which nothing limits to one."""
+    NULL_COMPARISON = "null-comparison"
+    """A comparison with NULL, which is never true."""
     CANNOT_SUCCEED = "cannot-succeed"
     """PostgreSQL accepts the query, but it fails whenever it runs, or as soon as it meets a row."""
     UNKNOWN_TYPE = "unknown-type"

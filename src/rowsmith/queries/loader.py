@@ -41,6 +41,8 @@ _KINDS = {
 }
 _LIST_OPTIONAL = (Kind.EXECUTEMANY, Kind.RETURNING)
 """As in aiosql, the parameters of these are those of the SQL if the name line has no list."""
+_TYPED_STRINGS = ("date", "interval", "time", "timestamp", "timestamptz")
+"""The types that people write before a string: DATE '2026-12-31'."""
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
 _NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
@@ -146,7 +148,7 @@ def _instruction(token: Token) -> str | None:
 
 def _near(name: str, names: Sequence[str]) -> list[str]:
     """The name that looks most like this one, if any does."""
-    return difflib.get_close_matches(name, names, 1)
+    return [each for each in names if each.lower() == name.lower()] or difflib.get_close_matches(name, names, 1)
 
 
 def _other_name(name: str) -> str:
@@ -330,12 +332,18 @@ class _Block:
     def _string_hint(self, parameter: str) -> str | None:
         """What to write instead of a string that the name of a parameter is in."""
         within = re.compile(rf":{re.escape(parameter)}\b")
-        for token in self.sql:
+        tokens = [token for token in self.sql if not token.blank]
+        for previous, token in pairwise([tokens[0], *tokens]):
             if token.kind is TokenKind.STRING and token.text.startswith("'") and within.search(token.text):
                 before, after = within.split(token.text[1:-1], 1)
                 parts = [*([f"'{before}'"] if before else []), f":{parameter}", *([f"'{after}'"] if after else [])]
+                written = " || ".join(parts)
+                if previous.text.lower() == "interval" and not before:
+                    written = f":{parameter} * {previous.text} '1{after}'"
+                elif previous.kind is TokenKind.NAME and previous.text.lower() in _TYPED_STRINGS:
+                    written = f"({written})::{previous.text}" if len(parts) > 1 else f"{written}::{previous.text}"
                 line, _, _ = self._file.place(token.start)
-                return f"In the string on line {line} it is plain text. Write {' || '.join(parts)}"
+                return f"In the string on line {line} it is plain text. Write {written}"
         return None
 
     def _check_statement(self, name: str, kind: Kind) -> None:

@@ -11,14 +11,16 @@ from psycopg.rows import TupleRow
 from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
-from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
+from rowsmith.compiler.checks.null_comparisons import null_comparisons
+from rowsmith.compiler.checks.refusals import Refusals
+from rowsmith.compiler.checks.trial import Trial
 from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
-from rowsmith.findings import Finding, Rule
+from rowsmith.findings import Finding
 from rowsmith.queries.loader import read
 from rowsmith.queries.query import Query
 
@@ -47,6 +49,8 @@ class Examiner:
         self._conn = conn
         self._describer = Describer(conn)
         self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(conn))
+        self._trial = Trial(conn)
+        self._refusals = Refusals(conn, self._trial)
         self._impossible = Impossible(conn, self._describer.catalog)
 
     @property
@@ -79,13 +83,14 @@ class Examiner:
             except psycopg.Error as error:
                 if self._conn.closed:
                     raise ServerError(f"The connection to the scratch database was lost: {error}") from error
-                findings.append(_refusal(query, error))
+                findings += self._refusals.findings(query, error)
                 continue
             except Exception as error:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
             descriptions.append(description)
             findings += lint(description, self._cardinality)
+            findings += null_comparisons(description.query, self._trial)
             findings += self._impossible.findings(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
@@ -95,22 +100,3 @@ class Examiner:
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:
     return str(finding.file), finding.line or 0, finding.column or 0, finding.rule
-
-
-def _refusal(query: Query, error: psycopg.Error) -> Finding:
-    """What PostgreSQL said, and where. Its positions count characters from 1."""
-    said = error.diag
-    message = "\n".join(filter(None, [said.message_primary or str(error).strip(), said.message_detail]))
-    hint = said.message_hint or _hint(query, error)
-    if said.statement_position is None:
-        return at_query(Rule.REFUSED, query, message, hint)
-    return at_position(Rule.REFUSED, query, int(said.statement_position) - 1, message, hint)
-
-
-def _hint(query: Query, error: psycopg.Error) -> str | None:
-    """A hint of our own if the server has none: the name of the parameter whose number is in the message."""
-    if isinstance(error, (psycopg.errors.IndeterminateDatatype, psycopg.errors.AmbiguousParameter)):
-        for number, name in enumerate(query.parameters, 1):
-            if (error.diag.message_primary or "").endswith(f" ${number}"):
-                return f"${number} is :{name}. Give its type with a cast, such as :{name}::text"
-    return None

@@ -16,6 +16,7 @@ _IGNORABLE = (
     Rule.CANNOT_SUCCEED,
     Rule.COLUMN_NAME,
     Rule.MANY_ROWS,
+    Rule.NULL_COMPARISON,
     Rule.ONE_COLUMN,
     Rule.SELECT_STAR,
 )  # the others are certain
