@@ -221,7 +221,7 @@ class Player:
         """Apply what migrations there are, and generate the module, after a change of their files."""
         if self._outdated:
             migrations.apply(settings_for(self._database_url), [self.folder / "migrations"])
-            rowsmith("generate")
+            sys.stdout.write(rowsmith("generate").output)  # which pytest shows if the page fails
             importlib.invalidate_caches()
         self._outdated = False
 
