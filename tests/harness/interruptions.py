@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import sys
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from opcode import opname
@@ -49,7 +52,7 @@ class Step:
     def __call__(self, frame: FrameType, event: str, _: object) -> Step | None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in self._packages:
             return None
-        if self._task is not None and not self._is_step_of_task(frame):
+        if self._task is not None and not _is_step_of_task(frame, self._task):
             return None
         frame.f_trace_opcodes = True
         called = event == "opcode" and self._called is frame and opname[frame.f_code.co_code[frame.f_lasti]] != AWAITS
@@ -63,8 +66,9 @@ class Step:
             self._called = frame
         return self
 
-    def _is_step_of_task(self, frame: FrameType) -> bool:
-        return asyncio.current_task() is self._task and frame.f_code.co_name not in CALLED_BY_THE_LOOP
+
+def _is_step_of_task(frame: FrameType, task: asyncio.Task[object]) -> bool:
+    return asyncio.current_task(task.get_loop()) is task and frame.f_code.co_name not in CALLED_BY_THE_LOOP
 
 
 def _goes_on(frame: FrameType) -> bool:
@@ -101,3 +105,67 @@ def interrupted_at(
     with stepping(number, packages=packages, error=error) as step, suppress(error):
         work()
     return step.reached
+
+
+class Striker:
+    """A thread that raises an exception in others, at moments of time and not at steps, and without tracing them.
+
+    It is raised where the interpreter looks for signals, in code of the packages.
+    """
+
+    def __init__(self, packages: tuple[str, ...], error: type[BaseException]) -> None:
+        self._packages, self._error = packages, error
+        self._targets: set[_Target] = set()
+        self._striking = threading.Lock()
+        self.strikes = 0
+
+    def run(self, ended: threading.Event) -> None:
+        """Strike, until the event is set."""
+        while not ended.wait(0.0005):
+            now = time.monotonic()
+            for target in list(self._targets):
+                if now >= target.due:
+                    with self._striking:
+                        self._strike(target)
+
+    @contextmanager
+    def striking(self, seconds: float, task: asyncio.Task[object] | None = None) -> Generator[None]:
+        """A block of this thread, or of one of its tasks, that is struck once after so many seconds, if it is still
+        running then.
+        """
+        target = _Target(threading.get_ident(), time.monotonic() + seconds, task)
+        self._targets.add(target)
+        try:
+            yield
+        finally:
+            self._targets.discard(target)
+            with self._striking:  # if it is being struck, it is in here, and not afterwards
+                pass
+
+    def _strike(self, target: _Target) -> None:
+        frame = sys._current_frames().get(target.thread)  # pyright: ignore[reportPrivateUsage]
+        if target not in self._targets or frame is None or not self._is_ours(frame, target.task):
+            return
+        self._targets.discard(target)
+        self.strikes += ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(target.thread), ctypes.py_object(self._error)
+        )
+
+    def _is_ours(self, frame: FrameType, task: asyncio.Task[object] | None) -> bool:
+        if frame.f_globals.get("__name__", "").split(".")[0] not in self._packages:
+            return False
+        return task is None or (_is_step_of_task(frame, task) and _next_operation(frame) != AWAITS)
+
+
+class _Target:
+    """What is to be struck, and when."""
+
+    def __init__(self, thread: int, due: float, task: asyncio.Task[object] | None) -> None:
+        self.thread, self.due, self.task = thread, due, task
+
+
+def _next_operation(frame: FrameType) -> str:
+    code, at = frame.f_code.co_code, frame.f_lasti + 2
+    while at < len(code) and opname[code[at]] == "CACHE":
+        at += 2
+    return opname[code[at]] if at < len(code) else ""

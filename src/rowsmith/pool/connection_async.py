@@ -76,6 +76,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
+    uses = 0
+    """How often it was released. Another number means another holder."""
     made_with: _MadeWith
     """What `clean` restores."""
 

@@ -278,6 +278,7 @@ class AsyncPool:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 await self._drain(conn.generation)
             closed = conn.lent = conn.closed
+            conn.uses += 1
             await putconn_async(self._pool, conn)
             if closed:
                 conn.lent = False
@@ -294,12 +295,13 @@ class AsyncPool:
             logger.warning("a connection could not be cleaned, and is closed: %s", error)
             await conn.close()
 
-    def reclaim(self, conn: AsyncPooledConnection) -> None:
+    def reclaim(self, conn: AsyncPooledConnection, use: int) -> None:
         """Replace a connection whose transaction block is gone without having ended. Whoever has it may still use it.
 
-        The garbage collector may call this anywhere, so it waits for nothing.
+        `use` is the number that the connection had for the block. If it has another one, it was released, and is
+        somebody else's now. The garbage collector may call this anywhere, so it waits for nothing.
         """
-        if self.checkouts.end(conn, monotonic()) and not self._abandoned:
+        if conn.uses == use and self.checkouts.end(conn, monotonic()) and not self._abandoned:
             self._later(lambda: self._replace(conn))
 
     async def _replace(self, conn: AsyncPooledConnection) -> None:

@@ -95,14 +95,19 @@ def begin(pgconn: PGconn, how: Begin) -> PQGen[None]:
 
 
 def drain(pgconn: PGconn) -> PQGen[None]:
-    """Read and discard the rest of a statement or pipeline, and leave pipeline mode."""
+    """Read and discard the rest of a statement or pipeline, and leave pipeline mode.
+
+    Raises psycopg.OperationalError if the end of the pipeline was never sent.
+    """
     yield from generators.send(pgconn)  # a large value may have been sent in part
     results = yield from generators.fetch_many(pgconn)
     while pgconn.pipeline_status != PipelineStatus.OFF:
         if results and results[-1].status == ExecStatus.PIPELINE_SYNC:
             pgconn.exit_pipeline_mode()
-        else:
-            results = yield from generators.fetch_many(pgconn)
+            return
+        before, results = results, (yield from generators.fetch_many(pgconn))
+        if not before and not results:  # one of them may be the end of a statement
+            raise psycopg.OperationalError("the pipeline was interrupted before its end was sent")
 
 
 def rest(pgconn: PGconn, *read: PGresult | None) -> PQGen[PGresult]:
