@@ -77,13 +77,13 @@ def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
         return (yield from prepare(pgconn, name, text))
     yield from _command(pgconn, b"SAVEPOINT " + _SAVEPOINT)
     try:
-        return (yield from prepare(pgconn, name, text))
+        description = yield from prepare(pgconn, name, text)
     except psycopg.Error:
         yield from _command(pgconn, b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
+        yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
         raise
-    finally:
-        if pgconn.transaction_status == TransactionStatus.INTRANS:
-            yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
+    yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
+    return description
 
 
 def begin(pgconn: PGconn, how: Begin) -> PQGen[None]:
