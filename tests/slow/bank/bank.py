@@ -940,7 +940,7 @@ class Injector:
         next_stop = time.monotonic() + self._rng.uniform(2, 4)
         stops = 0
         names, weights, actions = zip(*self._faults, strict=True)
-        while (now := time.monotonic()) < until:
+        while (now := time.monotonic()) < until and not self._bank.stop.is_set():
             self._bank.stop.wait(self._rng.uniform(0.02, 0.25))
             if now >= next_stop:
                 self._stop_server(stops)
