@@ -21,6 +21,7 @@ from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_async,
+    free_async,
     later_async,
     lock_async,
     putconn_async,
@@ -203,6 +204,9 @@ class AsyncPool:
             conn = await self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        except BaseException as error:
+            free_async(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -224,6 +228,9 @@ class AsyncPool:
             conn = await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             raise self._too_late(start) from error
+        except BaseException as error:
+            free_async(self._pool, error)
+            raise
         conn.lent = True
         return conn
 

@@ -22,6 +22,7 @@ from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_sync,
+    free_sync,
     later_sync,
     lock_sync,
     putconn_sync,
@@ -204,6 +205,9 @@ class Pool:
             conn = self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        except BaseException as error:
+            free_sync(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -225,6 +229,9 @@ class Pool:
             conn = uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             raise self._too_late(start) from error
+        except BaseException as error:
+            free_sync(self._pool, error)
+            raise
         conn.lent = True
         return conn
 

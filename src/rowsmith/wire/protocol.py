@@ -141,28 +141,36 @@ def send_in_transaction(
     Returns the number of answers to expect, including the one that ends the pipeline.
     """
     parts = 2
-    pgconn.enter_pipeline_mode()
-    if how is not None:
-        pgconn.send_query_params(how.text, None)
-        parts += 1
-        if how.settings:
-            pgconn.send_query_params(how.set_config(), how.settings)
+    try:
+        pgconn.enter_pipeline_mode()
+        if how is not None:
+            pgconn.send_query_params(how.text, None)
             parts += 1
-    pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
-    if ask_id:
-        pgconn.send_query_params(TRANSACTION_ID, None)
-        parts += 1
-    pgconn.pipeline_sync()
+            if how.settings:
+                pgconn.send_query_params(how.set_config(), how.settings)
+                parts += 1
+        pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
+        if ask_id:
+            pgconn.send_query_params(TRANSACTION_ID, None)
+            parts += 1
+        pgconn.pipeline_sync()
+    except BaseException:
+        pgconn.finish()  # the server would wait for the end of the pipeline
+        raise
     return parts
 
 
 def send_id_and_commit(pgconn: PGconn) -> int:
     """Send TRANSACTION_ID and COMMIT. The first answer arrives before COMMIT runs. Returns the number of answers."""
-    pgconn.enter_pipeline_mode()
-    pgconn.send_query_params(TRANSACTION_ID, None)
-    pgconn.send_flush_request()
-    pgconn.send_query_params(b"COMMIT", None)
-    pgconn.pipeline_sync()
+    try:
+        pgconn.enter_pipeline_mode()
+        pgconn.send_query_params(TRANSACTION_ID, None)
+        pgconn.send_flush_request()
+        pgconn.send_query_params(b"COMMIT", None)
+        pgconn.pipeline_sync()
+    except BaseException:
+        pgconn.finish()
+        raise
     return 3
 
 
