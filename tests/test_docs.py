@@ -1,8 +1,8 @@
-"""Every snippet of the README and the guide runs.
+"""Every snippet of the README and of the documentation's pages runs.
 
-A block whose first line names a file is that file. Then the shell blocks run, then the Python blocks, each in the order
-of the document, in one project folder. The guide goes on with the README's project. `make` is not run from inside the
-suite: that its targets exist is.
+tests/harness/pages.py says how those of a page run. In the README, a block whose first line names a file is that file.
+Then the shell blocks run, then the Python blocks, each in the order of the document, in one project folder. `make` is
+not run from inside the suite: that its targets exist is.
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import traceback
 from collections.abc import Iterator
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
+from rowsmith import errors
+from rowsmith.findings import Rule
 from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
+from rowsmith.testing.databases import fresh_database
 from tests.harness.databases import ROOT
+from tests.harness.pages import Player, on_server, snippets
+from tests.harness.projects import rowsmith
 
-README, GUIDE, DESIGN = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "design.md"
+README, DESIGN = ROOT / "README.md", ROOT / "docs" / "design.md"
 PACKAGE = ROOT / "src" / "rowsmith"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = [page for page in DOCUMENTS if page.name == "index.md" or page.parent.parent == ROOT / "docs"]
 
 
-class Snippet(NamedTuple):
-    language: str
-    text: str
-    file: str | None
-
-
-def snippets(document: Path) -> list[Snippet]:
-    found: list[Snippet] = []
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
-        first = re.fullmatch(r"(?:--|#) ([\w./-]+\.(?:sql|py|ini|toml))", text.partition("\n")[0])
-        found.append(Snippet(language, text, first[1] if first else None))
-    return found
+def label(document: Path) -> str:
+    """The name of a document in the names of tests."""
+    return str(document.relative_to(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +66,17 @@ def shell(script: str, folder: Path) -> str:
     return done.stdout
 
 
-def build(document: Path, folder: Path) -> None:
-    """Write the files of a document, and run its shell blocks."""
+def write_files(document: Path, folder: Path) -> None:
+    """Write the files of a document."""
     for snippet in snippets(document):
         if snippet.file:
             (folder / snippet.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / snippet.file).write_text(snippet.text)
+
+
+def build(document: Path, folder: Path) -> None:
+    """Write the files of a document, and run its shell blocks."""
+    write_files(document, folder)
     for snippet in snippets(document):
         if snippet.language == "sh":
             lines = [line for line in snippet.text.splitlines() if not line.startswith("make ")]
@@ -110,14 +116,30 @@ def test_the_finding_in_the_readme_is_the_one_that_is_reported(project: Path) ->
         file.unlink()
 
 
-def test_the_snippets_of_the_guide_run(project: Path) -> None:
-    build(GUIDE, project)
-    printed = play(GUIDE, project)
-    for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):
-        assert comment in printed, comment
-    assert "True" in printed
-    (generated,) = re.findall(r"^    @query\n(?:    .*\n)+", GUIDE.read_text(), re.MULTILINE)
-    assert generated in (project / "app" / "queries.py").read_text()
+@pytest.fixture(scope="module")
+def beginning(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide's project as each page finds it: its files and its typed module."""
+    folder = tmp_path_factory.mktemp("beginning")
+    (folder / "app").mkdir()
+    write_files(ROOT / "docs" / "guide" / "index.md", folder)
+    configuration = folder / "pyproject.toml"
+    configuration.write_text(on_server(configuration.read_text(), server_url))
+    with chdir(folder):
+        assert rowsmith("generate").exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+@pytest.mark.usefixtures("default_logging")
+def test_the_snippets_of_a_page_run(
+    page: Path, beginning: Path, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(beginning, folder)
+    with fresh_database(server_url, [folder / "migrations"]) as url:
+        player = Player(page, folder, server_url, url)
+        with player.at_home(monkeypatch):
+            player.play()
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:
@@ -137,7 +159,7 @@ def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
             assert str(fields[variable].default).lower() == shown
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=label)
 def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
@@ -148,7 +170,7 @@ def find(path: str) -> Path | None:
     return next((found for base in (ROOT, PACKAGE) if (found := base / path).exists()), None)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=label)
 def test_the_paths_in_a_document_exist(document: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     named = re.findall(r"`((?:benchmarks|docs|src|tests|tools)/[\w./-]+)`", prose)
@@ -164,3 +186,49 @@ def test_what_the_design_looks_for_in_a_file_is_there() -> None:
         for name in re.findall(r"\w+", names.replace(" and ", " ")):
             defined = rf"^\s*(async def|def|class) {name}\b|^\s*(self\.)?{name}\b.* = "
             assert re.search(defined, (PACKAGE / path).read_text(), re.MULTILINE), (name, path)
+
+
+def test_each_error_has_a_page_and_each_page_an_error() -> None:
+    for module in ("compiler.project", "starter.starter", "testing.databases"):
+        import_module(f"rowsmith.{module}")
+    pages = {errors.RowsmithError.page} | {each.page for each in subclasses(errors.RowsmithError)}
+    folder = ROOT / "docs" / "errors"
+    assert pages | {f"{errors.PAGES}/rules.md"} == {f"{errors.PAGES}/{page.name}" for page in folder.iterdir()}
+
+
+def subclasses(base: type[errors.RowsmithError]) -> Iterator[type[errors.RowsmithError]]:
+    """Those of the library, whatever else the suite defines."""
+    for each in base.__subclasses__():
+        if each.__module__.startswith("rowsmith."):
+            yield each
+            yield from subclasses(each)
+
+
+def test_each_rule_has_a_section_and_each_section_a_rule() -> None:
+    sections = re.findall(r"^## (.*)$", (ROOT / "docs" / "errors" / "rules.md").read_text(), re.MULTILINE)
+    assert sections == list(Rule)
+
+
+@pytest.mark.parametrize("error", [errors.RowCountError("two"), errors.PoolTimeoutError("none", errors.Category.DNS)])
+def test_the_traceback_of_an_error_names_its_page(error: errors.RowsmithError) -> None:
+    assert "".join(traceback.format_exception_only(error)).endswith(f"\nSee {error.page}\n")
+
+
+def test_an_error_of_a_users_own_has_the_page_of_its_base() -> None:
+    class OursError(errors.TransactionError):
+        pass
+
+    assert OursError.page == errors.TransactionError.page
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(entries: list[Any]) -> Iterator[str]:
+        for entry in entries:
+            if isinstance(entry, str):
+                yield entry
+            else:
+                (below,) = entry.values()
+                yield from pages(below)
+
+    listed = list(pages(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md"))

@@ -206,7 +206,13 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         return replace(probe_sync(self._pool, timeout), circuit=self._breaker.state)
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
-        """Like `check_health`, with the event loop's pool."""
+        """Like `check_health`, with the event loop's pool, or with that for threads if only that one is in use.
+
+        So it is in an ASGI application whose endpoints are all synchronous.
+        """
+        own = self._apools.get(asyncio.get_running_loop())
+        if self._pool.opened and not (own and own.opened):
+            return await asyncio.to_thread(self.check_health, timeout=timeout)
         try:
             pool = self._apool()
         except psycopg_pool.PoolClosed as error:
