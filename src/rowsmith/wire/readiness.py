@@ -12,7 +12,7 @@ import math
 import os
 import select
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Self
@@ -69,6 +69,7 @@ class AsyncReadiness:
         """The one that watches the socket."""
         self._registered: asyncio.Future[Any] | None = None
         """Keeps the callback of the task that waits, and is never done."""
+        self.add_done_callback: Callable[..., object] | None = None
         self._error: BaseException | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
         weakref.finalize(conn, self.close).atexit = False
@@ -82,16 +83,17 @@ class AsyncReadiness:
         if loop is not self._loop:
             self._watch(loop)
         end = None if CURRENT.get() is None else current_end()
-        timer = None if end is None else loop.call_later(end - monotonic(), self._expire)
         if self._heartbeat is None:
             self._heartbeat = loop.call_later(_HEARTBEAT_SECONDS, self._beat)
-        registered: asyncio.Future[Any] = asyncio.Future(loop=loop)
-        self._registered, self.add_done_callback = registered, registered.add_done_callback
-        self._asyncio_future_blocking = True
+        timer = None if end is None else loop.call_later(end - monotonic(), self._expire)
         error: BaseException | None = None
         try:
+            registered: asyncio.Future[Any] = asyncio.Future(loop=loop)
+            self._registered, self.add_done_callback = registered, registered.add_done_callback
+            self._asyncio_future_blocking = True
             yield self
         finally:
+            self._registered = self.add_done_callback = None
             error, self._error = self._error, None  # also if the task was cancelled a second time
             if timer is not None:
                 timer.cancel()
@@ -125,8 +127,8 @@ class AsyncReadiness:
         registered: Any = self._registered
         if registered is not None:
             ((wake, context),) = registered._callbacks  # noqa: SLF001
-            self._registered = None  # it refers to the task, and the task to its exception
-            del self.add_done_callback
+            # It refers to the task, and the task to its exception.
+            self._registered = self.add_done_callback = None
             context.run(wake, self)
         elif self._pgconn.status == ConnStatus.BAD:
             self.close()
