@@ -21,7 +21,7 @@ from rowsmith.errors import is_transient
 from rowsmith.pool.events import ConnectionEvents
 from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
-from rowsmith.wire.concurrency import sleep_async
+from rowsmith.wire.concurrency import lock_async, sleep_async
 from rowsmith.wire.connection_async import recover_async
 from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
@@ -76,6 +76,8 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
+    uses = 0
+    """How often it was released. Another number means another holder."""
     made_with: _MadeWith
     """What `clean` restores."""
 
@@ -101,6 +103,7 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
                     raise
             await sleep_async(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
+        conn.lock = lock_async()
         conn.watch_statements()
         conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()

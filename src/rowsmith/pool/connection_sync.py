@@ -22,7 +22,7 @@ from rowsmith.errors import is_transient
 from rowsmith.pool.events import ConnectionEvents
 from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
-from rowsmith.wire.concurrency import sleep_sync
+from rowsmith.wire.concurrency import lock_sync, sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
 from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
@@ -77,6 +77,8 @@ class PooledConnection(Connection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
+    uses = 0
+    """How often it was released. Another number means another holder."""
     made_with: _MadeWith
     """What `clean` restores."""
 
@@ -102,6 +104,7 @@ class PooledConnection(Connection[TupleRow]):
                     raise
             sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
+        conn.lock = lock_sync()
         conn.watch_statements()
         conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()

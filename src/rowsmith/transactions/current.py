@@ -19,6 +19,8 @@ from psycopg.rows import TupleRow
 from rowsmith.errors import TransactionError
 from rowsmith.findings import display_path
 from rowsmith.pool.checkouts import is_ours
+from rowsmith.pool.connection_async import AsyncPooledConnection
+from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.queries.session import Session, session_of
 from rowsmith.transactions.rules import nested_kinds, second_connection, waited_for
 from rowsmith.wire.concurrency import Owner, current_owner, waiting, waits_for_this_thread
@@ -36,17 +38,17 @@ class OpenTransaction(Transaction):
     def __init__(
         self,
         database: object,
-        connection: Connection[TupleRow] | AsyncConnection[TupleRow],
+        connection: PooledConnection | AsyncPooledConnection,
         begin: Begin,
         *,
         wants_id: bool,
-        reclaim: Callable[[Any], object],
+        reclaim: Callable[[Any, int], object],
     ) -> None:
         super().__init__(begin, wants_id=wants_id)
         self.database = database
         self._connection = ref(connection)
-        self._reclaim = reclaim
-        """Has the pool replace the connection."""
+        self._reclaim, self._use = reclaim, connection.uses
+        """Has the pool replace the connection, unless its use has ended."""
         self.session: Session[Any] = session_of(connection)
         self.owner: Owner | None = current_owner()
         self.of_request = False
@@ -74,8 +76,8 @@ class OpenTransaction(Transaction):
 
     @property
     def is_open(self) -> bool:
-        """Whether a block can join it. After an exception at a bad moment it may have lost its connection."""
-        return not self.ended and self._connection() is not None
+        """Whether a block can join it. After an exception at a bad moment it may have lost blocks or its connection."""
+        return not self.ended and bool(self._blocks) and self._connection() is not None
 
     def note_opener(self) -> None:
         """Note which code has opened it, if that is another than the one that has made it."""
@@ -136,7 +138,7 @@ class OpenTransaction(Transaction):
         if self.session.transaction is self:
             self.session.transaction = None
         if (connection := self._connection()) is not None:
-            self._reclaim(connection)
+            self._reclaim(connection, self._use)
 
     def abandon_left(self) -> None:
         """Count out the blocks whose `with` statements were left without having ended them.

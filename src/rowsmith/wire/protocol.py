@@ -77,13 +77,13 @@ def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
         return (yield from prepare(pgconn, name, text))
     yield from _command(pgconn, b"SAVEPOINT " + _SAVEPOINT)
     try:
-        return (yield from prepare(pgconn, name, text))
+        description = yield from prepare(pgconn, name, text)
     except psycopg.Error:
         yield from _command(pgconn, b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
+        yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
         raise
-    finally:
-        if pgconn.transaction_status == TransactionStatus.INTRANS:
-            yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
+    yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)
+    return description
 
 
 def begin(pgconn: PGconn, how: Begin) -> PQGen[None]:
@@ -95,14 +95,19 @@ def begin(pgconn: PGconn, how: Begin) -> PQGen[None]:
 
 
 def drain(pgconn: PGconn) -> PQGen[None]:
-    """Read and discard the rest of a statement or pipeline, and leave pipeline mode."""
+    """Read and discard the rest of a statement or pipeline, and leave pipeline mode.
+
+    Raises psycopg.OperationalError if the end of the pipeline was never sent.
+    """
     yield from generators.send(pgconn)  # a large value may have been sent in part
     results = yield from generators.fetch_many(pgconn)
     while pgconn.pipeline_status != PipelineStatus.OFF:
         if results and results[-1].status == ExecStatus.PIPELINE_SYNC:
             pgconn.exit_pipeline_mode()
-        else:
-            results = yield from generators.fetch_many(pgconn)
+            return
+        before, results = results, (yield from generators.fetch_many(pgconn))
+        if not before and not results:  # one of them may be the end of a statement
+            raise psycopg.OperationalError("the pipeline was interrupted before its end was sent")
 
 
 def rest(pgconn: PGconn, *read: PGresult | None) -> PQGen[PGresult]:
@@ -136,28 +141,36 @@ def send_in_transaction(
     Returns the number of answers to expect, including the one that ends the pipeline.
     """
     parts = 2
-    pgconn.enter_pipeline_mode()
-    if how is not None:
-        pgconn.send_query_params(how.text, None)
-        parts += 1
-        if how.settings:
-            pgconn.send_query_params(how.set_config(), how.settings)
+    try:
+        pgconn.enter_pipeline_mode()
+        if how is not None:
+            pgconn.send_query_params(how.text, None)
             parts += 1
-    pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
-    if ask_id:
-        pgconn.send_query_params(TRANSACTION_ID, None)
-        parts += 1
-    pgconn.pipeline_sync()
+            if how.settings:
+                pgconn.send_query_params(how.set_config(), how.settings)
+                parts += 1
+        pgconn.send_query_prepared(statement.name, values, statement.formats, statement.format)
+        if ask_id:
+            pgconn.send_query_params(TRANSACTION_ID, None)
+            parts += 1
+        pgconn.pipeline_sync()
+    except BaseException:
+        pgconn.finish()  # the server would wait for the end of the pipeline
+        raise
     return parts
 
 
 def send_id_and_commit(pgconn: PGconn) -> int:
     """Send TRANSACTION_ID and COMMIT. The first answer arrives before COMMIT runs. Returns the number of answers."""
-    pgconn.enter_pipeline_mode()
-    pgconn.send_query_params(TRANSACTION_ID, None)
-    pgconn.send_flush_request()
-    pgconn.send_query_params(b"COMMIT", None)
-    pgconn.pipeline_sync()
+    try:
+        pgconn.enter_pipeline_mode()
+        pgconn.send_query_params(TRANSACTION_ID, None)
+        pgconn.send_flush_request()
+        pgconn.send_query_params(b"COMMIT", None)
+        pgconn.pipeline_sync()
+    except BaseException:
+        pgconn.finish()
+        raise
     return 3
 
 
