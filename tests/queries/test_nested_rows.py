@@ -7,8 +7,9 @@ from contextlib import closing
 from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from inspect import get_annotations
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from rowsmith.compiler.module.models import Models
 from rowsmith.errors import ResultShapeError
+from rowsmith.values.types import is_list
 from tests.harness.databases import new_database
 from tests.harness.modules import module
 from tests.harness.worlds import World, told
@@ -186,10 +188,10 @@ def world(request: pytest.FixtureRequest, place: str) -> Iterator[World]:
     world.close()
 
 
-def exactly(value: Any) -> Any:
+def exactly(value: Any) -> object:
     """A value as it can be compared: with the types of all its parts. But -0.0 is 0.0, as it is to Python."""
-    if isinstance(value, list):
-        return [*map(exactly, cast("list[Any]", value))]
+    if is_list(value):
+        return [*map(exactly, value)]
     if isinstance(value, (BaseModel, type(None))) or is_dataclass(value):
         names = get_annotations(type(value))
         return type(value).__name__, {name: exactly(getattr(value, name)) for name in names}
@@ -198,8 +200,8 @@ def exactly(value: Any) -> Any:
 
 def document(value: Any) -> Any:
     """A JSON document as it can be compared: 100 is 100.0, which jsonb does not tell apart."""
-    if isinstance(value, list):
-        return [*map(document, cast("list[Any]", value))]
+    if is_list(value):
+        return [*map(document, value)]
     if isinstance(value, dict):
         return {key: document(each) for key, each in cast("dict[str, Any]", value).items()}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -208,7 +210,7 @@ def document(value: Any) -> Any:
 
 def values(row: Any, type_: str) -> dict[str, Any]:
     """The fields of a row by name."""
-    compared = document if type_.startswith("json") else exactly
+    compared: Callable[[Any], Any] = document if type_.startswith("json") else exactly
     return {name: compared(getattr(row, name)) for name in ("id", "value", "list")}
 
 
@@ -230,6 +232,19 @@ def test_a_value_in_a_row_is_that_of_the_column(
     check(world, samples, type_, value)
 
 
+def _nested(read: Callable[[str], Any], query: str, rows: str, type_: str) -> list[dict[str, Any]]:
+    found = attrgetter(rows)(read(query))
+    return [values(each, type_) for each in (found if rows.endswith("rows") else [found])]
+
+
+READS = {
+    **dict.fromkeys(("json", "jsonb", "record", "anonymous"), "row"),
+    **dict.fromkeys(("collected", "array"), "rows"),
+    "inside": "outermost.rows",
+}
+"""Where the row, or the list of rows, is that a query reads."""
+
+
 def check(world: World, samples: ModuleType, type_: str, value: str | None) -> None:
     """Store a value, and a list with it and NULL, and read them in every way."""
     queries, name = samples.queries, _name(type_)
@@ -244,16 +259,8 @@ def check(world: World, samples: ModuleType, type_: str, value: str | None) -> N
     except psycopg.DataError:
         return  # it is no value of the type
     plain = attempt(lambda: values(read("plain"), type_))
-    for query, rows in (
-        ("json", lambda found: [found.row]),
-        ("jsonb", lambda found: [found.row]),
-        ("record", lambda found: [found.row]),
-        ("anonymous", lambda found: [found.row]),
-        ("collected", lambda found: found.rows),
-        ("array", lambda found: found.rows),
-        ("inside", lambda found: found.outermost.rows),
-    ):
-        found = attempt(lambda query=query, rows=rows: [values(each, type_) for each in rows(read(query))])
+    for query, rows in READS.items():
+        found = attempt(partial(_nested, read, query, rows, type_))
         # What cannot be read in a column cannot be read in a row.
         assert found == ([plain] if isinstance(plain, dict) else plain), query
 
@@ -334,6 +341,7 @@ def at_home(request: pytest.FixtureRequest, home: str) -> Iterator[World]:
 
 def described(projects: Any) -> dict[str, dict[str, str]]:
     """The fields of the classes of a module, as they are written."""
+    fields: dict[str, str] = {}
     lines = Path(projects.__file__).read_text().partition("class Queries")[0].splitlines()
     found: dict[str, dict[str, str]] = {}
     for line in lines:

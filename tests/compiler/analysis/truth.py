@@ -32,6 +32,7 @@ from psycopg import errors
 
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Query
+from rowsmith.values.types import is_list
 
 Connection = psycopg.Connection[Any]
 
@@ -258,8 +259,8 @@ def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             inner = f"{path}.{key}" if path else key
             yield inner, each
             yield from _parts(inner, each)
-    if isinstance(value, list):
-        for each in cast("list[Any]", value):
+    if is_list(value):
+        for each in value:
             yield f"{path}[]", each
             yield from _parts(f"{path}[]", each)
 
