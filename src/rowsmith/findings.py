@@ -27,6 +27,8 @@ class Rule(StrEnum):
     """PostgreSQL refuses the query with the migrated schema."""
     MARK = "mark"
     """What the statement returns does not fit the mark: every call would raise."""
+    ONE_COLUMN = "one-column"
+    """A query for the returned row, which has one column: aiosql would return its value."""
     COLUMN_NAME = "column-name"
     """A row cannot use the name of a column, or another column has it."""
     SELECT_STAR = "select-star"

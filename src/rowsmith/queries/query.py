@@ -6,8 +6,8 @@ import inspect
 import keyword
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,9 @@ class Query:
     """The parameters that the name line marks with `?`: they may be None, whatever PostgreSQL's analysis says."""
     nested_classes: tuple[tuple[str, str], ...] = ()
     """The classes of rows in columns, by the columns: `-- record_class: tags = Tag`."""
+
+    types: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """The types that `sql` states for parameters, because PostgreSQL does not determine them (`inference`)."""
 
     @property
     def qualified_name(self) -> str:
@@ -90,13 +93,14 @@ class Source:
 
     def place(self, position: int) -> tuple[int, str, int]:
         """The line in the file, the text of the line, and the column from 0, of a 0-based offset in the statement."""
-        text, offset = self.text, self._offset(position)
+        text, offset = self.text, self.offset(position)
         number, begin, end = text.count("\n", 0, offset), text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
         indent = self.column if number == 0 else 0
         line = text[begin : end if end >= 0 else len(text)].rstrip()
         return self.line + number, " " * indent + line, offset - begin + indent
 
-    def _offset(self, position: int) -> int:
+    def offset(self, position: int) -> int:
+        """The offset in `text` of a 0-based offset in the statement."""
         index = bisect_right(self.shifts, (position, len(self.text))) - 1
         if index < 0:
             return min(position, len(self.text))

@@ -34,14 +34,14 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
     if query.kind is Kind.VALUE:
         return lambda _names, _context: of_value(None, {})
     if query.record_class is None:
-        return lambda names, _context: of_tuple(_named_tuple(names), len(names))
+        return lambda names, _context: of_tuple(_named_tuple(_distinct(query, names)), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
         message = f"{query.name} has the record class {query.record_class}, which is not in record_classes"
         hint = f"Given: {known}"
         raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
-    return lambda names, _context: of_class(make, names, {}, {})
+    return lambda names, _context: of_class(make, _named(query, names), {}, {})
 
 
 class ExactRows(NamedTuple):
@@ -109,6 +109,28 @@ def _refuse(query: Query, name: str) -> NoReturn:
         f'{query.qualified_name} ({query.location}): the column {name} is NULL, but AS "{name}!" declares that it '
         "never is. Remove the mark, or leave out the row"
     )
+
+
+def _named(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of columns that become keyword arguments. Raises ResultShapeError if one has none."""
+    if NO_NAME in names:
+        raise ResultShapeError(
+            f"{query.qualified_name} ({query.location}): column {names.index(NO_NAME) + 1} of the result has no name, "
+            f"and the record class {query.record_class} needs one. Name it with AS"
+        )
+    return _distinct(query, names)
+
+
+def _distinct(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of columns. Raises ResultShapeError if two are the same, or two have none."""
+    for number, name in enumerate(names, 1):
+        if (first := names.index(name) + 1) != number:
+            what = "have no name" if name == NO_NAME else f"are both named {name}"
+            raise ResultShapeError(
+                f"{query.qualified_name} ({query.location}): columns {first} and {number} of the result {what}. "
+                "Name each with AS, so that a row can have both"
+            )
+    return names
 
 
 @cache

@@ -116,13 +116,14 @@ HIDDEN = "\u202e\u2066\u200f\u2028\x0c\x0b"
 """Bidirectional and control characters, which PostgreSQL takes in a comment."""
 
 
+@pytest.mark.parametrize("embed", [False, True])
 def test_no_character_of_the_text_hides_another(
-    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, *, embed: bool
 ) -> None:
     (tmp_path / "sql").mkdir()
     name = "q\n\r\u202eimport os\udcff.sql"
     (tmp_path / "sql" / name).write_text(f"-- name: f()^\n-- Doc {HIDDEN} \\u202e.\nSELECT 1 AS x;")
-    text = source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+    text = source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models, embed=embed)
     assert all(char == "\n" or char.isprintable() for char in text)
     (tmp_path / "queries.py").write_text(text, encoding="utf-8")
     found = load(tmp_path / "queries.py")
@@ -573,8 +574,15 @@ BASE = {"a.sql": FIRST + SECOND + THIRD, "b.sql": THIRD.replace("third", "fourth
         ({"a.sql": FIRST + THIRD}, {"a.sql": FIRST + SECOND + THIRD.replace("3", "30")}),
     ],
 )
+@pytest.mark.parametrize("embed", [False, True])
 def test_branches_that_touch_different_queries_merge(
-    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, ours: dict[str, str], theirs: dict[str, str]
+    golden_conn: psycopg.Connection[Any],
+    tmp_path: Path,
+    models: Models,
+    ours: dict[str, str],
+    theirs: dict[str, str],
+    *,
+    embed: bool,
 ) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=base"]
@@ -582,7 +590,7 @@ def test_branches_that_touch_different_queries_merge(
         assert done.returncode == 0, done.stdout + done.stderr
 
     def generated() -> str:
-        return source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+        return source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models, embed=embed)
 
     def commit(files: dict[str, str]) -> None:
         for name, text in files.items():

@@ -163,6 +163,7 @@ class Catalog:
         self._conn = conn
         self._views: dict[int, Node | None] = {}
         self._bodies: dict[int, list[Node]] = {}
+        self._members: dict[never_null.Family, frozenset[int]] = {}
 
     def declare(self, signatures: Sequence[str]) -> list[str]:
         """Believe of these functions, and of no others, that they are never NULL. Returns those that do not exist."""
@@ -326,9 +327,11 @@ class Catalog:
 
     def members(self, family: never_null.Family) -> frozenset[int]:
         """The functions of a family."""
-        names, operators = family.names.split(), family.operators.split()
-        rows = self._rows(_FAMILY, names, list(family.signatures), operators, list(family.excepted))
-        return frozenset(oid for (oid,) in rows)
+        if family not in self._members:
+            names, operators = family.names.split(), family.operators.split()
+            rows = self._rows(_FAMILY, names, list(family.signatures), operators, list(family.excepted))
+            self._members[family] = frozenset(oid for (oid,) in rows)
+        return self._members[family]
 
     def _rows(self, statement: str, *parameters: Any) -> list[TupleRow]:
         return self._conn.execute(statement.encode(), parameters or None).fetchall()

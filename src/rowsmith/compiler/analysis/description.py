@@ -20,6 +20,7 @@ from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.session_effects import SessionEffects
 from rowsmith.compiler.analysis.usage import Usage
+from rowsmith.queries.inference import infer_types
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
@@ -85,7 +86,13 @@ class Describer:
 
     def describe(self, query: Query) -> Description:
         """Ask the server. Raises psycopg.Error if it refuses the query."""
-        found = self._describe(query)
+        try:
+            found = self._describe(query)
+        except psycopg.errors.AmbiguousParameter:
+            typed = self._conn.wait(infer_types(self._conn.pgconn, query, "utf-8"))
+            if typed is None:
+                raise
+            found = self._describe(typed)
         names = field_names([column.name for column in found.columns])
         pairs = zip(found.columns, names, strict=True)
         columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)

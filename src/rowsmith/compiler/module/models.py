@@ -12,7 +12,7 @@ from rowsmith.compiler.analysis.description import Description, Typed
 from rowsmith.compiler.analysis.nested import Row, Rows, Shape, Value
 from rowsmith.compiler.analysis.value_types import JSON, JSONB
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.source import camel, free_name, singular
+from rowsmith.compiler.module.source import camel, free_name, quoted, singular
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
 from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
@@ -51,8 +51,8 @@ class Call:
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
     result: str
-    writes: str
-    """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
+    declaration: str
+    """The arguments of its decorator, such as `writes=True`; empty if it is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,8 @@ class _Collector:
             (value,) = columns.values()
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
-        return Call(query, parameters, result, writes)
+        types = ", ".join(f"{quoted(name)}: {quoted(type_)}" for name, type_ in query.types.items())
+        return Call(query, parameters, result, ", ".join(filter(None, [writes, types and f"types={{{types}}}"])))
 
     def compare(self) -> None:
         """Compare the rows in columns with those of queries that have the same class: these say what is in it."""

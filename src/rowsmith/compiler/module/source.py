@@ -98,10 +98,23 @@ def quoted(text: str) -> str:
     return f'"{literal[1:-1]}"' if literal.startswith("'") and '"' not in text else literal
 
 
+def text_block(text: str) -> str:
+    """A string literal in triple quotes, in which the text begins on a line of its own."""
+    escaped = "\t".join(map(_escaped, text.split("\t")))
+    if escaped.endswith('"'):
+        escaped = f'{escaped[:-1]}\\"'
+    return f'"""\\\n{escaped}"""'
+
+
+def _escaped(text: str) -> str:
+    """The text as it is written between triple quotes."""
+    return visible(text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
+
+
 def docstring(text: str, indent: int) -> list[str]:
     """The lines of a docstring, which does not end with a quote; those that are too long are wrapped."""
     pad = " " * indent
-    escaped = visible(text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
+    escaped = _escaped(text.expandtabs(4))
     lines: list[str] = []
     for line in escaped.strip().split("\n"):
         # Room for the quotes at the beginning, or at the end.
