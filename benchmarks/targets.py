@@ -32,6 +32,8 @@ TARGETS = (
     Target("lookup", ASYNC, 0.7, "asyncpg, dataclass"),
     Target("read-1000", DATACLASS, 1.35, "psycopg, tuples"),
     Target("read-1000", PYDANTIC, 0.5, "psycopg, pydantic"),
+    Target("nested", PYDANTIC, 0.5, "SQLAlchemy ORM"),
+    Target("nested", PYDANTIC, 0.6, "psycopg, two queries into pydantic"),
     Target("transaction", DATACLASS, 0.5, "psycopg, dataclass"),
     Target("transaction-reads", DATACLASS, 0.6, "psycopg, dataclass"),
     Target("bulk", DATACLASS, 1.15, "psycopg, dataclass"),

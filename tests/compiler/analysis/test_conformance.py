@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from rowsmith.compiler.analysis.description import Describer, Description
+from rowsmith.compiler.analysis.nested import Row, Rows, Shape
 from tests.compiler.analysis.corpus_table import TARGET, page
 from tests.compiler.analysis.truth import Case, create_schema, read_corpus
 from tests.harness.databases import new_database
@@ -53,6 +54,48 @@ def test_most_columns_that_are_never_null_are_proven(verdicts: list[Verdict], fi
     missed = [f"  {case.query.location} {case.name}: {truth}" for case, truth, column in never if column.nullable]
     precision = 1 - len(missed) / len(never)
     figures.append(f"{precision:.1%} of {len(never)} columns that are never NULL are proven ({len(verdicts)} queries)")
+    figures.extend(missed)
+    assert precision >= PRECISION, "\n".join(missed)
+
+
+def paths(path: str, shape: Shape | None) -> dict[str, bool]:
+    """What is in a column by its path, and whether it can be NULL."""
+    match shape:
+        case Row():
+            found = {f"{path}.{each.name}": each.nullable for each in shape.fields}
+            return found | {
+                inner: null for each in shape.fields for inner, null in paths(f"{path}.{each.name}", each.shape).items()
+            }
+        case Rows():
+            return {f"{path}[]": shape.nullable} | paths(f"{path}[]", shape.element)
+        case _:
+            return {}
+
+
+def inside(verdict: Verdict) -> dict[str, bool]:
+    """What the compiler says is in the columns."""
+    return {path: null for column in verdict.said.columns for path, null in paths(column.name, column.shape).items()}
+
+
+def test_what_is_in_rows_and_lists_is_known(verdicts: list[Verdict], figures: list[str]) -> None:
+    """Each field and each element is found, and nothing that can be NULL is called otherwise."""
+    nested = [(each.case, inside(each)) for each in verdicts if each.case.inside]
+    assert len(nested) >= 60
+    wrong = [
+        f"{case.query.location} {case.name}: {path}"
+        for case, said in nested
+        for path, mark in case.inside.items()
+        if path not in said or (mark == "?" and not said[path])
+    ]
+    assert not wrong, "\n".join(wrong)
+    invented = [f"{case.name}: {path}" for case, said in nested for path in said.keys() - case.inside.keys()]
+    assert not invented, "\n".join(invented)
+    never = [(case, path, said[path]) for case, said in nested for path, mark in case.inside.items() if mark != "?"]
+    missed = [f"  {case.query.location} {case.name}: {path}" for case, path, nullable in never if nullable]
+    precision = 1 - len(missed) / len(never)
+    figures.append(
+        f"{precision:.1%} of {len(never)} parts of rows that are never NULL are proven ({len(nested)} queries)"
+    )
     figures.extend(missed)
     assert precision >= PRECISION, "\n".join(missed)
 

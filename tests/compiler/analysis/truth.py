@@ -5,6 +5,7 @@ A query of `corpus/*.sql` says in its comment lines what is true of it:
 
     -- expect: author_id int4!, title text?
     -- params: wanted text!, note text?
+    -- inside: owner.id!, owner.nick?, tags[]!, tags[].label!
     -- One line that says why.
 
 Types are PostgreSQL's own short names (`pg_type.typname`), as the description of the prepared statement gives them: a
@@ -24,13 +25,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
 
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Query
+from rowsmith.values.types import is_list
 
 Connection = psycopg.Connection[Any]
 
@@ -88,6 +90,8 @@ class Case:
     columns: tuple[Expected, ...]
     parameters: tuple[Expected, ...]
     why: str
+    inside: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is in rows and lists, by its path: its mark."""
 
     @property
     def name(self) -> str:
@@ -101,6 +105,8 @@ class Observation:
 
     nulls: set[int] = field(default_factory=set[int])
     """The columns, by place, that were NULL in some row."""
+    inside: dict[str, bool] = field(default_factory=dict[str, bool])
+    """What was seen in rows and lists, by its path: whether it was NULL somewhere."""
     rows: int = 0
     runs: int = 0
     """How often the statement was executed without an error."""
@@ -112,6 +118,7 @@ class Observation:
     def add(self, other: Observation) -> None:
         """Count what was seen elsewhere, too."""
         self.nulls |= other.nulls
+        self.inside |= {path: null or self.inside.get(path, False) for path, null in other.inside.items()}
         self.rows += other.rows
         self.runs += other.runs
         self.none_accepted |= other.none_accepted
@@ -154,6 +161,8 @@ def observe(conn: Connection, case: Case) -> Observation:
     """
     seen = Observation()
     for values in _combinations(case.parameters):
+        if case.inside:
+            seen.add(Observation(inside=_look_inside(conn, case.query, values)))
         if (result := _run(conn, case.query, values)) is not None:
             seen.runs += 1
             seen.rows += result.rows
@@ -183,7 +192,7 @@ _ENTRY = re.compile(r"(?P<name>.+) (?P<type>\w+)(?P<mark>[!?])")
 
 
 def _case(query: Query) -> Case:
-    lists: dict[str, list[str]] = {"expect": [], "params": []}
+    lists: dict[str, list[str]] = {"expect": [], "params": [], "inside": []}
     why: list[str] = []
     for line in query.doc.splitlines():
         word, colon, rest = line.strip().partition(":")
@@ -197,7 +206,8 @@ def _case(query: Query) -> Case:
     parameters = _expected(query, lists["params"])
     if tuple(parameter.name for parameter in parameters) != query.parameters:
         raise ValueError(f"{query.location}: {query.name} has the parameters {query.parameters}, in this order")
-    return Case(query, columns, parameters, " ".join(why))
+    inside = {entry[:-1]: entry[-1] for entry in lists["inside"]}
+    return Case(query, columns, parameters, " ".join(why), inside)
 
 
 def _expected(query: Query, entries: Sequence[str]) -> tuple[Expected, ...]:
@@ -228,6 +238,31 @@ def _spread(choices: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | Non
         for index, choice in enumerate(choices):
             for value in choice[1:]:
                 yield tuple(value if at == index else other[-1] for at, other in enumerate(choices))
+
+
+def _look_inside(conn: Connection, query: Query, values: Sequence[str | None]) -> dict[str, bool]:
+    """What is in the columns, as the server's own JSON has it: whether each path was NULL somewhere."""
+    cursor = psycopg.RawCursor(conn)
+    found: dict[str, bool] = {}
+    with conn.transaction(force_rollback=True):
+        statement = f"WITH looked_at AS ({query.sql}\n) SELECT to_json(looked_at) FROM looked_at"
+        for (row,) in cursor.execute(statement.encode(), values or None, prepare=False):
+            for path, value in _parts("", row):
+                found[path] = found.get(path, False) or value is None
+    return found
+
+
+def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a document, by their paths: `owner.id`, `tags[].label`."""
+    if isinstance(value, dict):
+        for key, each in cast("dict[str, Any]", value).items():
+            inner = f"{path}.{key}" if path else key
+            yield inner, each
+            yield from _parts(inner, each)
+    if is_list(value):
+        for each in value:
+            yield f"{path}[]", each
+            yield from _parts(f"{path}[]", each)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,17 @@ def test_what_is_never_null_is_never_null(corpus: Corpus) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_is_in_rows_and_lists(corpus: Corpus) -> None:
+    """What is never NULL is seen, and never is; what may be NULL is in some state."""
+    wrong = [
+        f"{name_of(case)}: {path} was {'not seen' if seen is None else 'NULL' if seen else 'never NULL'}"
+        for case in corpus.cases
+        for path, mark in case.inside.items()
+        if (seen := corpus.seen[case.name].inside.get(path)) is None or (mark != "=" and seen != (mark == "?"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_may_be_null_is_null_in_some_state(corpus: Corpus) -> None:
     wrong = [
         f"{name_of(case)}: {column} was never NULL"

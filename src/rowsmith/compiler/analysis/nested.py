@@ -154,8 +154,15 @@ class Nesting:
             return None
         if number > 0:
             return self._column(home, index, number, type_of(expr))
-        of_old_or_new = expr.integer("varreturningtype") != VarReturning.DEFAULT
-        return self._whole_row(scope, levels, index, opaque=of_old_or_new)
+        match expr.integer("varreturningtype"):
+            case VarReturning.OLD:
+                present = home.old
+            case VarReturning.NEW:
+                present = home.new
+            case _:
+                present = self._prover.conditions.branch(scope, frozenset({(levels, index, 0)}))
+                return self._whole_row(home, index, present, levels)
+        return self._whole_row(home, index, present)
 
     def _column(self, home: Scope, index: int, number: int, oid: int) -> Shape | None:
         """The shape of a column of a range table entry, which has this type."""
@@ -187,21 +194,19 @@ class Nesting:
         query = table.node("ctequery") if table and not table.flag("cterecursive") else None
         return self._prover.conditions.level(query, home.bare) if query else None
 
-    def _whole_row(self, scope: Scope, levels: int, index: int, *, opaque: bool) -> Row | None:
-        """The row of a range table entry, of a query so many levels further out, where the entry has one.
+    def _whole_row(self, home: Scope, index: int, present: Scope | None, levels: int = 0) -> Row | None:
+        """The row of a range table entry. `present` is the scope in which there is one, so many queries further in.
 
-        If it is `opaque`, nothing is known of its columns.
+        If it is None, nothing is known of the columns.
         """
-        home = scope.up(levels)
-        columns = self._columns(home, index)
-        present = self._prover.conditions.branch(scope, frozenset({(levels, index, 0)}))
+        proven = self._prover.columns.variable
         fields = [
             Field(
                 name,
                 self._column(home, index, number, oid) or Value(oid),
-                opaque or not self._prover.columns.variable(present, levels, index, number),
+                present is None or not proven(present, levels, index, number),
             )
-            for number, (name, oid) in columns.items()
+            for number, (name, oid) in self._columns(home, index).items()
         ]
         return _row_of(fields, home.level.entry(index).integer("relid"))
 

@@ -18,6 +18,8 @@ from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
 
+_ANY_JSON = "JsonValue"
+"""`-- record_class: tags = JsonValue` leaves a document as it is."""
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
 
@@ -101,6 +103,7 @@ class _Collector:
         base = camel(*query.namespace, query.name)
         parameters = {each.name: self._noted(self._types.parameter(each), each) for each in description.parameters}
         columns = {each.name: self._column(each, query) for each in description.columns}
+        self.faults += _choice_faults(query, description.columns)
         result = "int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None"
         if query.kind is Kind.EXECUTEMANY:
             sets = Model(self._free(f"{base}Parameters"), parameters, query)
@@ -141,7 +144,8 @@ class _Collector:
         return optional(annotation) if typed.nullable else annotation
 
     def _column(self, column: Typed, query: Query) -> str:
-        if column.shape is None or self._types.is_chosen(column):
+        is_json = dict(query.nested_classes).get(column.name) == _ANY_JSON
+        if column.shape is None or is_json or self._types.is_chosen(column):
             return self._noted(self._types.result(column), column)
         in_json = column.oid in (JSON, JSONB)
         return self._noted(self._nested(column.shape, _Place(query, (column.name,), in_json=in_json)), column)
@@ -228,12 +232,19 @@ class _Place:
     @property
     def chosen(self) -> str | None:
         """The class that the query chooses."""
-        return dict(self.query.nested_classes).get(".".join(self.path))
+        found = dict(self.query.nested_classes).get(".".join(self.path))
+        return found or (self.query.record_class if self._is_value else None)
 
     @property
     def class_name(self) -> str:
-        """The name of the class after the column or the field."""
+        """The name of the class after the column or the field, for the rows of a `$` query after the query."""
+        if self._is_value:
+            return f"{camel(*self.query.namespace, self.query.name)}Row"
         return camel(singular(self.path[-1]) if self.many else self.path[-1])
+
+    @property
+    def _is_value(self) -> bool:
+        return self.query.kind is Kind.VALUE and len(self.path) == 1
 
     def __str__(self) -> str:
         return f"{self.query.location}: {self.query.qualified_name}, column {'.'.join(self.path)}"
@@ -258,9 +269,34 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
 
 def _record_class_faults(queries: Iterable[Query], reserved: Collection[str]) -> Iterator[str]:
     for query in queries:
-        name = query.record_class
-        if name is not None and (not is_python_name(name) or name in reserved):
-            yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
+        for name in filter(None, [query.record_class, *dict(query.nested_classes).values()]):
+            if name != _ANY_JSON and (not is_python_name(name) or name in reserved):
+                yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
+
+
+def _choice_faults(query: Query, columns: Sequence[Typed]) -> Iterator[str]:
+    """A class for the rows in a column that has none."""
+    paths = [path for each in columns if each.shape for path in _paths(each.name, each.shape)]
+    for path, name in query.nested_classes:
+        if path not in paths:
+            known = ", ".join(paths) or "none"
+            yield (
+                f"{query.location}: {query.qualified_name}: record_class: {path} = {name} is for no column whose value "
+                f"is a row or a list of rows. Columns with rows: {known}"
+            )
+
+
+def _paths(path: str, shape: Shape) -> Iterator[str]:
+    """Where the rows in a column are: `owner`, `owner.teams`."""
+    match shape:
+        case Rows():
+            yield from _paths(path, shape.element)
+        case Row():
+            yield path
+            for each in shape.fields:
+                yield from _paths(f"{path}.{each.name}", each.shape)
+        case Value():
+            pass
 
 
 def _column_faults(found: Iterable[Model], models: Models) -> Iterator[str]:
