@@ -200,6 +200,7 @@ def test_a_module_that_was_deployed_without_its_sql_says_what_to_do(project: Pat
             f"{place}/app/sql: there is no such file or folder. The module app.queries reads its SQL from there. "
             "To deploy it without the folder, set embed = true in [tool.rowsmith] and run: rowsmith generate. "
             "Or move the folder into the package, as package data\n"
+            f"See {QueryFileError.page}\n"
         )
 
 
