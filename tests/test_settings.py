@@ -627,7 +627,7 @@ def test_a_name_may_be_about_passwords() -> None:
 
 def test_frozen() -> None:
     settings = Settings(database_url=URL)
-    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.$"):
+    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.\n"):
         settings.max_idle = 1
     with pytest.raises(SettingsError, match="frozen"):
         settings.invented = 1
