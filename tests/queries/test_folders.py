@@ -140,6 +140,15 @@ def test_load_queries_reads_a_resource(project: Path, tmp_path: Path, packed: bo
     )
 
 
+def test_load_queries_reads_a_package_without_an_init_file(project: Path, tmp_path: Path) -> None:
+    code = (
+        "from importlib.resources import files; from rowsmith import load_queries; q = load_queries(files('app.sql'))"
+    )
+    done = run(tmp_path, "-c", program(project, f"{code}; print(*(query.location for query in q))"))
+    sql = "project/app/sql"
+    assert (done.stdout, done.stderr) == (f"{sql}/users.sql:3 {sql}/users.sql:7 {sql}/reports/all.sql:1\n", "")
+
+
 # --- the SQL in the module ---
 
 
