@@ -48,6 +48,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "read-10": _SHORT,
     "read-1000": _SHORT,
     "read-100000": _LONG,
+    "nested": _SHORT,
     "insert": _SHORT,
     "transaction": _SHORT,
     "transaction-reads": _SHORT,

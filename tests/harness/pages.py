@@ -245,13 +245,17 @@ class Player:
             logger.setLevel(level)
             if made := replace_default(before):
                 made.close()
-            for name, module in list(sys.modules.items()):
-                places = [
-                    getattr(module, "__file__", None),
-                    *getattr(module, "__path__", ()),
-                ]  # of a package without file
-                if any(str(place).startswith(f"{self.folder}{os.sep}") for place in places):
-                    del sys.modules[name]
+            for name in self._imported():
+                del sys.modules[name]
+
+    def _imported(self) -> list[str]:
+        """The modules of the page's folder. A package without a file of its own has a path."""
+        places = {
+            name: [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+            for name, module in list(sys.modules.items())
+        }
+        inside = f"{self.folder}{os.sep}"
+        return [name for name, those in places.items() if any(str(place).startswith(inside) for place in those)]
 
 
 def on_server(configuration: str, server_url: str) -> str:

@@ -14,7 +14,7 @@ from rowsmith.compiler.analysis.value_types import JSON, JSONB
 from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.source import camel, free_name, quoted, singular
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
-from rowsmith.errors import ModuleError
+from rowsmith.errors import ModuleError, UnknownTypeError
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
 
@@ -154,14 +154,28 @@ class _Collector:
         """The annotation of a value inside a row, or of a column that is nested."""
         match shape:
             case Value():
-                annotation = self._types.value(shape, in_json=place.in_json)
-                self._used |= _names([annotation])
-                return annotation
+                return self._nested_value(shape, place)
             case Rows():
                 element = self._nested(shape.element, replace(place, many=True))
                 return f"list[{optional(element) if shape.nullable else element}]"
             case Row():
                 return self._nested_row(shape, place)
+
+    def _nested_value(self, value: Value, place: _Place) -> str:
+        if place.in_json and (found := self._types.cast_to_json(value.oid)):
+            self.faults.append(
+                f"{place}: {found.formatted} has its own cast to json, from which its values cannot be restored. Cast "
+                "it to text inside the document, or return it as a column"
+            )
+        try:
+            annotation = self._types.value(value)
+        except UnknownTypeError as error:
+            self.faults.append(
+                f"{place}: no Python type is known for {error.pg_type}. Name one in [tool.rowsmith.types], or cast it"
+            )
+            return "None"
+        self._used |= _names([annotation])
+        return annotation
 
     def _nested_row(self, row: Row, place: _Place) -> str:
         """The name of the class of a row."""
