@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,15 @@ from aiosql.utils import SQLParseException
 from rowsmith.errors import QueryFileError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.forms import (
+    DirectiveError,
+    begins_lines,
+    compose,
+    is_directive,
+    mentioned,
+    read_forms,
+    trimmed,
+)
 from rowsmith.queries.lexer import Token, TokenKind
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query, Source, is_python_name
@@ -174,8 +184,11 @@ def _instruction(token: Token) -> str | None:
 
 
 def _is_sql(token: Token) -> bool:
-    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
-    return not token.blank or token.text.startswith("/*+")
+    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it.
+
+    So does the directive of a block: the lines that it governs follow.
+    """
+    return not token.blank or token.text.startswith("/*+") or begins_lines(token)
 
 
 def _without_marks(line: str) -> tuple[str, frozenset[str]]:
@@ -217,14 +230,17 @@ class _Block:
         self._file = file
         self._tokens = tokens
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
-        end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
+        end = max((i for i, token in enumerate(tokens) if not token.blank or is_directive(token)), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
         self._header = [token for token in comments if _instruction(token) is None]
         self.sql = tokens[begin:end]
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
 
     def fault(self, token: Token, message: str, hint: str | None = None) -> QueryFileError:
-        return QueryFileError([self._file.finding(token.start, message, hint)])
+        return self._fault_at(token.start, message, hint)
+
+    def _fault_at(self, start: int, message: str, hint: str | None = None) -> QueryFileError:
+        return QueryFileError([self._file.finding(start, message, hint)])
 
     def instructions(self, query: str | None) -> Iterator[Instruction]:
         for token in self._tokens:
@@ -234,25 +250,33 @@ class _Block:
 
     def query(self) -> Query:
         """The query. Raises QueryFileError with one fault."""
+        try:
+            return self._query()
+        except DirectiveError as error:
+            raise self._fault_at(error.start, str(error), error.hint) from None
+
+    def _query(self) -> Query:
         header = self._read_header()
         name, kind = header.query_name, _KINDS[header.operation_type]
         parameters = self._declared(name, kind, header.parameters)
         self._check_statement(name, kind)
-        sql, source = self._native(parameters)
         line, _, _ = self._file.place(self._header[0].start)
-        return Query(
+        composed, source = self._composed(parameters)
+        query = Query(
             name=name,
             namespace=self._folder.namespace,
             kind=kind,
             parameters=parameters,
-            sql=sql,
+            sql=composed,
             doc=header.doc_comments,
             record_class=header.record_class,
             file=self._file.path,
             line=line,
             source=source,
             nullable=self._nullable,
+            forms=read_forms(self.sql, parameters) if self._has_forms(name, kind) else None,
         )
+        return query if query.forms is None else replace(query.form(query.forms.all_on), title="")
 
     def _read_header(self) -> QueryDatum:
         """What aiosql reads from the comment lines, with a stand-in for the SQL."""
@@ -274,7 +298,10 @@ class _Block:
 
     def _declared(self, name: str, kind: Kind, declared: list[str] | None) -> tuple[str, ...]:
         """The declared parameters, checked against those in the SQL."""
-        line, used = self._header[0], dict.fromkeys(token.text[1:] for token in self._parameters)
+        line = self._header[0]
+        uses = [(token.text[1:], token.start, token.text) for token in self._parameters]
+        uses += [(each, start, each) for each, start in (mentioned(self.sql) if self._has_forms(name, kind) else ())]
+        used = dict.fromkeys(name for name, _, _ in uses)
         if kind is Kind.SCRIPT:
             if not self._parameters:
                 return ()
@@ -289,12 +316,12 @@ class _Block:
             if parameter in listed:
                 raise self.fault(line, f"{name} lists the parameter {parameter} twice")
             listed.add(parameter)
-        for token in self._parameters:
-            if token.text[1:] not in listed:
-                near = difflib.get_close_matches(token.text[1:], declared, 1)
-                hint = f"Did you mean :{near[0]}?" if near else "Add it to the list"
-                message = f"{name} uses {token.text}, which is not in its parameter list ({', '.join(declared)})"
-                raise self.fault(token, message, hint)
+        for parameter, start, written in uses:
+            if parameter not in listed:
+                near = difflib.get_close_matches(parameter, declared, 1)
+                hint = f"Did you mean {written.removesuffix(parameter)}{near[0]}?" if near else "Add it to the list"
+                message = f"{name} uses {written}, which is not in its parameter list ({', '.join(declared)})"
+                raise self._fault_at(start, message, hint)
         if unused := [parameter for parameter in declared if parameter not in used]:
             message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
             raise self.fault(line, message, self._slice_hint(unused))
@@ -324,21 +351,19 @@ class _Block:
                 raise self.fault(token, f"{name} contains a second statement", hint)
             ended = ended or token.kind is TokenKind.SEMICOLON
 
-    def _native(self, parameters: tuple[str, ...]) -> tuple[str, Source]:
+    def _composed(self, parameters: Sequence[str]) -> tuple[str, Source]:
         """The statement with PostgreSQL's own placeholders, and the way back to the file."""
-        tokens = list(self.sql)
-        while tokens[-1].blank or tokens[-1].kind is TokenKind.SEMICOLON:
-            tokens.pop()
-        start, numbers = tokens[0].start, {name: number for number, name in enumerate(parameters, 1)}
-        pieces: list[str] = []
-        shifts: list[tuple[int, int]] = []
-        length = 0
-        for token in tokens:
-            piece = token.text
-            if token.kind is TokenKind.PARAMETER:
-                piece = f"${numbers[token.text[1:]]}"
-                shifts += [(length, token.start - start), (length + len(piece), token.end - start)]
-            pieces.append(piece)
-            length += len(piece)
-        line, _, column = self._file.place(start)
-        return "".join(pieces), Source(self._file.text[start : tokens[-1].end], line, column, tuple(shifts))
+        tokens = trimmed(self.sql)
+        begin, end = tokens[0].start, tokens[-1].end
+        line, _, column = self._file.place(begin)
+        composed = compose(tokens, begin, parameters)
+        return composed.sql, Source(self._file.text[begin:end], line, column, composed.shifts)
+
+    def _has_forms(self, name: str, kind: Kind) -> bool:
+        """Whether lines of the query are optional or alternatives."""
+        directive = next((token for token in self.sql if begins_lines(token)), None)
+        if directive is not None and kind in (Kind.SCRIPT, Kind.EXECUTEMANY):
+            what = "a script (#)" if kind is Kind.SCRIPT else "a query for many sets of parameters (*!)"
+            message = f"{name} is {what}, which has no optional lines and no orderings"
+            raise self.fault(directive, message, "Remove the comment, or write a query for each form")
+        return kind not in (Kind.SCRIPT, Kind.EXECUTEMANY)

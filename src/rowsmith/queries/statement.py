@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from typing import Any, Literal
 
 from psycopg import BaseConnection, postgres
@@ -45,6 +46,12 @@ class BoundQuery:
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
         self.clean = writes is not True
         """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
+
+    def of(self, form: Query) -> BoundQuery:
+        """The same for one of the query's forms."""
+        bound = copy(self)
+        bound.query = form
+        return bound
 
 
 class Link:
