@@ -25,6 +25,8 @@ class Rule(StrEnum):
     """A query file does not follow the format."""
     REFUSED = "refused"
     """PostgreSQL refuses the query with the migrated schema."""
+    FORMS = "forms"
+    """The forms of a query with optional lines differ in their columns, or are too many."""
     MARK = "mark"
     """What the statement returns does not fit the mark: every call would raise."""
     COLUMN_NAME = "column-name"

@@ -53,7 +53,7 @@ class _Chosen(dict[int, tuple[BoundQuery, _Pick]]):
     def _picker(self, query: Query, form: int) -> _Pick:
         forms = self._forms
         tests, on = {switch.name: switch.test for switch in forms.switches}, forms.on(form)
-        names = parameter_names(forms)
+        names = forms.parameters
         unsure = [
             name
             for name in query.parameters
@@ -83,13 +83,6 @@ class _Chosen(dict[int, tuple[BoundQuery, _Pick]]):
 def _missing(query: Query, name: str, default: object) -> TypeError:
     when = "always needed" if default is Parameter.empty else f"needed {query.title}"
     return TypeError(f"{query.name}(): missing parameter {name}, which is {when} ({query.location})")
-
-
-def parameter_names(forms: Forms) -> list[str]:
-    """The arguments that are parameters of the SQL: neither flags nor the ordering."""
-    others = {switch.name for switch in forms.switches if switch.test is Test.FLAG}
-    others |= {ORDER_BY} if forms.orderings else set()
-    return [name for name in forms.arguments if name not in others]
 
 
 def _getter(indexes: Sequence[int]) -> _Pick:
@@ -126,7 +119,7 @@ def _numbering(query: Query, forms: Forms) -> Callable[..., tuple[int, Sequence[
     terms += [f"{own}orderings[{ORDER_BY}]"] if forms.orderings else []
     defaults = {name: _source(default, own) for name, default in forms.arguments.items()}
     arguments = [f"{name}={default}" if default else name for name, default in defaults.items()]
-    values = "".join(f"{name}, " for name in parameter_names(forms))
+    values = "".join(f"{name}, " for name in forms.parameters)
     source = f"def choose(*, {', '.join(arguments)}):\n    return {' | '.join(terms)}, ({values})"
     space: dict[str, Any] = {
         f"{own}not_given": NOT_GIVEN,

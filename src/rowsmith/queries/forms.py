@@ -173,6 +173,18 @@ class Forms:
     """What a call may pass, with the defaults; `Parameter.empty` for what it has to pass."""
 
     @property
+    def parameters(self) -> list[str]:
+        """The arguments that are parameters of the SQL: neither flags nor the ordering."""
+        flags = {switch.name for switch in self.switches if switch.test is Test.FLAG}
+        return [name for name in self.arguments if name not in flags and not (name == ORDER_BY and self.orderings)]
+
+    @property
+    def facts(self) -> list[Any]:
+        """What tells it from the forms of a changed query."""
+        lines = [("".join(token.text for token in each.tokens), each.conditions, each.ordering) for each in self.parts]
+        return [lines, self.switches, self.orderings]
+
+    @property
     def all_on(self) -> int:
         """The form with every switch on and the default ordering."""
         return (1 << len(self.switches)) - 1

@@ -276,7 +276,9 @@ class _Block:
             nullable=self._nullable,
             forms=read_forms(self.sql, parameters) if self._has_forms(name, kind) else None,
         )
-        return query if query.forms is None else replace(query.form(query.forms.all_on), title="")
+        return (
+            query if query.forms is None else replace(query.form(query.forms.all_on), title="", nullable=self._nullable)
+        )
 
     def _read_header(self) -> QueryDatum:
         """What aiosql reads from the comment lines, with a stand-in for the SQL."""

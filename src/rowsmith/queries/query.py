@@ -49,6 +49,8 @@ class Query:
     """All forms of a query with optional lines or orderings."""
     title: str = ""
     """Which form of the query this is: `with role, without since`. Empty if it has one alone."""
+    not_none: frozenset[str] = frozenset()
+    """The parameters that are never None in this form: lines of it depend on that."""
 
     @property
     def qualified_name(self) -> str:
@@ -93,8 +95,16 @@ class Query:
         if self.forms is None:
             raise ValueError(f"{self.qualified_name} has no forms")
         parameters, composed = self.forms.statement(number)
-        source = replace(self.source, shifts=composed.shifts)
-        return replace(self, parameters=parameters, sql=composed.sql, source=source, title=self.forms.title(number))
+        not_none = self.forms.not_none(number)
+        return replace(
+            self,
+            parameters=parameters,
+            sql=composed.sql,
+            source=replace(self.source, shifts=composed.shifts),
+            nullable=(self.nullable | self.forms.not_none(self.forms.all_on)) - not_none,
+            title=self.forms.title(number),
+            not_none=not_none,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -10,8 +10,10 @@ from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
+from rowsmith.compiler.analysis.forms import ask, differences, merged
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.checks.findings import at_position, at_query
+from rowsmith.compiler.checks.forms import in_forms, too_many
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
@@ -19,6 +21,7 @@ from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
 from rowsmith.findings import Finding, Rule
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.loader import read
 from rowsmith.queries.query import Query
 
@@ -75,22 +78,50 @@ class Examiner:
         for number, query in enumerate(queries, 1):
             progress(number, len(queries))
             try:
-                description = self._describer.describe(query)
+                description, found = self._ask(query)
             except psycopg.Error as error:
-                if self._conn.closed:
-                    raise ServerError(f"The connection to the scratch database was lost: {error}") from error
-                findings.append(_refusal(query, error))
-                continue
+                raise ServerError(f"The connection to the scratch database was lost: {error}") from error
             except Exception as error:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
-            descriptions.append(description)
-            findings += lint(description, self._cardinality)
-            findings += self._impossible.findings(description)
+            findings += found
+            if description is not None:
+                descriptions.append(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
         found = sorted(apply_ignores(instructions, findings), key=_order)
         return Report(tuple(queries), tuple(descriptions), types, tuple(found))
+
+    def _ask(self, query: Query) -> tuple[Description | None, list[Finding]]:
+        """What the server says about a query, None if it refuses it, and what is wrong with it.
+
+        Raises psycopg.Error if the connection is lost.
+        """
+        if query.forms is not None:
+            return self._ask_forms(query, query.forms)
+        try:
+            description = self._describer.describe(query)
+        except psycopg.Error as error:
+            if self._conn.closed:
+                raise
+            return None, [_refusal(query, error)]
+        return description, [*self._findings(description)]
+
+    def _ask_forms(self, query: Query, forms: Forms) -> tuple[Description | None, list[Finding]]:
+        if (finding := too_many(query, forms)) is not None:
+            return None, [finding]
+        answers = ask(self._describer, query, forms)
+        if answers.refused:
+            refusals = [(form, _refusal(form, error)) for form, error in answers.refused]
+            return None, [*in_forms(refusals, forms.count)]
+        for message, hint in differences((*answers.described, *answers.prepared)):
+            return None, [at_query(Rule.FORMS, query, message, hint)]
+        found = [(each.query, finding) for each in answers.described for finding in self._findings(each)]
+        return merged(query, forms, answers), [*in_forms(found, len(answers.described))]
+
+    def _findings(self, description: Description) -> Iterator[Finding]:
+        yield from lint(description, self._cardinality)
+        yield from self._impossible.findings(description)
 
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:
@@ -113,4 +144,6 @@ def _hint(query: Query, error: psycopg.Error) -> str | None:
         for number, name in enumerate(query.parameters, 1):
             if (error.diag.message_primary or "").endswith(f" ${number}"):
                 return f"${number} is :{name}. Give its type with a cast, such as :{name}::text"
+    if query.title and isinstance(error, psycopg.errors.SyntaxError):
+        return "Begin with what is always sent, such as WHERE true, or SET updated_at = now()"
     return None

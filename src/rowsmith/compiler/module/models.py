@@ -37,6 +37,8 @@ class Call:
     query: Query
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
+    orderings: Sequence[str]
+    """The values of `order_by`, the default first."""
     result: str
     writes: str
     """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
@@ -98,7 +100,8 @@ class _Collector:
             (value,) = columns.values()
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
-        return Call(query, parameters, result, writes)
+        orderings = query.forms.orderings if query.forms else ()
+        return Call(query, parameters, orderings, result, writes)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""
