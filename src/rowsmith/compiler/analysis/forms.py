@@ -141,5 +141,7 @@ def _origin(typed: Sequence[Typed]) -> str | None:
 
 def _rows(typed: Sequence[Typed]) -> frozenset[str] | None:
     """What is never NULL in a whole row, in any form."""
-    rows = [each.row for each in typed if each.row is not None]
-    return frozenset.intersection(*rows) if len(rows) == len(typed) else None
+    common = typed[0].row
+    for each in typed[1:]:
+        common = None if common is None or each.row is None else common & each.row
+    return common
