@@ -76,6 +76,7 @@ class Statement:
         "make",
         "name",
         "settings",
+        "used",
         "zone",
     )
 
@@ -83,6 +84,8 @@ class Statement:
         self, name: bytes, description: PGresult, bound: BoundQuery, link: Link, names: tuple[str, ...] | None = None
     ) -> None:
         self.name = name
+        self.used = 0
+        """When it was used last, counted in uses of any statement of the connection."""
         self._description = description
         dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
         self.formats = [dumper.format for dumper in dumpers]
@@ -108,7 +111,9 @@ class Statement:
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
-        return Statement(self.name, self._description, bound, link, self._names)
+        statement = Statement(self.name, self._description, bound, link, self._names)
+        statement.used = self.used
+        return statement
 
 
 def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None:
