@@ -1,8 +1,8 @@
-"""Every snippet of the README and the guide runs.
+"""Every snippet of the README and of the documentation's pages runs.
 
-A block whose first line names a file is that file. Then the shell blocks run, then the Python blocks, each in the order
-of the document, in one project folder. The guide goes on with the README's project. `make` is not run from inside the
-suite: that its targets exist is.
+tests/harness/pages.py says how those of a page run. In the README, a block whose first line names a file is that file.
+Then the shell blocks run, then the Python blocks, each in the order of the document, in one project folder. `make` is
+not run from inside the suite: that its targets exist is.
 """
 
 from __future__ import annotations
@@ -13,32 +13,27 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
+from rowsmith.testing.databases import fresh_database
 from tests.harness.databases import ROOT
+from tests.harness.pages import Player, on_server, snippets
+from tests.harness.projects import rowsmith
 
-README, GUIDE, DESIGN = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "design.md"
+README, DESIGN = ROOT / "README.md", ROOT / "docs" / "design.md"
 PACKAGE = ROOT / "src" / "rowsmith"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = [page for page in DOCUMENTS if page.parent.name == "guide"]
 
 
-class Snippet(NamedTuple):
-    language: str
-    text: str
-    file: str | None
-
-
-def snippets(document: Path) -> list[Snippet]:
-    found: list[Snippet] = []
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL):
-        first = re.fullmatch(r"(?:--|#) ([\w./-]+\.(?:sql|py|ini|toml))", text.partition("\n")[0])
-        found.append(Snippet(language, text, first[1] if first else None))
-    return found
+def label(document: Path) -> str:
+    """The name of a document in the names of tests."""
+    return str(document.relative_to(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +60,17 @@ def shell(script: str, folder: Path) -> str:
     return done.stdout
 
 
-def build(document: Path, folder: Path) -> None:
-    """Write the files of a document, and run its shell blocks."""
+def write_files(document: Path, folder: Path) -> None:
+    """Write the files of a document."""
     for snippet in snippets(document):
         if snippet.file:
             (folder / snippet.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / snippet.file).write_text(snippet.text)
+
+
+def build(document: Path, folder: Path) -> None:
+    """Write the files of a document, and run its shell blocks."""
+    write_files(document, folder)
     for snippet in snippets(document):
         if snippet.language == "sh":
             lines = [line for line in snippet.text.splitlines() if not line.startswith("make ")]
@@ -110,14 +110,30 @@ def test_the_finding_in_the_readme_is_the_one_that_is_reported(project: Path) ->
         file.unlink()
 
 
-def test_the_snippets_of_the_guide_run(project: Path) -> None:
-    build(GUIDE, project)
-    printed = play(GUIDE, project)
-    for comment in re.findall(r"^# (broken.sql:.*|\d faults.*)$", GUIDE.read_text(), re.MULTILINE):
-        assert comment in printed, comment
-    assert "True" in printed
-    (generated,) = re.findall(r"^    @query\n(?:    .*\n)+", GUIDE.read_text(), re.MULTILINE)
-    assert generated in (project / "app" / "queries.py").read_text()
+@pytest.fixture(scope="module")
+def beginning(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's project as each page finds it: its files and its typed module."""
+    folder = tmp_path_factory.mktemp("beginning")
+    (folder / "app").mkdir()
+    write_files(README, folder)
+    configuration = folder / "pyproject.toml"
+    configuration.write_text(on_server(configuration.read_text(), server_url))
+    with chdir(folder):
+        assert rowsmith("generate").exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+@pytest.mark.usefixtures("default_logging")
+def test_the_snippets_of_a_page_run(
+    page: Path, beginning: Path, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(beginning, folder)
+    with fresh_database(server_url, [folder / "migrations"]) as url:
+        player = Player(page, folder, server_url, url)
+        with player.at_home(monkeypatch):
+            player.play()
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:
@@ -137,7 +153,7 @@ def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
             assert str(fields[variable].default).lower() == shown
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=label)
 def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
@@ -148,7 +164,7 @@ def find(path: str) -> Path | None:
     return next((found for base in (ROOT, PACKAGE) if (found := base / path).exists()), None)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=label)
 def test_the_paths_in_a_document_exist(document: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     named = re.findall(r"`((?:benchmarks|docs|src|tests|tools)/[\w./-]+)`", prose)

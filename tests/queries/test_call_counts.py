@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing, contextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -171,14 +172,18 @@ def total(calls: Counter[str]) -> int:
 
 def fewest(work: Callable[[], object]) -> Counter[str]:
     """The calls of the work, in the run that has the fewest."""
-    work()
-    work()
-    found: list[Counter[str]] = []
-    for _ in range(ROUNDS):
-        with counted() as calls:
-            work()
-        found.append(calls)
-    return min(found, key=total)
+
+    def rounds() -> list[Counter[str]]:
+        work()
+        work()
+        found: list[Counter[str]] = []
+        for _ in range(ROUNDS):
+            with counted() as calls:
+                work()
+            found.append(calls)
+        return found
+
+    return min(Context().run(rounds), key=total)  # a context in which no other test has left a block open
 
 
 async def afewest(work: Callable[[], Awaitable[object]]) -> Counter[str]:
@@ -211,7 +216,7 @@ def test_a_point_lookup_makes_few_calls(worker_database_url: str, queries: Any, 
         async with await psycopg.AsyncConnection.connect(worker_database_url, autocommit=True) as conn:
             return await afewest(lambda: queries.get(conn, id=1))
 
-    check(f"a point lookup, async, {kind_of(row)}", asyncio.run(main()))
+    check(f"a point lookup, async, {kind_of(row)}", Context().run(asyncio.run, main()))
 
 
 @pytest.mark.usefixtures("quiet")
@@ -251,7 +256,7 @@ def test_a_transaction_and_a_connection_make_few_calls(worker_database_url: str,
             check("a transaction of three lookups, async", await afewest(lambda: athree(database)))
             check("a connection taken and given back, async", await afewest(lambda: atake(database)))
 
-    asyncio.run(main())
+    Context().run(asyncio.run, main())
 
 
 # --- round trips ---

@@ -11,6 +11,7 @@ import pytest
 from rowsmith import errors, load_queries
 from rowsmith.queries.files import SqlFile
 from rowsmith.queries.loader import read_queries
+from tests.harness.examples import examples
 
 INSTANT = 5.0
 """Seconds: on a busy machine, far more than what takes a fraction of one, and far less than what grows too fast."""
@@ -82,18 +83,19 @@ def test_a_file_with_other_line_breaks_has_the_same_queries(tmp_path: Path) -> N
     assert [line for *_, line in found[0]] == [1, 6]
 
 
-COMMENTS = "-- a comment\n" * 200_000
+MANY = examples(200_000)
+COMMENTS = "-- a comment\n" * MANY
 MANY_COMMENTS = {
     "above": f"{COMMENTS}-- name: f()\nSELECT 1;",
     "in the header": f"-- name: f()\n{COMMENTS}SELECT 1;",
     "in the statement": f"-- name: f()\nSELECT 1\n{COMMENTS}+ 1;",
     "below": f"-- name: f()\nSELECT 1;\n{COMMENTS}",
-    "instructions": "-- name: f()\n" + "-- rowsmith: ignore x (y)\n" * 200_000 + "SELECT 1;",
+    "instructions": "-- name: f()\n" + "-- rowsmith: ignore x (y)\n" * MANY + "SELECT 1;",
 }
 
 
 @pytest.mark.parametrize("text", MANY_COMMENTS.values(), ids=MANY_COMMENTS)
-def test_two_hundred_thousand_comment_lines_are_read_at_once(tmp_path: Path, text: str) -> None:
+def test_very_many_comment_lines_are_read_at_once(tmp_path: Path, text: str) -> None:
     (tmp_path / "q.sql").write_text(text)
     began = time.process_time()
     assert [query.name for query in read_queries(tmp_path)] == ["f"]

@@ -20,6 +20,7 @@ from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
 from rowsmith.queries.loader import read_queries
 from rowsmith.server.scratch import create_database, drop_database
+from tests.harness.examples import share
 
 HERE = Path(__file__).parent
 USAGES = ("right_usage.py", "wrong_usage.py")
@@ -29,7 +30,7 @@ CHECKERS = {
 }
 
 
-@pytest.fixture(scope="module", params=get_args(Models))
+@pytest.fixture(scope="module", params=share(get_args(Models), 2))
 def folder(request: pytest.FixtureRequest, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a module, `app`, and its usages."""
     place = tmp_path_factory.mktemp(f"of_{request.param}")

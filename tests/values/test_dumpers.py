@@ -210,7 +210,7 @@ def differences(world: World, query: Any, values: Sequence[Any]) -> dict[str, tu
 
 def sample(world: World, values: Sequence[Any], number: int) -> Sequence[Any]:
     """All of the values for threads, some of them for tasks: values are written by the same code."""
-    return share(values if world.runner is None else values[number % 5 :: 5], 4, number)
+    return share(values if world.runner is None else values[number % 5 :: 5], 8, number)
 
 
 @pytest.mark.parametrize("index", range(len(TYPES)), ids=TYPES)
@@ -237,7 +237,7 @@ def test_a_value_means_what_it_means_with_psycopg(world: World, queries: Any, in
 
 @pytest.mark.parametrize("within", ["BEGIN", "BEGIN READ ONLY"])
 def test_a_value_means_the_same_within_a_transaction(world: World, queries: Any, within: str) -> None:
-    for index in range(len(EXPRESSIONS)):
+    for index in share(range(len(EXPRESSIONS)), 4):
         query = getattr(queries, f"expression_{index}")
         for value in (1, "a", None, [1], OBJECT, 1.5):
             expected = outcome(world.value, query.sql, value)

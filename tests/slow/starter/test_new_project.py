@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.databases import ROOT
+from tests.harness.projects import rowsmith
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
@@ -41,3 +42,16 @@ def test_everything_is_green_at_once(tmp_path: Path, wheels: Path) -> None:
     assert "Success: no issues found" in made.stdout
     assert "0 errors, 0 warnings" in made.stdout
     assert "1 passed" in made.stdout
+
+
+@pytest.mark.parametrize("framework", ["none", "fastapi", "flask"])
+def test_types_and_tests_of_each_framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rowsmith("new", "shop", "--framework", framework).exit_code == 0
+    monkeypatch.chdir(tmp_path / "shop")
+    assert (f'"rowsmith[{framework}]"' in Path("pyproject.toml").read_text()) is (framework != "none")
+    for command in (["mypy"], ["pyright", "--pythonpath", sys.executable], ["pytest", "-q"]):
+        run = subprocess.run(
+            [sys.executable, "-m", *command], env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stdout
