@@ -31,6 +31,8 @@ class Rule(StrEnum):
     """What the statement returns does not fit the mark: every call would raise."""
     COLUMN_NAME = "column-name"
     """A row cannot use the name of a column, or another column has it."""
+    CONSTANT_ORDER = "constant-order"
+    """ORDER BY a parameter: every row has the same value, so the rows are in no order."""
     SELECT_STAR = "select-star"
     """The columns of the row are whatever columns the table has."""
     MANY_ROWS = "many-rows"

@@ -326,15 +326,17 @@ class _Block:
                 raise self._fault_at(start, message, hint)
         if unused := [parameter for parameter in declared if parameter not in used]:
             message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
-            raise self.fault(line, message, self._slice_hint(unused))
+            raise self.fault(line, message, self._unused_hint(unused))
         return tuple(declared)
 
-    def _slice_hint(self, unused: Sequence[str]) -> str | None:
+    def _unused_hint(self, unused: Sequence[str]) -> str | None:
         ends = {second.text for first, second in pairwise(self.sql) if first.text == ":"}
         for name in unused:
             if name in ends:
                 after = f"After a value in brackets, :{name} is the upper bound of an array slice"
                 return f"{after}; to use the parameter there, write [... : :{name}]"
+            if any(token.kind is TokenKind.STRING and f":{name}" in token.text for token in self.sql):
+                return f"Inside a string it is text. Put the strings together: 'before' || :{name} || 'after'"
         return None
 
     def _check_statement(self, name: str, kind: Kind) -> None:

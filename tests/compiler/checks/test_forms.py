@@ -132,6 +132,55 @@ def test_each_fault_of_a_form(folder: Path, server_url: str) -> None:
     assert_snapshot("forms", done.output, server_url)
 
 
+MISTAKES = """\
+-- name: by_column(column)
+SELECT id FROM users ORDER BY :column;
+
+-- name: by_columns(column, org)
+SELECT id FROM users
+ WHERE org_id = :org AND nick = :column
+ ORDER BY id, (:column::text) COLLATE "C" DESC;
+
+-- name: by_column_of_some(column)
+SELECT id FROM users
+ ORDER BY :column::text   -- if: column
+;
+
+-- name: in_list(ids)
+SELECT id FROM users WHERE id IN :ids;
+
+-- name: not_in_list(ids, org)
+SELECT id FROM users WHERE org_id = :org AND id NOT IN :ids ORDER BY id;
+
+-- name: prefix(part)
+SELECT id FROM users WHERE nick LIKE :part%;
+
+-- name: contains(org, part)
+SELECT id FROM users WHERE org_id = :org AND (nick ILIKE %:part% OR id = 1);
+
+-- name: suffix(part)
+SELECT id FROM users WHERE nick LIKE %:part ORDER BY id;
+
+-- name: begins(part)
+SELECT id FROM users WHERE (nick LIKE :part%) ORDER BY id;
+
+-- name: quoted(part)
+SELECT id FROM users WHERE nick LIKE '%:part%';
+
+-- name: fine(kind, part, ids, direction)
+SELECT id, :kind::text AS kind, id % 2 AS odd FROM users
+ WHERE nick LIKE :part || '%' AND id IN (SELECT unnest(:ids::int[]))
+ ORDER BY kind, id * :direction, CASE WHEN :kind = 'nick' THEN nick END, 1;
+"""
+
+
+def test_what_a_parameter_cannot_be(folder: Path, server_url: str) -> None:
+    project(folder, MISTAKES)
+    done = rowsmith("check", "--database-url", server_url)
+    assert done.exit_code == 1
+    assert_snapshot("mistakes", done.output, server_url)
+
+
 def many(names: int, line: str = "") -> str:
     parameters = [f"p{number}" for number in range(names)]
     lines = "\n".join(f"   AND id <> :{name} -- if: {name}" for name in parameters)

@@ -12,11 +12,12 @@ from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
 from rowsmith.compiler.analysis.forms import ask, differences, merged
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
-from rowsmith.compiler.checks.findings import at_position, at_query
+from rowsmith.compiler.checks.findings import at_query
 from rowsmith.compiler.checks.forms import in_forms, too_many
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
+from rowsmith.compiler.checks.refusal import refusal
 from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
@@ -104,7 +105,7 @@ class Examiner:
         except psycopg.Error as error:
             if self._conn.closed:
                 raise
-            return None, [_refusal(query, error)]
+            return None, [refusal(query, error)]
         return description, [*self._findings(description)]
 
     def _ask_forms(self, query: Query, forms: Forms) -> tuple[Description | None, list[Finding]]:
@@ -112,7 +113,7 @@ class Examiner:
             return None, [finding]
         answers = ask(self._describer, query, forms)
         if answers.refused:
-            refusals = [(form, _refusal(form, error)) for form, error in answers.refused]
+            refusals = [(form, refusal(form, error)) for form, error in answers.refused]
             return None, [*in_forms(refusals, forms.count)]
         for message, hint in differences((*answers.described, *answers.prepared)):
             return None, [at_query(Rule.FORMS, query, message, hint)]
@@ -126,24 +127,3 @@ class Examiner:
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:
     return str(finding.file), finding.line or 0, finding.column or 0, finding.rule
-
-
-def _refusal(query: Query, error: psycopg.Error) -> Finding:
-    """What PostgreSQL said, and where. Its positions count characters from 1."""
-    said = error.diag
-    message = "\n".join(filter(None, [said.message_primary or str(error).strip(), said.message_detail]))
-    hint = said.message_hint or _hint(query, error)
-    if said.statement_position is None:
-        return at_query(Rule.REFUSED, query, message, hint)
-    return at_position(Rule.REFUSED, query, int(said.statement_position) - 1, message, hint)
-
-
-def _hint(query: Query, error: psycopg.Error) -> str | None:
-    """A hint of our own if the server has none: the name of the parameter whose number is in the message."""
-    if isinstance(error, (psycopg.errors.IndeterminateDatatype, psycopg.errors.AmbiguousParameter)):
-        for number, name in enumerate(query.parameters, 1):
-            if (error.diag.message_primary or "").endswith(f" ${number}"):
-                return f"${number} is :{name}. Give its type with a cast, such as :{name}::text"
-    if query.title and isinstance(error, psycopg.errors.SyntaxError):
-        return "Begin with what is always sent, such as WHERE true, or SET updated_at = now()"
-    return None
