@@ -108,7 +108,8 @@ def test_an_error_names_the_form(items: Items) -> None:
     with pytest.raises(psycopg.errors.SyntaxError) as caught:
         items.call(items.queries.patch_badly, id=1)
     (note,) = caught.value.__notes__
-    assert note.startswith("in query patch_badly (without label), ")
+    assert note.startswith("in query patch_badly, ")
+    assert note.splitlines()[0].endswith(" (without label)")
     assert note.endswith("\n     WHERE id = :id\n     ^")
 
 

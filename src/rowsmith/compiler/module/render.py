@@ -188,7 +188,8 @@ class _Renderer:
         for name, text in call.parameters.items():
             default, annotation = defaults.get(name, Parameter.empty), self._annotation(text)
             if default is NOT_GIVEN:
-                annotation += f" | {self.imports.name(_FORMS, 'NotGiven')}"
+                plain = annotation.removesuffix(" | None")  # None comes last
+                annotation = f"{plain} | {self.imports.name(_FORMS, 'NotGiven')}{annotation[len(plain) :]}"
                 default = self.imports.name(_FORMS, "NOT_GIVEN")
             yield f"{name}: {annotation}" if default is Parameter.empty else f"{name}: {annotation} = {default}"
         if call.orderings:
