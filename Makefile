@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything runs in .venv, which the first target that needs it makes.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all soak fuzz signals conformance bench lint format clean
+.PHONY: help demo test test-all soak fuzz signals conformance bench lint dist site format clean
 
 # The newest interpreter at hand that is at least 3.11; `make PYTHON=python3.13 test` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -62,6 +62,20 @@ lint: .venv/installed  ## ruff, mypy --strict, pyright, the generated twins, and
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+dist: .venv/installed  ## what is released, in the folder dist: the sdist, and the wheel made from it
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+
+.venv-site/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-site/bin/python -m pip install --quiet --group docs
+	@touch $@
+
+site: .venv-site/installed  ## the documentation as a site, in the folder site; a broken link is an error
+	.venv-site/bin/zensical build --clean --strict
+
 format: .venv/installed  ## format the code, and regenerate the twins and the typed module
 	$(BIN)/python tools/async_to_sync.py
 	$(BIN)/rowsmith generate
@@ -72,4 +86,4 @@ format: .venv/installed  ## format the code, and regenerate the twins and the ty
 	$(BIN)/ruff format .
 
 clean:  ## remove the virtual environment and the caches
-	rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .venv-site site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

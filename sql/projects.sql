@@ -47,7 +47,8 @@ FROM projects
 WHERE id = :project_id;
 
 -- name: list_projects_of_user(user_id)
--- List a user's projects, newest first, with the template's name, if any.
+-- record_class: template = TemplateLink
+-- List a user's projects, newest first, with the template, if any.
 SELECT
     p.id,
     p.name,
@@ -57,14 +58,12 @@ SELECT
     p.tags,
     p.is_public,
     p.deployment_url,
-    p.template_id,
-    t.name AS template_name,
-    t.slug AS template_slug,
+    to_json(template) AS template,
     p.created_at,
     p.updated_at,
     p.published_at
 FROM projects AS p
-LEFT JOIN module_templates AS t ON t.id = p.template_id
+LEFT JOIN (SELECT id, name, slug FROM module_templates) AS template ON template.id = p.template_id
 WHERE p.user_id = :user_id
 ORDER BY p.created_at DESC, p.id;
 
@@ -240,19 +239,18 @@ WHERE c.project_id = :project_id
 ORDER BY c.role DESC, c.created_at, c.user_id;
 
 -- name: list_projects_shared_with_user(user_id)
--- List other people's projects that a user works on, with the owners' names, most recently changed first.
+-- List other people's projects that a user works on, with their owners, most recently changed first.
 SELECT
     p.id,
     p.name,
     p.status,
-    p.user_id AS owner_id,
-    u.name    AS owner_name,
+    to_json(owner) AS owner,
     c.role,
     c.can_edit,
     p.updated_at
 FROM project_collaborators AS c
 JOIN projects AS p ON p.id = c.project_id
-JOIN users AS u ON u.id = p.user_id
+JOIN (SELECT id, name, avatar FROM users) AS owner ON owner.id = p.user_id
 WHERE c.user_id = :user_id
 ORDER BY p.updated_at DESC, p.id;
 

@@ -27,18 +27,17 @@ WHERE template_id = :template_id
   AND user_id = :user_id;
 
 -- name: list_reviews_of_template(template_id)
--- List the reviews of a template with their authors' names, newest first.
+-- List the reviews of a template with their authors, newest first.
 SELECT
     r.id,
-    r.user_id,
-    u.name AS user_name,
+    to_json(author) AS author,
     r.rating,
     r.comment,
     r.is_approved,
     r.created_at,
     r.updated_at
 FROM template_reviews AS r
-JOIN users AS u ON u.id = r.user_id
+JOIN (SELECT id, name, avatar FROM users) AS author ON author.id = r.user_id
 WHERE r.template_id = :template_id
 ORDER BY r.created_at DESC, r.id;
 

@@ -124,7 +124,7 @@ ORDER BY created_at DESC, id
 LIMIT :max_rows;
 
 -- name: get_session_with_log(session_id)^
--- Find one session, with its log lines as a JSON list in order.
+-- Find one session, with its log lines in order.
 SELECT
     s.id,
     s.user_id,
@@ -138,27 +138,12 @@ SELECT
     s.retry_count,
     s.created_at,
     s.completed_at,
-    l.log_lines
-FROM ai_sessions AS s
-CROSS JOIN LATERAL (
-    SELECT coalesce(
-        jsonb_agg(
-            jsonb_build_object(
-                'id', l.id,
-                'level', l.level,
-                'message', l.message,
-                'context', l.context,
-                'logged_at', l.logged_at,
-                'duration_ms', l.duration_ms,
-                'error_code', l.error_code
-            )
-            ORDER BY l.logged_at, l.id
-        ),
-        '[]'
+    (
+        SELECT coalesce(jsonb_agg(line ORDER BY line.logged_at, line.id), '[]')
+        FROM ai_logs AS line
+        WHERE line.session_id = s.id
     ) AS log_lines
-    FROM ai_logs AS l
-    WHERE l.session_id = s.id
-) AS l
+FROM ai_sessions AS s
 WHERE s.id = :session_id;
 
 -- name: count_sessions()$

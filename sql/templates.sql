@@ -107,7 +107,8 @@ WHERE author_id = :author_id
 ORDER BY created_at DESC, id;
 
 -- name: list_templates_with_reviews(max_rows)
--- List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
+-- record_class: reviews = TemplateReview
+-- List the most used templates that everyone can see, each with its reviews, newest first.
 SELECT
     t.id,
     t.slug,
@@ -115,35 +116,24 @@ SELECT
     t.category,
     t.rating,
     t.usage_count,
-    r.reviews
-FROM module_templates AS t
-CROSS JOIN LATERAL (
-    SELECT coalesce(
-        jsonb_agg(
-            jsonb_build_object(
-                'id', r.id,
-                'user_id', r.user_id,
-                'user_name', u.name,
-                'rating', r.rating,
-                'comment', r.comment,
-                'is_approved', r.is_approved,
-                'created_at', r.created_at
-            )
-            ORDER BY r.created_at DESC, r.id
-        ),
-        '[]'
+    (
+        SELECT coalesce(jsonb_agg(r ORDER BY r.created_at DESC, r.id), '[]')
+        FROM (
+            SELECT r.id, r.user_id, u.name AS user_name, r.rating, r.comment, r.is_approved, r.created_at
+            FROM template_reviews AS r
+            JOIN users AS u ON u.id = r.user_id
+            WHERE r.template_id = t.id
+        ) AS r
     ) AS reviews
-    FROM template_reviews AS r
-    JOIN users AS u ON u.id = r.user_id
-    WHERE r.template_id = t.id
-) AS r
+FROM module_templates AS t
 WHERE t.is_public
   AND t.is_approved
 ORDER BY t.usage_count DESC, t.id
 LIMIT :max_rows;
 
 -- name: get_template_with_reviews(template_id)^
--- Find one template, with its reviews as a JSON list, newest first.
+-- record_class: reviews = TemplateReview
+-- Find one template, with its reviews, newest first.
 SELECT
     t.id,
     t.slug,
@@ -151,28 +141,16 @@ SELECT
     t.category,
     t.rating,
     t.usage_count,
-    r.reviews
-FROM module_templates AS t
-CROSS JOIN LATERAL (
-    SELECT coalesce(
-        jsonb_agg(
-            jsonb_build_object(
-                'id', r.id,
-                'user_id', r.user_id,
-                'user_name', u.name,
-                'rating', r.rating,
-                'comment', r.comment,
-                'is_approved', r.is_approved,
-                'created_at', r.created_at
-            )
-            ORDER BY r.created_at DESC, r.id
-        ),
-        '[]'
+    (
+        SELECT coalesce(jsonb_agg(r ORDER BY r.created_at DESC, r.id), '[]')
+        FROM (
+            SELECT r.id, r.user_id, u.name AS user_name, r.rating, r.comment, r.is_approved, r.created_at
+            FROM template_reviews AS r
+            JOIN users AS u ON u.id = r.user_id
+            WHERE r.template_id = t.id
+        ) AS r
     ) AS reviews
-    FROM template_reviews AS r
-    JOIN users AS u ON u.id = r.user_id
-    WHERE r.template_id = t.id
-) AS r
+FROM module_templates AS t
 WHERE t.id = :template_id;
 
 -- name: count_templates()$

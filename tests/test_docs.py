@@ -12,12 +12,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import traceback
 from collections.abc import Iterator
 from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rowsmith import errors
+from rowsmith.findings import Rule
 from rowsmith.server.embedded import project_data_folder
 from rowsmith.settings import Settings, variable_name
 from rowsmith.testing.databases import fresh_database
@@ -28,7 +34,7 @@ from tests.harness.projects import rowsmith
 README, DESIGN = ROOT / "README.md", ROOT / "docs" / "design.md"
 PACKAGE = ROOT / "src" / "rowsmith"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PAGES = [page for page in DOCUMENTS if page.parent.name == "guide"]
+PAGES = [page for page in DOCUMENTS if page.name == "index.md" or page.parent.parent == ROOT / "docs"]
 
 
 def label(document: Path) -> str:
@@ -112,10 +118,10 @@ def test_the_finding_in_the_readme_is_the_one_that_is_reported(project: Path) ->
 
 @pytest.fixture(scope="module")
 def beginning(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's project as each page finds it: its files and its typed module."""
+    """The guide's project as each page finds it: its files and its typed module."""
     folder = tmp_path_factory.mktemp("beginning")
     (folder / "app").mkdir()
-    write_files(README, folder)
+    write_files(ROOT / "docs" / "guide" / "index.md", folder)
     configuration = folder / "pyproject.toml"
     configuration.write_text(on_server(configuration.read_text(), server_url))
     with chdir(folder):
@@ -180,3 +186,49 @@ def test_what_the_design_looks_for_in_a_file_is_there() -> None:
         for name in re.findall(r"\w+", names.replace(" and ", " ")):
             defined = rf"^\s*(async def|def|class) {name}\b|^\s*(self\.)?{name}\b.* = "
             assert re.search(defined, (PACKAGE / path).read_text(), re.MULTILINE), (name, path)
+
+
+def test_each_error_has_a_page_and_each_page_an_error() -> None:
+    for module in ("compiler.project", "starter.starter", "testing.databases"):
+        import_module(f"rowsmith.{module}")
+    pages = {errors.RowsmithError.page} | {each.page for each in subclasses(errors.RowsmithError)}
+    folder = ROOT / "docs" / "errors"
+    assert pages | {f"{errors.PAGES}/rules.md"} == {f"{errors.PAGES}/{page.name}" for page in folder.iterdir()}
+
+
+def subclasses(base: type[errors.RowsmithError]) -> Iterator[type[errors.RowsmithError]]:
+    """Those of the library, whatever else the suite defines."""
+    for each in base.__subclasses__():
+        if each.__module__.startswith("rowsmith."):
+            yield each
+            yield from subclasses(each)
+
+
+def test_each_rule_has_a_section_and_each_section_a_rule() -> None:
+    sections = re.findall(r"^## (.*)$", (ROOT / "docs" / "errors" / "rules.md").read_text(), re.MULTILINE)
+    assert sections == list(Rule)
+
+
+@pytest.mark.parametrize("error", [errors.RowCountError("two"), errors.PoolTimeoutError("none", errors.Category.DNS)])
+def test_the_traceback_of_an_error_names_its_page(error: errors.RowsmithError) -> None:
+    assert "".join(traceback.format_exception_only(error)).endswith(f"\nSee {error.page}\n")
+
+
+def test_an_error_of_a_users_own_has_the_page_of_its_base() -> None:
+    class OursError(errors.TransactionError):
+        pass
+
+    assert OursError.page == errors.TransactionError.page
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(entries: list[Any]) -> Iterator[str]:
+        for entry in entries:
+            if isinstance(entry, str):
+                yield entry
+            else:
+                (below,) = entry.values()
+                yield from pages(below)
+
+    listed = list(pages(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md"))

@@ -237,6 +237,12 @@ class ImportProjectsParameters(TypedDict):
     created_at: datetime
 
 
+class TemplateLink(BaseModel, frozen=True):
+    id: UUID
+    name: str
+    slug: str
+
+
 class ListProjectsOfUserRow(BaseModel, frozen=True):
     id: UUID
     name: str
@@ -246,9 +252,7 @@ class ListProjectsOfUserRow(BaseModel, frozen=True):
     tags: list[str | None]
     is_public: bool
     deployment_url: str | None
-    template_id: UUID | None
-    template_name: str | None
-    template_slug: str | None
+    template: TemplateLink | None
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
@@ -297,12 +301,17 @@ class ListCollaboratorsRow(BaseModel, frozen=True):
     created_at: datetime
 
 
+class Owner(BaseModel, frozen=True):
+    id: UUID
+    name: str | None
+    avatar: str | None
+
+
 class ListProjectsSharedWithUserRow(BaseModel, frozen=True):
     id: UUID
     name: str
     status: ProjectStatus
-    owner_id: UUID
-    owner_name: str | None
+    owner: Owner
     role: CollaboratorRole
     can_edit: bool
     updated_at: datetime
@@ -335,10 +344,15 @@ class ImportReviewsParameters(TypedDict):
     created_at: datetime
 
 
+class Author(BaseModel, frozen=True):
+    id: UUID
+    name: str | None
+    avatar: str | None
+
+
 class ListReviewsOfTemplateRow(BaseModel, frozen=True):
     id: UUID
-    user_id: UUID
-    user_name: str | None
+    author: Author
     rating: int
     comment: str | None
     is_approved: bool
@@ -382,6 +396,19 @@ class ImportSessionsParameters(TypedDict):
     created_at: datetime
 
 
+class LogLine(BaseModel, frozen=True):
+    id: UUID
+    session_id: UUID
+    level: LogLevel
+    message: str
+    context: JsonValue | None
+    logged_at: datetime
+    duration_ms: int | None
+    memory_usage_bytes: int | None
+    error_stack: str | None
+    error_code: str | None
+
+
 class GetSessionWithLogRow(BaseModel, frozen=True, allow_inf_nan=True):
     id: UUID
     user_id: UUID | None
@@ -395,7 +422,7 @@ class GetSessionWithLogRow(BaseModel, frozen=True, allow_inf_nan=True):
     retry_count: int
     created_at: datetime
     completed_at: datetime | None
-    log_lines: JsonValue
+    log_lines: list[LogLine]
 
 
 class CountSessionsByStatusRow(BaseModel, frozen=True):
@@ -408,19 +435,6 @@ class ListSessionCostPerDayRow(BaseModel, frozen=True, allow_inf_nan=True):
     session_count: int
     tokens_used: int
     cost_usd: Decimal
-
-
-class LogLine(BaseModel, frozen=True):
-    id: UUID
-    session_id: UUID
-    level: LogLevel
-    message: str
-    context: JsonValue | None
-    logged_at: datetime
-    duration_ms: int | None
-    memory_usage_bytes: int | None
-    error_stack: str | None
-    error_code: str | None
 
 
 # --- sql/templates.sql ---
@@ -486,6 +500,16 @@ class ListMostUsedTemplatesRow(BaseModel, frozen=True, allow_inf_nan=True):
     author_name: str | None
 
 
+class TemplateReview(BaseModel, frozen=True):
+    id: UUID
+    user_id: UUID
+    user_name: str | None
+    rating: int
+    comment: str | None
+    is_approved: bool
+    created_at: datetime
+
+
 class ListTemplatesWithReviewsRow(BaseModel, frozen=True, allow_inf_nan=True):
     id: UUID
     slug: str
@@ -493,7 +517,7 @@ class ListTemplatesWithReviewsRow(BaseModel, frozen=True, allow_inf_nan=True):
     category: TemplateCategory
     rating: Decimal | None
     usage_count: int
-    reviews: JsonValue
+    reviews: list[TemplateReview]
 
 
 class GetTemplateWithReviewsRow(BaseModel, frozen=True, allow_inf_nan=True):
@@ -503,7 +527,7 @@ class GetTemplateWithReviewsRow(BaseModel, frozen=True, allow_inf_nan=True):
     category: TemplateCategory
     rating: Decimal | None
     usage_count: int
-    reviews: JsonValue
+    reviews: list[TemplateReview]
 
 
 class CountTemplatesByCategoryRow(BaseModel, frozen=True, allow_inf_nan=True):
@@ -804,7 +828,7 @@ class Queries(Protocol):
 
     @rows
     def list_projects_of_user(self, *, user_id: UUID) -> list[ListProjectsOfUserRow]:
-        """List a user's projects, newest first, with the template's name, if any. (sql/projects.sql, d23946d5)"""
+        """List a user's projects, newest first, with the template, if any. (sql/projects.sql, cda72a02)"""
 
     @rows
     def search_projects(
@@ -908,8 +932,8 @@ class Queries(Protocol):
 
     @rows
     def list_projects_shared_with_user(self, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]:
-        """List other people's projects that a user works on, with the owners' names, most recently changed first.
-        (sql/projects.sql, 05fb4c79)"""
+        """List other people's projects that a user works on, with their owners, most recently changed first.
+        (sql/projects.sql, ed01cc76)"""
 
     @query
     def may_edit_project(self, *, project_id: UUID, user_id: UUID) -> bool:
@@ -937,7 +961,7 @@ class Queries(Protocol):
 
     @rows
     def list_reviews_of_template(self, *, template_id: UUID) -> list[ListReviewsOfTemplateRow]:
-        """List the reviews of a template with their authors' names, newest first. (sql/reviews.sql, 63f60765)"""
+        """List the reviews of a template with their authors, newest first. (sql/reviews.sql, 78da69b8)"""
 
     @query
     def count_reviews(self) -> int:
@@ -1034,7 +1058,7 @@ class Queries(Protocol):
 
     @query
     def get_session_with_log(self, *, session_id: UUID) -> GetSessionWithLogRow | None:
-        """Find one session, with its log lines as a JSON list in order. (sql/sessions.sql, fbcf20df)"""
+        """Find one session, with its log lines in order. (sql/sessions.sql, 1f702746)"""
 
     @query
     def count_sessions(self) -> int:
@@ -1142,12 +1166,12 @@ class Queries(Protocol):
 
     @rows
     def list_templates_with_reviews(self, *, max_rows: int | None) -> list[ListTemplatesWithReviewsRow]:
-        """List the most used templates that everyone can see, each with its reviews as a JSON list, newest first.
-        (sql/templates.sql, aae9b5f6)"""
+        """List the most used templates that everyone can see, each with its reviews, newest first.
+        (sql/templates.sql, 1128d1b5)"""
 
     @query
     def get_template_with_reviews(self, *, template_id: UUID) -> GetTemplateWithReviewsRow | None:
-        """Find one template, with its reviews as a JSON list, newest first. (sql/templates.sql, a7752bc7)"""
+        """Find one template, with its reviews, newest first. (sql/templates.sql, 643bf306)"""
 
     @query
     def count_templates(self) -> int:

@@ -19,7 +19,10 @@ else:
 
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            hint = (
+                ". The queries of files are loaded by load_queries(path)" if name in ("from_path", "from_str") else ""
+            )
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         value = globals()[name] = getattr(import_module(_LAZY[name]), name)
         return value
 

@@ -27,7 +27,9 @@ class _Group(click.Group):
         try:
             ctx.exit(super().invoke(ctx) or 0)
         except RowsmithError as error:
-            Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+            Console(stderr=True, soft_wrap=True).print(
+                f"{error}\nSee {error.page}", style="red", markup=False, highlight=False
+            )
             ctx.exit(2)
 
 

@@ -17,7 +17,7 @@ import psycopg_pool
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
-from rowsmith.blocks import Block
+from rowsmith.blocks import Block, TransactionalBlock
 from rowsmith.logs import configure
 from rowsmith.pool.breaker import CircuitBreaker, CircuitState
 from rowsmith.pool.forks import in_child, keep
@@ -109,7 +109,7 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         was ended by hand, and the server's errors at COMMIT, such as IntegrityError from a deferred constraint.
         """
         options = options_of(isolation, read_only, deferrable, settings)
-        return Block(partial(self._block, options), partial(self._ablock, options))
+        return TransactionalBlock(partial(self._block, options), partial(self._ablock, options))
 
     def run(
         self,
@@ -174,7 +174,7 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         request = LockRequest(name, wait, shared)
         if scope == "session":
             return Block(lambda: SessionLock(self._pool, request), lambda: AsyncSessionLock(self._apool(), request))
-        return Block(
+        return TransactionalBlock(
             lambda: TransactionLock(self._block(PLAIN), request),
             lambda: AsyncTransactionLock(self._ablock(PLAIN), request),
         )
@@ -206,7 +206,13 @@ class Database(AbstractContextManager["Database"], AbstractAsyncContextManager["
         return replace(probe_sync(self._pool, timeout), circuit=self._breaker.state)
 
     async def acheck_health(self, *, timeout: float = PROBE_SECONDS) -> HealthCheck:
-        """Like `check_health`, with the event loop's pool."""
+        """Like `check_health`, with the event loop's pool, or with that for threads if only that one is in use.
+
+        So it is in an ASGI application whose endpoints are all synchronous.
+        """
+        own = self._apools.get(asyncio.get_running_loop())
+        if self._pool.opened and not (own and own.opened):
+            return await asyncio.to_thread(self.check_health, timeout=timeout)
         try:
             pool = self._apool()
         except psycopg_pool.PoolClosed as error:

@@ -6,6 +6,7 @@ rowsmith itself finds wrong: the configuration, the query files, the shape of a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,9 +16,25 @@ import psycopg_pool
 
 from rowsmith.findings import Finding, count_of
 
+PAGES = "https://github.com/rowsmith/rowsmith/blob/main/docs/errors"
+"""The folder of the documentation that has a page for each error, and one for the rules of `rowsmith check`."""
+
 
 class RowsmithError(Exception):
-    """The base class of every error that rowsmith itself raises."""
+    """The base class of every error that rowsmith itself raises. A note names the error's page of the documentation."""
+
+    page = f"{PAGES}/index.md"
+    """The address of the page about this class. It follows from the name; a subclass of yours has its base's."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__.startswith("rowsmith.") and "page" not in vars(cls):  # PoolTimeoutError: pool-timeout.md
+            words = re.findall("[A-Z][a-z]*", cls.__name__.removesuffix("Error"))
+            cls.page = f"{PAGES}/{'-'.join(words).lower()}.md"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.add_note(f"See {self.page}")
 
 
 class SettingsError(RowsmithError, ValueError):

@@ -29,6 +29,8 @@ class Rule(StrEnum):
     """The forms of a query with optional lines differ in their columns, or are too many."""
     MARK = "mark"
     """What the statement returns does not fit the mark: every call would raise."""
+    ONE_COLUMN = "one-column"
+    """A query for the returned row, which has one column: aiosql would return its value."""
     COLUMN_NAME = "column-name"
     """A row cannot use the name of a column, or another column has it."""
     CONSTANT_ORDER = "constant-order"

@@ -11,7 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from blueprint.queries import Collaborator, CollaboratorRole, Project, ProjectStatus, User, queries
+from blueprint.queries import Collaborator, CollaboratorRole, Project, ProjectStatus, TemplateLink, User, queries
 from tests.blueprint.rows import UNKNOWN, Run, new_project, new_template, new_user, new_users, values
 
 
@@ -169,9 +169,9 @@ def test_a_users_projects_come_newest_first_with_the_template_where_there_is_one
     copied: Project = run(queries.create_project_from_template, user_id=ada.id, template_id=template.id, name="Copy")
     new_project(run, bob)
     rows: list[Any] = run(queries.list_projects_of_user, user_id=ada.id)
-    assert [(row.id, row.template_name, row.template_slug) for row in rows] == [
-        (copied.id, "Big hero", "hero"),
-        (plain.id, None, None),
+    assert [(row.id, row.template) for row in rows] == [
+        (copied.id, TemplateLink(id=template.id, name="Big hero", slug="hero")),
+        (plain.id, None),
     ]
     assert (rows[1].name, rows[1].status, rows[1].tags, rows[1].progress) == ("Plain", "DRAFT", ["t"], 0)
 
@@ -396,7 +396,7 @@ def test_projects_of_others_come_with_the_owner_and_the_role(run: Run) -> None:
     collaborate(run, own, bob)
     set_updated_days_ago(run, {newer.id: 1, newest.id: 0, older.id: 2})
     rows: list[Any] = run(queries.list_projects_shared_with_user, user_id=cay.id)
-    assert [(row.id, row.name, row.owner_id, row.owner_name, row.role, row.can_edit) for row in rows] == [
+    assert [(row.id, row.name, row.owner.id, row.owner.name, row.role, row.can_edit) for row in rows] == [
         (newest.id, "Newest", ada.id, "Ada", "ADMIN", False),
         (newer.id, "Newer", bob.id, "Bob", "VIEWER", True),
         (older.id, "Older", ada.id, "Ada", "EDITOR", False),

@@ -70,7 +70,7 @@ def test_the_reviews_of_a_template_come_newest_first_with_names(run: Run) -> Non
     review(run, other, ada)
     run.sql("UPDATE template_reviews SET created_at = created_at - interval '1 day' WHERE id = %s", old.id)
     rows: list[Any] = run(queries.list_reviews_of_template, template_id=template.id)
-    assert [(row.id, row.user_id, row.user_name, row.rating, row.comment, row.is_approved) for row in rows] == [
+    assert [(row.id, row.author.id, row.author.name, row.rating, row.comment, row.is_approved) for row in rows] == [
         (new.id, bob.id, None, 2, None, False),
         (old.id, ada.id, "Ada", 5, "x", False),
     ]

@@ -378,11 +378,11 @@ def test_a_session_comes_with_its_log_nested(run: Run) -> None:
     row: Any = run(queries.get_session_with_log, session_id=session.id)
     assert (row.id, row.user_id, row.status, row.error_code, row.retry_count) == (session.id, ada.id, "FAILED", "E1", 1)
     assert (row.tokens_used, row.duration_ms, row.completed_at) == (None, 7, None)
-    assert [(line["level"], line["message"]) for line in row.log_lines] == [
+    assert [(line.level, line.message) for line in row.log_lines] == [
         ("INFO", "first"),
         ("ERROR", 'it\'s "last"'),
     ]
-    assert datetime.fromisoformat(row.log_lines[1]["logged_at"]) >= run.now()
+    assert row.log_lines[1].logged_at >= run.now()
     assert run(queries.get_session_with_log, session_id=bare.id).log_lines == []
     assert run(queries.get_session_with_log, session_id=UNKNOWN) is None
 

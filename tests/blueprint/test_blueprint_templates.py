@@ -197,10 +197,9 @@ def test_templates_come_with_their_reviews_nested(run: Run) -> None:
     rows: list[Any] = run(queries.list_templates_with_reviews, max_rows=10)
     assert [(row.id, row.usage_count) for row in rows] == [(reviewed.id, 2), (bare.id, 0)]
     newest, oldest = rows[0].reviews
-    assert set(newest) == {"id", "user_id", "user_name", "rating", "comment", "is_approved", "created_at"}
-    assert (newest["user_id"], newest["user_name"], newest["rating"], newest["comment"]) == (str(bob.id), None, 2, None)
-    assert (oldest["user_name"], oldest["rating"], oldest["comment"]) == ("Ada", 5, 'It\'s "good" \\ %s')
-    assert oldest["is_approved"] is False
+    assert (newest.user_id, newest.user_name, newest.rating, newest.comment) == (bob.id, None, 2, None)
+    assert (oldest.user_name, oldest.rating, oldest.comment) == ("Ada", 5, 'It\'s "good" \\ %s')
+    assert oldest.is_approved is False
     assert rows[1].reviews == []
     assert run(queries.list_templates_with_reviews, max_rows=1) == rows[:1]
     assert values(run(queries.get_template_with_reviews, template_id=reviewed.id)) == values(rows[0])

@@ -63,6 +63,25 @@ def test_the_module_is_written_and_checked(folder: Path, server_url: str) -> Non
     assert module.read_text() != text
 
 
+def test_a_module_that_embeds_its_sql_is_stale_after_any_change(folder: Path, server_url: str) -> None:
+    server = ("--database-url", server_url)
+    write(folder, {"pyproject.toml": f"{CONFIGURATION}embed = true\n"})
+    assert rowsmith("generate", *server).exit_code == 0
+    text = (folder / "app/queries.py").read_text()
+    assert QUERIES in text
+    assert rowsmith("generate", *server).stdout == "app/queries.py: 2 queries, up to date\n"
+    assert rowsmith("check", *server).exit_code == 0
+    for changed in (f"-- A comment moves the lines.\n{QUERIES}", QUERIES.replace("= :id", "= (:id)")):
+        write(folder, {"sql/queries.sql": changed})
+        stale = rowsmith("check", *server)
+        assert stale.exit_code == 1
+        assert "the module does not match the queries and the migrations [stale-module]" in stale.output
+    write(folder, {"sql/queries.sql": QUERIES, "pyproject.toml": CONFIGURATION})
+    assert rowsmith("check", *server).exit_code == 1
+    assert rowsmith("generate", *server).exit_code == 0
+    assert "SELECT id" not in (folder / "app/queries.py").read_text()
+
+
 def test_nothing_is_written_over_another_file(folder: Path, server_url: str) -> None:
     write(folder, {"app/queries.py": "precious = True\n"})
     done = rowsmith("generate", "--database-url", server_url)

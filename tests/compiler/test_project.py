@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rowsmith.compiler.project import Project, ProjectError, ServerChoice
-from rowsmith.queries.loader import QueryFolder
+from rowsmith.queries.folders import QueryFolder
 from rowsmith.server import programs
 from tests.harness.projects import assert_snapshot, project, rowsmith, write
 

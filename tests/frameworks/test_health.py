@@ -80,6 +80,29 @@ def test_a_database_that_does_not_answer(
     assert "s3cret" not in str(answers)
 
 
+def test_the_pool_that_the_application_uses_is_the_one_that_is_checked(observer: Observer) -> None:
+    """Each pool in turn has no connection left, which only a check of that pool finds out."""
+    database = small(observer.url, max_connections=1)
+    client = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(Starlette(routes=health_routes(database, timeout=0.3))), base_url="http://app"
+    )
+
+    async def category() -> object:
+        return (await client.get("/health")).json()["category"]
+
+    async def main() -> None:
+        async with database, client:
+            assert await category() is None
+            with database.connection():  # as in a synchronous endpoint
+                assert await category() == "pool_exhausted"
+            assert await category() is None
+            async with database.connection():
+                assert await category() == "pool_exhausted"
+            assert await category() is None
+
+    bounded(lambda: asyncio.run(main()))
+
+
 def test_rowsmith_imports_no_framework() -> None:
     code = "import sys, rowsmith; print(sorted({'fastapi', 'starlette', 'flask', 'anyio'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

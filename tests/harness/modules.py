@@ -27,12 +27,15 @@ def source(
     *,
     models: Models = "pydantic",
     overrides: Mapping[str, str] | None = None,
+    root: Path | None = None,
+    embed: bool = False,
 ) -> str:
-    """The text of the module for the query files of a folder."""
+    """The text of the module for the query files of a folder. Paths are relative to `root`, or to what it is in."""
     describer = Describer(conn)
     descriptions = [describe(describer, query) for query in read_queries(folder)]
     types = read_types(conn, descriptions, overrides)
-    return render(descriptions, types, output=output, folders={"": folder}, root=folder.parent, models=models)
+    root = root or folder.parent
+    return render(descriptions, types, output=output, folders={"": folder}, root=root, models=models, embed=embed)
 
 
 def load(path: Path) -> ModuleType:

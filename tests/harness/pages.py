@@ -1,7 +1,7 @@
 """The pages of the documentation, and the projects that their snippets make.
 
-The snippets of a page run from top to bottom, in a folder that begins as the README's project, on a database of the
-page's own. What the fence of a block says decides what becomes of it:
+The snippets of a page run from top to bottom, in a folder that begins as the project of docs/guide/index.md, and on a
+database of the page's own. What the fence of a block says decides what becomes of it:
 
 - A block whose first line is a comment with a path is that file. `pyproject.toml` is added to the one that is there,
   table by table.
@@ -12,7 +12,9 @@ page's own. What the fence of a block says decides what becomes of it:
 - `console` has commands after `$`, each followed by what it prints, errors included.
 - `py` is an excerpt of the generated module.
 
-`...` in an output stands for anything.
+A comment `<!-- needs the extension NAME -->` skips the page on a server that does not come with it.
+
+`...` in an output stands for anything. ROWSMITH_SNAPSHOTS=write writes the outputs into the pages instead.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from rowsmith.settings import Settings, variable_name
 from rowsmith.testing.databases import settings_for
 from tests.harness.projects import rowsmith
 
+WRITING = os.environ.get("ROWSMITH_SNAPSHOTS") == "write"
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _FILE = re.compile(r"(?:--|#) ([\w./-]+\.\w+|Makefile|Dockerfile)")
 _VARYING = re.compile(r"\b\d+(\.\d+)?(?= m?s\b)")
@@ -81,9 +84,12 @@ class Player:
         """What the block before has printed; None once a `text` block has shown it."""
         self._raised = False
         self._outdated = False
+        self._written: dict[Snippet, str] = {}
+        """Texts to be written into the page."""
 
     def play(self) -> None:
         """Run every snippet. Raises AssertionError where a page shows what is not so."""
+        self._skip_without_extensions()
         for snippet in snippets(self.page):
             try:
                 self._play(snippet)
@@ -91,11 +97,19 @@ class Player:
                 error.add_note(f"{self.page}:{snippet.line}")
                 raise
         self._expect_no_exception()
+        self._rewrite()
+
+    def _skip_without_extensions(self) -> None:
+        needed = re.findall(r"<!-- needs the extension (\w+) -->", self.page.read_text())
+        with psycopg.connect(self._database_url) as conn:
+            query = "SELECT unnest(%s::text[]) EXCEPT SELECT name FROM pg_available_extensions"
+            if missing := conn.execute(query, [needed]).fetchall():
+                pytest.skip(f"this server comes without the extension {missing[0][0]}")
 
     def _play(self, snippet: Snippet) -> None:
         if snippet.language == "text":
             assert self._printed is not None, "no block before this one prints anything"
-            same(snippet.text, self._printed)
+            self._compare(snippet, snippet.text, self._printed)
             self._printed, self._raised = None, False
             return
         self._expect_no_exception()
@@ -147,7 +161,23 @@ class Player:
     def _play_console(self, snippet: Snippet) -> None:
         self._outdated = False
         for command, shown in re.findall(r"^\$ (.*(?:\\\n.*)*)\n((?:(?!\$ ).*\n)*)", snippet.text, re.MULTILINE):
-            same(shown, self._run(command)[1])
+            self._compare(snippet, shown, self._run(command)[1])
+
+    def _compare(self, snippet: Snippet, shown: str, printed: str) -> None:
+        """Compare the output that a page shows with what was printed. Times may differ, and `...` is anything."""
+        want, got = (_VARYING.sub("TIME", re.sub(r"\s+$", "\n", text, flags=re.MULTILINE)) for text in (shown, printed))
+        if doctest.OutputChecker().check_output(want, got, doctest.ELLIPSIS):
+            return
+        assert WRITING, f"shown:\n{shown}\nprinted:\n{printed}"
+        text = self._written.get(snippet, snippet.text)
+        self._written[snippet] = text.replace(shown, printed.rstrip("\n") + "\n", 1)
+
+    def _rewrite(self) -> None:
+        lines = self.page.read_text().splitlines(keepends=True)
+        for snippet, text in sorted(self._written.items(), key=lambda item: -item[0].line):
+            lines[snippet.line - 1 : snippet.line - 1 + snippet.text.count("\n")] = [text]
+        if self._written:
+            self.page.write_text("".join(lines))
 
     def _run(self, script: str) -> tuple[int, str]:
         """Run a script of bash, but `rowsmith` itself in this process. Returns its exit code and what it prints."""
@@ -191,13 +221,6 @@ class Player:
             for name, module in list(sys.modules.items()):
                 if str(getattr(module, "__file__", None)).startswith(f"{self.folder}{os.sep}"):
                     del sys.modules[name]
-
-
-def same(shown: str, printed: str) -> None:
-    """Compare the output that a page shows with what was printed. Times may differ, and `...` is anything."""
-    want, got = (_VARYING.sub("TIME", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)) for text in (shown, printed))
-    matches = doctest.OutputChecker().check_output(want.rstrip() + "\n", got.rstrip() + "\n", doctest.ELLIPSIS)
-    assert matches, f"shown:\n{shown}\nprinted:\n{printed}"
 
 
 def on_server(configuration: str, server_url: str) -> str:

@@ -130,9 +130,10 @@ def test_a_file_that_cannot_be_opened_is_a_fault(tmp_path: Path, monkeypatch: py
 def test_a_name_that_python_would_read_as_another_is_refused(tmp_path: Path) -> None:
     """Python normalizes names, so that `ﬁ` would be the argument `fi`."""
     (tmp_path / "q.sql").write_text("-- name: \N{LATIN SMALL LIGATURE FI}()\nSELECT 1;\n-- name: g(ª)\nSELECT :ª;")
+    other = "Choose another name, of the letters a to z, digits and underscores"
     assert refused(tmp_path / "q.sql") == [
-        "1: '\N{LATIN SMALL LIGATURE FI}' cannot be the name of a Python function",
-        "3: g: 'ª' cannot be the name of a Python argument",
+        f"1: '\N{LATIN SMALL LIGATURE FI}' cannot be the name of a Python function. {other}",
+        f"3: g: 'ª' cannot be the name of a Python argument. {other}",
     ]
 
 

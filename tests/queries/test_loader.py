@@ -8,7 +8,8 @@ import pytest
 
 from rowsmith import errors, load_queries
 from rowsmith.findings import Rule
-from rowsmith.queries.loader import QueryFolder, read, read_queries
+from rowsmith.queries.folders import QueryFolder
+from rowsmith.queries.loader import read, read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 
@@ -111,15 +112,19 @@ EXPECTED = (
     "! affected rows, <! the returned row, *! many, # script"
 )
 FAULTS = [
-    ("-- name: f(a)\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (a). Add it to the list"),
+    ("-- name: f()\nSELECT\n  :b;", 3, "f uses :b, which is not in its parameter list (). Add it to the list"),
     (
         "-- name: f(email)\nSELECT :emial;",
         2,
         "f uses :emial, which is not in its parameter list (email). Did you mean :email?",
     ),
-    ("-- name: f(a, b)\nSELECT :a;", 1, "f lists b but its SQL does not use :b"),
-    ("-- name: f(a, a)\nSELECT :a;", 1, "f lists the parameter a twice"),
-    ("-- name: f(class)\nSELECT :class;", 1, "f: 'class' cannot be the name of a Python argument"),
+    ("-- name: f(a, b)\nSELECT :a;", 1, "f lists b but its SQL does not use :b. Use it, or remove it from the list"),
+    ("-- name: f(a, a)\nSELECT :a;", 1, "f lists the parameter a twice. Remove one of them"),
+    (
+        "-- name: f(class)\nSELECT :class;",
+        1,
+        "f: 'class' cannot be the name of a Python argument. Choose another name, such as class_",
+    ),
     ("-- name: f\nSELECT :a, :b;", 1, "f has no parameter list. Write f(a, b)"),
     (
         "-- name: f(n)\nSELECT tags[1:n];",
@@ -134,13 +139,17 @@ FAULTS = [
         1,
         f"'-- name: f()%' is not a valid name line. {EXPECTED}",
     ),
-    ("-- name: import()\nSELECT 1;", 1, "'import' cannot be the name of a Python function"),
+    (
+        "-- name: import()\nSELECT 1;",
+        1,
+        "'import' cannot be the name of a Python function. Choose another name, such as import_",
+    ),
     *(
         (f"-- name: {line}\nSELECT :a;", 1, f"'-- name: {line}' is not a valid name line. {EXPECTED}")
         for line in ("f?(a)", "f(a)?", "f(a??)", "f(?)", "f(?a)", "f(a?, )", "f(a?")
     ),
-    ("-- name: f()\n-- Only a comment.\n;", 1, "f has no SQL"),
-    ("-- name: f()\n\n-- name: g()\nSELECT 1;", 1, "f has no SQL"),
+    ("-- name: f()\n-- Only a comment.\n;", 1, "f has no SQL. Write a statement below the name line"),
+    ("-- name: f()\n\n-- name: g()\nSELECT 1;", 1, "f has no SQL. Write a statement below the name line"),
     (
         "-- name: f()\nSELECT 1;\nSELECT 2;",
         3,
@@ -154,19 +163,42 @@ FAULTS = [
         2,
         "f begins with a semicolon, which ends an empty statement. Remove the semicolon",
     ),
-    ("-- name: f()#\nSELECT 1;\nSELECT :a;", 3, "f is a script (#) and takes no parameters, but uses :a"),
-    ("-- name: f()\nSELECT $1;", 2, "f uses $1. Name the parameter, as in :email"),
+    (
+        "-- name: f()#\nSELECT 1;\nSELECT :a;",
+        3,
+        (
+            "f is a script (#) and takes no parameters, but uses :a. Write the value into the script, or give each "
+            "statement a name line of its own"
+        ),
+    ),
+    ("-- name: f()\nSELECT $1;", 2, "$1 is PostgreSQL's own placeholder. Name the parameter, as in :email"),
+    (
+        "-- name: f(q)\nSELECT\n  ':q%';",
+        1,
+        "f lists q but its SQL does not use :q. In the string on line 3 it is plain text. Write :q || '%'",
+    ),
+    (
+        "-- name: f(q)\nSELECT 'It''s %:q%';",
+        1,
+        (
+            "f lists q but its SQL does not use :q. In the string on line 2 it is plain text. Write 'It''s %' || :q || "
+            "'%'"
+        ),
+    ),
     ("-- name: f()\n\nSELECT 'a;\n", 3, "a string is never closed"),
     ("-- name: f()\nSELECT /* a\n", 2, "a /* comment is never closed"),
     (
         "SELECT 1;\n-- name: f()\nSELECT 1;",
         1,
-        "SQL before the name line of the first query. Write a line such as -- name: get_user(id)^ above it",
+        (
+            "this text is before the name line of the first query, and belongs to none. Write a line such as "
+            "-- name: get_user(id)^ above it, or make it a comment"
+        ),
     ),
     (
         "-- name: f()\n-- Doc.\n-- record_class: User\nSELECT 1;",
         3,
-        "the record_class line must follow the name line directly",
+        ("the record_class line must follow the name line directly. Move it up, above the lines of the documentation"),
     ),
     ("-- name: f()\nSELECT 1;\n-- name: f()\nSELECT 2;", 3, "f is already defined at q.sql:1"),
 ]
@@ -181,6 +213,31 @@ def test_each_fault_names_its_file_and_line(
     with pytest.raises(errors.QueryFileError) as raised:
         load_queries(tmp_path)
     assert [str(fault) for fault in raised.value.faults] == [f"q.sql:{line}: {message}"]
+
+
+def test_every_fault_of_a_query_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One misspelling is one fault, not two."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.sql").write_text(
+        "-- name: f(email, class, a, a)\n"
+        "-- Doc.\n-- record_class: User\n"
+        "SELECT :class, :emial,\n  :a, :other, :other, $1, %s;\nSELECT 1;\n"
+        "-- name: g(a)%\nSELECT ?;\n"
+    )
+    with pytest.raises(errors.QueryFileError) as raised:
+        load_queries(tmp_path)
+    assert [(fault.line, fault.column, fault.message) for fault in raised.value.faults] == [
+        (1, 0, "f: 'class' cannot be the name of a Python argument"),
+        (1, 0, "f lists the parameter a twice"),
+        (3, 0, "the record_class line must follow the name line directly"),
+        (4, 15, "f uses :emial, which is not in its parameter list (email, class, a, a)"),
+        (5, 6, "f uses :other, which is not in its parameter list (email, class, a, a)"),
+        (5, 22, "$1 is PostgreSQL's own placeholder"),
+        (5, 26, "%s is a positional placeholder of psycopg"),
+        (6, 0, "f contains a second statement"),
+        (7, 0, "'-- name: g(a)%' is not a valid name line"),
+        (8, 7, "? is a positional placeholder of other drivers"),
+    ]
 
 
 def test_names_are_compared_over_all_files_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +265,7 @@ def test_all_faults_of_all_files_come_in_one_error(tmp_path: Path, monkeypatch: 
         load_queries(tmp_path)
     assert str(raised.value).splitlines() == [
         "4 faults in the query files",
-        "a.sql:1: f lists a but its SQL does not use :a",
+        "a.sql:1: f lists a but its SQL does not use :a. Use it, or remove it from the list",
         "a.sql:4: g uses :b, which is not in its parameter list (). Add it to the list",
         "b.sql: the file is not UTF-8 text (byte 21)",
         "no-name: a folder is a namespace, but 'no-name' is not a valid Python name",

@@ -117,9 +117,10 @@ def test_a_pid_file_with_something_else_in_it_says_what_to_do(server: Server, co
     server.start(options=QUICK)
     server.stop()
     file = server.data / "postmaster.pid"
+    message = rf"^{file} is not what PostgreSQL writes .* then remove the file\.\nSee "
     for attempt in (server.start, server.stop, server.url, lambda: server.running):
         file.write_bytes(content)
-        with pytest.raises(ServerError, match=rf"^{file} is not what PostgreSQL writes .* then remove the file\.$"):
+        with pytest.raises(ServerError, match=message):
             attempt()
     file.unlink()
     server.start(options=QUICK)

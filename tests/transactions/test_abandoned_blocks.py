@@ -179,6 +179,11 @@ class Interrupted:
         with self.db.advisory_lock("a"):
             pass
 
+    def guard(self) -> None:
+        """Store the number, in the transaction of a lock."""
+        with self.db.advisory_lock("a", scope="transaction"), self.db.transaction() as conn:
+            conn.execute("INSERT INTO items VALUES (%s)", [self.number])
+
     def run(self) -> None:
         self.db.run(lambda conn: conn.execute("SELECT 1"))
 
@@ -251,6 +256,27 @@ def test_a_block_in_the_handler_of_an_interruption_is_one_of_its_own(
             except InjectedError:
                 interrupted.store()
         reached = step.reached
+        interrupted.check()
+
+
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run, Interrupted.guard])
+def test_no_block_joins_one_whose_interruption_is_kept(
+    interrupted: Interrupted, work: Callable[[Interrupted], None]
+) -> None:
+    """As by a reference cycle: the exception refers to the frames of what it has interrupted."""
+    interrupted.check()
+    number, reached = 0, True
+    while reached:
+        number += 1
+        kept: Exception | None = None
+        with stepping(number, packages=PACKAGES, error=InjectedError) as step:
+            try:
+                work(interrupted)
+            except InjectedError as error:
+                kept = error
+        reached = step.reached
+        interrupted.store()
+        del kept
         interrupted.check()
 
 

@@ -49,8 +49,21 @@ class Interrupted:
         async with self.here.db.advisory_lock("a"):
             pass
 
+    async def guard(self) -> None:
+        """Store the number, in the transaction of a lock."""
+        async with self.here.db.advisory_lock("a", scope="transaction"), self.here.transaction() as conn:
+            await insert(conn, self.number)
+
     async def run(self) -> None:
         await self.here.run(lambda conn: sql(conn, "SELECT 1"))
+
+    async def store(self) -> None:
+        """A new block stores what it is told to."""
+        self.number += 1
+        async with self.here.transaction() as conn:
+            await insert(conn, self.number)
+        assert self.observer.stored().count(self.number) == 1
+        self.number += 1
 
     async def check(self) -> None:
         """Every connection can be acquired, a new block stores what it is told to, and nothing was stored twice."""
@@ -99,6 +112,38 @@ def test_an_exception_at_any_step_of_a_task_loses_nothing(
         assert number > 50
 
     logging.disable()  # interrupted there, a handler of Python's logging may stay locked for ever
+    try:
+        interrupted.here.drive(body)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run, Interrupted.guard])
+def test_no_block_of_a_task_joins_one_whose_interruption_is_kept(interrupted: Interrupted, work: Work) -> None:
+    """As by a reference cycle: the exception refers to the frames of what it has interrupted."""
+
+    async def attempt(number: int) -> bool:
+        kept: Exception | None = None
+        with stepping(number, packages=PACKAGES, error=InjectedError, task=asyncio.current_task()) as step:
+            try:
+                await work(interrupted)
+            except InjectedError as error:
+                kept = error
+        await interrupted.store()
+        del kept
+        return step.reached
+
+    async def body() -> None:
+        await interrupted.check()
+        stride = 1 if all_wanted() else 5
+        number, reached = int(stride > 1), True
+        while reached:
+            number += stride
+            reached = await asyncio.create_task(attempt(number))
+            await interrupted.check()
+        assert number > 50
+
+    logging.disable()
     try:
         interrupted.here.drive(body)
     finally:

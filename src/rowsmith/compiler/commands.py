@@ -21,7 +21,7 @@ from rowsmith.compiler.project import Project, ProjectError, configuration_file
 from rowsmith.compiler.screen import Screen
 from rowsmith.compiler.watch import watch
 from rowsmith.compiler.workbench import Workbench
-from rowsmith.errors import ModuleError, ServerError
+from rowsmith.errors import PAGES, ModuleError, ServerError
 from rowsmith.findings import Finding, Rule, Severity, count_of, display_path
 
 _FOUND = 1
@@ -95,6 +95,8 @@ def check(screen: Screen, project: Project, report: Report, began: float, *, str
         except ModuleError as error:
             findings.append(Finding(Rule.MODULE, project.output, None, str(error)))
     screen.findings(findings)
+    if findings:
+        screen.line(f"See {PAGES}/rules.md")
     screen.line(summary(findings, report.queries, perf_counter() - began), "bold")
     return _exit_code(findings, strict=strict)
 
@@ -151,6 +153,7 @@ def module_text(project: Project, report: Report) -> str:
         folders={".".join(folder.namespace): folder.path for folder in project.query_folders},
         root=project.root,
         models=project.models,
+        embed=project.embed,
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rowsmith.errors import RowsmithError
 from rowsmith.findings import count_of, display_path
-from rowsmith.queries.loader import QueryFolder
+from rowsmith.queries.folders import QueryFolder
 
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
@@ -80,6 +80,8 @@ class Project:
     keeps_session: tuple[str, ...] = ()
     """The signatures of functions of the user's that leave nothing in a session: `set_updated_at()`."""
     server: ServerChoice = EMBEDDED
+    embed: bool = False
+    """Whether the module contains the SQL, and so needs no query files at run time."""
 
     @classmethod
     def load(cls, start: Path) -> Project:
@@ -125,6 +127,7 @@ class _Table(BaseModel):
     output: _Text | None = Field(
         None, description='the path of a Python module in an existing folder, such as output = "src/app/queries.py"'
     )
+    embed: bool = Field(False, description="true or false: whether the module contains the SQL")
     models: Models = Field("pydantic", description='"pydantic" or "dataclass"')
     types: dict[str, _Text] = Field({}, description="a table, [tool.rowsmith.types]")
     database_url: _Text | None = Field(
@@ -182,6 +185,7 @@ class _Reader:
             server=self.server(),
             never_null=tuple(self._table.never_null),
             keeps_session=tuple(self._table.keeps_session),
+            embed=self._table.embed,
         )
 
     def server(self) -> ServerChoice:

@@ -56,8 +56,11 @@ class Screen:
             console.print(text.append(newline + rest, "not bold"), end="\n\n")
 
     def error(self, error: BaseException) -> None:
-        """Print why the command could not run: for our own errors the message, for others the traceback."""
-        text = str(error) if isinstance(error, RowsmithError) else "".join(traceback.format_exception(error))
+        """Print why the command could not run: the message and page of our own errors, the traceback of others."""
+        if isinstance(error, RowsmithError):
+            text = f"{error}\nSee {error.page}"
+        else:
+            text = "".join(traceback.format_exception(error))
         self._err.print(Text(text.rstrip(), "red"))
 
     def descriptions(self, descriptions: Iterable[Description]) -> None:

@@ -17,6 +17,8 @@ from rowsmith.findings import Finding, excerpt
 class RefusedError(MigrationError, InvalidArgument):  # type: ignore[misc]  # yoyo has no annotations
     """A MigrationError that yoyo's command line prints without a traceback."""
 
+    page = MigrationError.page
+
 
 def refused(finding: Finding) -> RefusedError:
     """The error about a place in a file: what is wrong there, and the line with a caret."""

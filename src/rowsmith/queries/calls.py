@@ -107,6 +107,8 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequen
             picked = pick(parameters) if only is None else (parameters[only],)
         except KeyError:
             raise _mismatch(query, parameters, index) from None
+        except TypeError:
+            raise _no_mapping(query, parameters, index) from None
         if len(parameters) != count:
             raise _mismatch(query, parameters, index)
         if not writes:
@@ -137,6 +139,15 @@ def _mismatch(query: Query, given: Collection[str], index: int | None) -> TypeEr
     place = "" if index is None else f" in set {index}"
     takes = ", ".join(arguments) or "none"
     return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")
+
+
+def _no_mapping(query: Query, parameters: object, index: int | None) -> TypeError:
+    """The error about a set of parameters that has no names: aiosql takes tuples."""
+    names = ", ".join(f'"{name}": ...' for name in query.parameters)
+    return TypeError(
+        f"{query.name}(): set {index} is a {type(parameters).__name__}, expected a mapping such as {{{names}}} "
+        f"({query.location})"
+    )
 
 
 @cache

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 from rowsmith.queries.forms import NOT_GIVEN, ORDER_BY, Forms, Test
+from rowsmith.queries.inference import form_of
 from rowsmith.queries.query import Query
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.codecs import Writer
@@ -46,7 +47,7 @@ class _Chosen(dict[int, tuple[BoundQuery, _Pick]]):
         self._statements: dict[str, BoundQuery] = {}
 
     def __missing__(self, form: int) -> tuple[BoundQuery, _Pick]:
-        query = self._bound.query.form(form)
+        query = form_of(self._bound.query, form)
         bound = self._statements.setdefault(query.sql, self._bound.of(query))  # other switches, the same lines
         return self.setdefault(form, (bound, self._picker(query, form)))
 

@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 
 from rowsmith.queries.failure import logger, report
+from rowsmith.queries.inference import infer_types
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
@@ -157,6 +158,11 @@ class _Preparation:
         try:
             description = conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.AmbiguousParameter):
+                typed = conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))
+                if typed is not None:
+                    bound.query, bound.preparable = typed, True
+                    return self._prepare()
             transaction = session.transaction
             unbegun = transaction is not None and not transaction.begun
             if unbegun or pgconn.transaction_status == TransactionStatus.INERROR:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rowsmith.findings import Finding, Rule
+from rowsmith.queries.folders import Source
 from rowsmith.queries.lexer import Token, TokenKind, UnterminatedError, tokenize
 
 # Not those that PostgreSQL skips as white space: tab, line feed, vertical tab, form feed and carriage return.
@@ -36,13 +37,14 @@ class SqlFile:
     tokens: list[Token]
 
     @classmethod
-    def read(cls, path: Path) -> SqlFile:
-        """Read a file. Raises SqlFileError if it cannot be opened, is not UTF-8, or cannot be SQL.
+    def read(cls, path: Path, source: Source | None = None) -> SqlFile:
+        """Read a file, from `source` if it is not at `path`.
 
-        PostgreSQL would take a NUL for the end of the statement, and run what is before it.
+        Raises SqlFileError if it cannot be opened, is not UTF-8, or cannot be SQL. PostgreSQL would take a NUL for the
+        end of the statement, and run what is before it.
         """
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = (source or path).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             message = f"the file is not UTF-8 text (byte {error.start})"
             raise SqlFileError(Finding(Rule.QUERY_FILE, path, None, message)) from None

@@ -90,7 +90,7 @@ _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 # Reserved words cannot be columns, so a colon after one of them begins a parameter, not the upper bound of a slice
 # (manual, appendix "SQL Key Words"; BETWEEN is not reserved, but nobody gives that name to an array index).
-_WORDS_BEFORE_A_VALUE = frozenset(
+WORDS_BEFORE_A_VALUE = frozenset(
     ("all", "and", "any", "array", "between", "case", "distinct", "else", "from", "ilike", "in", "is", "like", "not",
      "or", "select", "similar", "some", "then", "when", "where")
 )  # fmt: skip
@@ -223,7 +223,7 @@ class _Slices:
         if previous is None:
             return False
         if previous.kind is TokenKind.NAME:
-            return previous.text.lower() not in _WORDS_BEFORE_A_VALUE
+            return previous.text.lower() not in WORDS_BEFORE_A_VALUE
         if previous.kind is TokenKind.SYMBOL:
             return previous.text in ")]"
         return True

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +25,10 @@ from aiosql.utils import SQLParseException
 from rowsmith.errors import QueryFileError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.folders import QueryFile, QueryFolder, files_in
 from rowsmith.queries.forms import (
     DirectiveError,
+    Forms,
     begins_lines,
     compose,
     is_directive,
@@ -35,6 +38,7 @@ from rowsmith.queries.forms import (
 )
 from rowsmith.queries.lexer import Token, TokenKind
 from rowsmith.queries.marks import Kind
+from rowsmith.queries.placeholders import foreign_placeholders
 from rowsmith.queries.query import Query, Source, is_python_name
 
 _KINDS = {
@@ -46,15 +50,12 @@ _KINDS = {
     SQLOperationType.INSERT_UPDATE_DELETE_MANY: Kind.EXECUTEMANY,
     SQLOperationType.SCRIPT: Kind.SCRIPT,
 }
+_LIST_OPTIONAL = (Kind.EXECUTEMANY, Kind.RETURNING)
+"""As in aiosql, the parameters of these are those of the SQL if the name line has no list."""
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
-
-
-class QueryFolder(NamedTuple):
-    """A folder of query files, or a single file, and the namespace of its queries."""
-
-    path: Path
-    namespace: tuple[str, ...] = ()
+_NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
+"""`-- record_class: tags = Tag`: the class of the rows in a column."""
 
 
 class Instruction(NamedTuple):
@@ -92,54 +93,25 @@ def read(folders: Iterable[QueryFolder]) -> Reading:
     """Read the query files of some folders; a sub-folder is a namespace."""
     reading = Reading([], [], [])
     for folder in folders:
-        if folder.path.is_dir():
-            _read_folder(folder, reading)
-        elif folder.path.is_file():
-            _read_file(folder, reading)
-        else:
-            reading.faults.append(Finding(Rule.QUERY_FILE, folder.path, None, "there is no such file or folder"))
+        for file in files_in(folder, reading.faults):
+            _read_file(file, reading)
     _check_names(reading)
     return reading
 
 
-def _read_folder(folder: QueryFolder, reading: Reading, above: tuple[Path, ...] = ()) -> bool:
-    """Read a folder, and say whether there are query files in it. `above` are the real paths of those that it is in."""
-    real = folder.path.resolve()
-    if real in above:
-        return False  # a symbolic link that leads back
-    entries = sorted(entry for entry in folder.path.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if entry.suffix == ".sql" and _is_file(entry)]
-    for file in files:
-        _read_file(QueryFolder(file, folder.namespace), reading)
-    found = bool(files)
-    for entry in entries:
-        if entry.is_dir():
-            inner = QueryFolder(entry, (*folder.namespace, entry.name))
-            if _read_folder(inner, reading, (*above, real)):
-                found = True
-                if not is_python_name(entry.name):
-                    message = f"a folder is a namespace, but {entry.name!r} is not a valid Python name"
-                    reading.faults.append(Finding(Rule.QUERY_FILE, entry, None, message))
-    return found
-
-
-def _is_file(entry: Path) -> bool:
-    """Whether it is a file, or a symbolic link that leads nowhere, which is a fault when it is read."""
-    return entry.is_file() or (entry.is_symlink() and not entry.exists())
-
-
-def _read_file(folder: QueryFolder, reading: Reading) -> None:
+def _read_file(found: QueryFile, reading: Reading) -> None:
     try:
-        file = SqlFile.read(folder.path)
+        file = SqlFile.read(found.path, found.source)
     except SqlFileError as error:
         reading.faults.append(error.finding)
         return
     tokens = file.tokens
     starts = [index for index, token in enumerate(tokens) if _is_name_line(token, tokens[index - 1] if index else None)]
-    first, *blocks = [_Block(folder, file, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
+    first, *blocks = [_Block(found.namespace, file, tokens[i:j]) for i, j in pairwise([0, *starts, len(tokens)])]
     if first.sql:
-        hint = f"Write a line such as {_EXAMPLE} above it"
-        reading.faults.extend(first.fault(first.sql[0], "SQL before the name line of the first query", hint).faults)
+        hint = f"Write a line such as {_EXAMPLE} above it, or make it a comment"
+        message = "this text is before the name line of the first query, and belongs to none"
+        reading.faults.append(file.finding(first.sql[0].start, message, hint))
     reading.instructions.extend(first.instructions(None))
     for block in blocks:
         try:
@@ -181,6 +153,23 @@ def _ends_line(token: Token) -> bool:
 def _instruction(token: Token) -> str | None:
     comment = token.text[2:].strip() if token.kind is TokenKind.LINE_COMMENT else ""
     return comment.removeprefix(_INSTRUCTION) if comment.startswith(_INSTRUCTION) else None
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """The name that looks most like this one, if any does."""
+    return difflib.get_close_matches(name, names, 1)
+
+
+def _other_name(name: str) -> str:
+    """What to do about a name that Python does not read as a name, or as this one."""
+    other = f"{name}_"
+    form = f"such as {other}" if is_python_name(other) else "of the letters a to z, digits and underscores"
+    return f"Choose another name, {form}"
+
+
+def _nested_class(token: Token) -> tuple[str, str] | None:
+    found = _NESTED_CLASS.fullmatch(token.text.rstrip())
+    return (found[1], found[2]) if found else None
 
 
 def _is_sql(token: Token) -> bool:
@@ -225,22 +214,24 @@ class _HeaderLoader(QueryLoader):
 class _Block:
     """The text from one `-- name:` to the next: the comment lines of a query, then its SQL."""
 
-    def __init__(self, folder: QueryFolder, file: SqlFile, tokens: Sequence[Token]) -> None:
-        self._folder = folder
+    def __init__(self, namespace: tuple[str, ...], file: SqlFile, tokens: Sequence[Token]) -> None:
+        self._namespace = namespace
         self._file = file
         self._tokens = tokens
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
         end = max((i for i, token in enumerate(tokens) if not token.blank or is_directive(token)), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
-        self._header = [token for token in comments if _instruction(token) is None]
+        self._header = [token for token in comments if _instruction(token) is None and not _nested_class(token)]
+        self._nested_classes = tuple(sorted(found for token in comments if (found := _nested_class(token))))
         self.sql = tokens[begin:end]
         self._parameters = [token for token in self.sql if token.kind is TokenKind.PARAMETER]
+        self._faults: list[Finding] = []
 
-    def fault(self, token: Token, message: str, hint: str | None = None) -> QueryFileError:
-        return self._fault_at(token.start, message, hint)
+    def _fault(self, token: Token, message: str, hint: str | None = None) -> None:
+        self._fault_at(token.start, message, hint)
 
-    def _fault_at(self, start: int, message: str, hint: str | None = None) -> QueryFileError:
-        return QueryFileError([self._file.finding(start, message, hint)])
+    def _fault_at(self, start: int, message: str, hint: str | None = None) -> None:
+        self._faults.append(self._file.finding(start, message, hint))
 
     def instructions(self, query: str | None) -> Iterator[Instruction]:
         for token in self._tokens:
@@ -249,22 +240,22 @@ class _Block:
                 yield Instruction(self._file.path, *place, text, query)
 
     def query(self) -> Query:
-        """The query. Raises QueryFileError with one fault."""
-        try:
-            return self._query()
-        except DirectiveError as error:
-            raise self._fault_at(error.start, str(error), error.hint) from None
-
-    def _query(self) -> Query:
+        """The query. Raises QueryFileError, which lists every fault."""
         header = self._read_header()
+        self._check_placeholders()
+        if header is None:
+            raise QueryFileError(self._faults)
         name, kind = header.query_name, _KINDS[header.operation_type]
         parameters = self._declared(name, kind, header.parameters)
         self._check_statement(name, kind)
+        forms = self._read_forms(parameters) if self._adapts(name, kind) else None
+        if self._faults:
+            raise QueryFileError(sorted(self._faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
         line, _, _ = self._file.place(self._header[0].start)
         composed, source = self._composed(parameters)
         query = Query(
             name=name,
-            namespace=self._folder.namespace,
+            namespace=self._namespace,
             kind=kind,
             parameters=parameters,
             sql=composed,
@@ -274,14 +265,16 @@ class _Block:
             line=line,
             source=source,
             nullable=self._nullable,
-            forms=read_forms(self.sql, parameters) if self._has_forms(name, kind) else None,
+            forms=forms,
+            nested_classes=self._nested_classes,
         )
-        return (
-            query if query.forms is None else replace(query.form(query.forms.all_on), title="", nullable=self._nullable)
-        )
+        if forms is None:
+            return query
+        everything = query.form(forms.all_on)
+        return replace(query, parameters=everything.parameters, sql=everything.sql, source=everything.source)
 
-    def _read_header(self) -> QueryDatum:
-        """What aiosql reads from the comment lines, with a stand-in for the SQL."""
+    def _read_header(self) -> QueryDatum | None:
+        """What aiosql reads from the comment lines, with a stand-in for the SQL; None if it cannot."""
         # aiosql splits lines at other characters, too, such as U+2028.
         lines = [" ".join(token.text.splitlines()).rstrip() for token in self._header]
         plain, self._nullable = _without_marks(lines[0])
@@ -290,70 +283,103 @@ class _Block:
         except (SQLParseException, ValueError, IndexError):
             marks = "no mark for rows, ^ one row, $ one value, ! affected rows, <! the returned row, *! many, # script"
             hint = f"Expected a line such as {_EXAMPLE}, with one of the marks: {marks}"
-            raise self.fault(self._header[0], f"{lines[0]!r} is not a valid name line", hint) from None
+            self._fault(self._header[0], f"{lines[0]!r} is not a valid name line", hint)
+            return None
         if not is_python_name(header.query_name) or header.query_name.startswith("__"):
-            raise self.fault(self._header[0], f"{header.query_name!r} cannot be the name of a Python function")
+            message = f"{header.query_name!r} cannot be the name of a Python function"
+            self._fault(self._header[0], message, _other_name(header.query_name))
         for token in self._header[2:]:
             if token.text[2:].partition(":")[0].strip() == "record_class":
-                raise self.fault(token, "the record_class line must follow the name line directly")
+                hint = "Move it up, above the lines of the documentation"
+                self._fault(token, "the record_class line must follow the name line directly", hint)
         return header
 
-    def _declared(self, name: str, kind: Kind, declared: list[str] | None) -> tuple[str, ...]:
+    def _check_placeholders(self) -> None:
+        said = set[str]()
+        for found in foreign_placeholders(self.sql):
+            if found.message not in said:  # once: a list of values may have ten of them
+                self._fault(*found)
+                said.add(found.message)
+        for token in self.sql:
+            if token.kind is TokenKind.POSITIONAL:
+                self._fault(token, f"{token.text} is PostgreSQL's own placeholder", "Name the parameter, as in :email")
+
+    def _declared(self, name: str, kind: Kind, declared: Sequence[str] | None) -> tuple[str, ...]:
         """The declared parameters, checked against those in the SQL."""
-        line = self._header[0]
-        uses = [(token.text[1:], token.start, token.text) for token in self._parameters]
-        uses += [(each, start, each) for each, start in (mentioned(self.sql) if self._has_forms(name, kind) else ())]
-        used = dict.fromkeys(name for name, _, _ in uses)
+        used: dict[str, tuple[int, str]] = {}  # where each occurs first, and how
+        for token in self._parameters:
+            used.setdefault(token.text[1:], (token.start, token.text))
         if kind is Kind.SCRIPT:
-            if not self._parameters:
-                return ()
-            token = self._parameters[0]
-            raise self.fault(token, f"{name} is a script (#) and takes no parameters, but uses {token.text}")
+            for token in self._parameters[:1]:
+                hint = "Write the value into the script, or give each statement a name line of its own"
+                self._fault(token, f"{name} is a script (#) and takes no parameters, but uses {token.text}", hint)
+            return ()
+        for switch, start in self._switches(name, kind):
+            used.setdefault(switch, (start, switch))
         if declared is None:
-            raise self.fault(line, f"{name} has no parameter list", f"Write {name}({', '.join(used)})")
-        listed = set[str]()
-        for parameter in declared:
-            if not is_python_name(parameter):
-                raise self.fault(line, f"{name}: {parameter!r} cannot be the name of a Python argument")
-            if parameter in listed:
-                raise self.fault(line, f"{name} lists the parameter {parameter} twice")
-            listed.add(parameter)
-        for parameter, start, written in uses:
-            if parameter not in listed:
-                near = difflib.get_close_matches(parameter, declared, 1)
-                hint = f"Did you mean {written.removesuffix(parameter)}{near[0]}?" if near else "Add it to the list"
-                message = f"{name} uses {written}, which is not in its parameter list ({', '.join(declared)})"
-                raise self._fault_at(start, message, hint)
-        if unused := [parameter for parameter in declared if parameter not in used]:
-            message = f"{name} lists {', '.join(unused)} but its SQL does not use :{' or :'.join(unused)}"
-            raise self.fault(line, message, self._unused_hint(unused))
+            declared = [*used]
+            if kind not in _LIST_OPTIONAL:
+                self._fault(self._header[0], f"{name} has no parameter list", f"Write {name}({', '.join(declared)})")
+        self._check_list(name, declared)
+        self._check_uses(name, declared, used)
         return tuple(declared)
 
-    def _unused_hint(self, unused: Sequence[str]) -> str | None:
-        ends = {second.text for first, second in pairwise(self.sql) if first.text == ":"}
-        for name in unused:
-            if name in ends:
-                after = f"After a value in brackets, :{name} is the upper bound of an array slice"
-                return f"{after}; to use the parameter there, write [... : :{name}]"
-            if any(token.kind is TokenKind.STRING and f":{name}" in token.text for token in self.sql):
-                return f"Inside a string it is text. Put the strings together: 'before' || :{name} || 'after'"
+    def _check_list(self, name: str, declared: Sequence[str]) -> None:
+        """The names in the list are arguments of a Python function."""
+        for parameter in dict.fromkeys(declared):
+            if not is_python_name(parameter):
+                message = f"{name}: {parameter!r} cannot be the name of a Python argument"
+                self._fault(self._header[0], message, _other_name(parameter))
+            if declared.count(parameter) > 1:
+                self._fault(self._header[0], f"{name} lists the parameter {parameter} twice", "Remove one of them")
+
+    def _check_uses(self, name: str, declared: Sequence[str], used: Mapping[str, tuple[int, str]]) -> None:
+        """What is listed is used, and what is used is listed."""
+        unused = [parameter for parameter in dict.fromkeys(declared) if parameter not in used]
+        for parameter, (start, written) in used.items():
+            if parameter not in declared:
+                near = [*_near(parameter, unused), *_near(parameter, declared)][:1]
+                unused = [each for each in unused if each not in near]  # one misspelling is one fault
+                message = f"{name} uses {written}, which is not in its parameter list ({', '.join(declared)})"
+                colon = written.removesuffix(parameter)
+                self._fault_at(start, message, f"Did you mean {colon}{near[0]}?" if near else "Add it to the list")
+        for parameter in unused:
+            hint = self._slice_hint(parameter) or self._string_hint(parameter) or "Use it, or remove it from the list"
+            self._fault(self._header[0], f"{name} lists {parameter} but its SQL does not use :{parameter}", hint)
+
+    def _slice_hint(self, parameter: str) -> str | None:
+        if any(first.text == ":" and second.text == parameter for first, second in pairwise(self.sql)):
+            after = f"After a value in brackets, :{parameter} is the upper bound of an array slice"
+            return f"{after}; to use the parameter there, write [... : :{parameter}]"
+        return None
+
+    def _string_hint(self, parameter: str) -> str | None:
+        """What to write instead of a string that the name of a parameter is in."""
+        within = re.compile(rf":{re.escape(parameter)}\b")
+        for token in self.sql:
+            if token.kind is TokenKind.STRING and token.text.startswith("'") and within.search(token.text):
+                before, after = within.split(token.text[1:-1], 1)
+                parts = [*([f"'{before}'"] if before else []), f":{parameter}", *([f"'{after}'"] if after else [])]
+                line, _, _ = self._file.place(token.start)
+                return f"In the string on line {line} it is plain text. Write {' || '.join(parts)}"
         return None
 
     def _check_statement(self, name: str, kind: Kind) -> None:
-        """One statement, with no placeholder of another kind."""
+        """One statement."""
         if all(token.blank or token.kind is TokenKind.SEMICOLON for token in self.sql):
-            raise self.fault(self._header[0], f"{name} has no SQL")
-        if self.sql[0].kind is TokenKind.SEMICOLON and kind is not Kind.SCRIPT:
+            self._fault(self._header[0], f"{name} has no SQL", "Write a statement below the name line")
+        elif kind is Kind.SCRIPT:
+            return
+        elif self.sql[0].kind is TokenKind.SEMICOLON:
             message = f"{name} begins with a semicolon, which ends an empty statement"
-            raise self.fault(self.sql[0], message, "Remove the semicolon")
-        ended = False
-        for token in self.sql:
-            if token.kind is TokenKind.POSITIONAL:
-                raise self.fault(token, f"{name} uses {token.text}", "Name the parameter, as in :email")
-            if ended and not token.blank and token.kind is not TokenKind.SEMICOLON and kind is not Kind.SCRIPT:
-                hint = "Give the second its own name line, or mark the query with # to make it a script"
-                raise self.fault(token, f"{name} contains a second statement", hint)
-            ended = ended or token.kind is TokenKind.SEMICOLON
+            self._fault(self.sql[0], message, "Remove the semicolon")
+        else:
+            end = next((i for i, token in enumerate(self.sql) if token.kind is TokenKind.SEMICOLON), len(self.sql))
+            for token in self.sql[end:]:
+                if not token.blank and token.kind is not TokenKind.SEMICOLON:
+                    hint = "Give the second its own name line, or mark the query with # to make it a script"
+                    self._fault(token, f"{name} contains a second statement", hint)
+                    break
 
     def _composed(self, parameters: Sequence[str]) -> tuple[str, Source]:
         """The statement with PostgreSQL's own placeholders, and the way back to the file."""
@@ -363,11 +389,32 @@ class _Block:
         composed = compose(tokens, begin, parameters)
         return composed.sql, Source(self._file.text[begin:end], line, column, composed.shifts)
 
-    def _has_forms(self, name: str, kind: Kind) -> bool:
-        """Whether lines of the query are optional or alternatives."""
+    def _adapts(self, name: str, kind: Kind) -> bool:
+        """Whether lines of the query may be optional or alternatives: there is one statement for one set of values."""
+        if kind not in (Kind.SCRIPT, Kind.EXECUTEMANY):
+            return True
         directive = next((token for token in self.sql if begins_lines(token)), None)
-        if directive is not None and kind in (Kind.SCRIPT, Kind.EXECUTEMANY):
+        if directive is not None:
             what = "a script (#)" if kind is Kind.SCRIPT else "a query for many sets of parameters (*!)"
             message = f"{name} is {what}, which has no optional lines and no orderings"
-            raise self.fault(directive, message, "Remove the comment, or write a query for each form")
-        return kind not in (Kind.SCRIPT, Kind.EXECUTEMANY)
+            self._fault(directive, message, "Remove the comment, or write a query for each form")
+        return False
+
+    def _switches(self, name: str, kind: Kind) -> list[tuple[str, int]]:
+        """The names that optional lines depend on."""
+        if kind in (Kind.SCRIPT, Kind.EXECUTEMANY):
+            return []
+        try:
+            return mentioned(self.sql)
+        except DirectiveError as error:  # nothing is known about the names
+            self._fault_at(error.start, str(error), error.hint)
+            raise QueryFileError(self._faults) from None
+
+    def _read_forms(self, parameters: Sequence[str]) -> Forms | None:
+        if self._faults:
+            return None
+        try:
+            return read_forms(self.sql, parameters)
+        except DirectiveError as error:
+            self._fault_at(error.start, str(error), error.hint)
+            return None

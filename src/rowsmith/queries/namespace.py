@@ -5,26 +5,33 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rowsmith.queries.calls import bind
 from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.rows import rows_of
 from rowsmith.queries.statement import BoundQuery
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # slow to import
 
-def load_queries(path: str | Path, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
+
+def load_queries(path: str | Path | Traversable, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
     """Load a `.sql` file, or every one in a folder, into an object with a function for each query.
+
+    A relative path starts at the working folder. For SQL inside a package, also in a zip file, pass
+    `importlib.resources.files("app") / "sql"`.
 
     `record_classes` has the classes that `-- record_class: NAME` lines name: dataclasses, named tuples, pydantic
     models, or anything else that takes the columns as keyword arguments. `vars(module)` works too.
 
     Raises QueryFileError, which lists every fault with its file and line.
     """
+    from rowsmith.queries.folders import given_folder  # noqa: PLC0415 - with the loader
     from rowsmith.queries.loader import read_queries  # noqa: PLC0415 - with aiosql, which only reads files
 
     queries = Queries("queries")
-    for query in read_queries(Path(path)):
+    for query in read_queries(given_folder(path)):
         add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes or {}))))
     return queries
 
@@ -40,9 +47,14 @@ class Queries:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name == "available_queries":  # of aiosql; a query may have this name
+            return sorted(query.qualified_name for query in self)
         known = [member for member in vars(self) if not member.startswith("_")]
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near, query = difflib.get_close_matches(name, known, 1), name.removesuffix("_cursor")
+        if query != name and query in known:
+            hint = f" Write {query}.stream(conn, ...) for its rows, or conn.execute({query}.sql) for a cursor"
+        else:
+            hint = f" Did you mean {near[0]}?" if near else ""
         raise AttributeError(f"{self._name} has no query {name!r}.{hint}", name=name, obj=self)
 
     def __iter__(self) -> Iterator[Query]:

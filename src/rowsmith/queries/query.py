@@ -52,6 +52,12 @@ class Query:
     not_none: frozenset[str] = frozenset()
     """The parameters that are never None in this form: lines of it depend on that."""
 
+    nested_classes: tuple[tuple[str, str], ...] = ()
+    """The classes of rows in columns, by the columns: `-- record_class: tags = Tag`."""
+
+    types: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """The types that `sql` states for parameters, because PostgreSQL does not determine them (`inference`)."""
+
     @property
     def qualified_name(self) -> str:
         """The name with its namespace: `posts.list_posts`."""
@@ -121,13 +127,14 @@ class Source:
 
     def place(self, position: int) -> tuple[int, str, int]:
         """The line in the file, the text of the line, and the column from 0, of a 0-based offset in the statement."""
-        text, offset = self.text, self._offset(position)
+        text, offset = self.text, self.offset(position)
         number, begin, end = text.count("\n", 0, offset), text.rfind("\n", 0, offset) + 1, text.find("\n", offset)
         indent = self.column if number == 0 else 0
         line = text[begin : end if end >= 0 else len(text)].rstrip()
         return self.line + number, " " * indent + line, offset - begin + indent
 
-    def _offset(self, position: int) -> int:
+    def offset(self, position: int) -> int:
+        """The offset in `text` of a 0-based offset in the statement."""
         index = bisect_right(self.shifts, (position, len(self.text))) - 1
         if index < 0:
             return min(position, len(self.text))

@@ -9,9 +9,9 @@ from psycopg.abc import Transformer
 from psycopg.pq.abc import PGresult
 
 from rowsmith.errors import ResultShapeError, RowCountError
-from rowsmith.queries.constructors import Constructor
 from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, Kind, misfit
 from rowsmith.queries.query import Query
+from rowsmith.values.constructors import Constructor
 
 
 def column_names(result: PGresult, encoding: str) -> tuple[str, ...]:

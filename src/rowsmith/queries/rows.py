@@ -8,18 +8,20 @@ from functools import cache, partial
 from inspect import get_annotations
 from itertools import chain, count, pairwise
 from types import NoneType
-from typing import Any, NoReturn, get_args
+from typing import Any, NamedTuple, NoReturn, get_args
 
 import psycopg
 
 from rowsmith.errors import QueryFileError, ResultShapeError, UnexpectedNullError
 from rowsmith.findings import Finding, Rule
-from rowsmith.queries.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
-from rowsmith.values.codecs import Context, codec, fields_of, is_json
+from rowsmith.values.codecs import Context, codec, fields_of, is_json, may_be_nested
+from rowsmith.values.constructors import Constructor, Refusals, of_class, of_exact, of_tuple, of_value
 
+VALUE = ""
+"""The name of the only column of a query for one value, whatever it is called in the result."""
 Rows = Callable[[tuple[str, ...], Context], Constructor]
 """How the rows of a query are made, given the names of the columns and the connection that the values come from."""
 
@@ -32,20 +34,30 @@ def rows_of(query: Query, record_classes: Mapping[str, Any]) -> Rows:
     if query.kind is Kind.VALUE:
         return lambda _names, _context: of_value(None, {})
     if query.record_class is None:
-        return lambda names, _context: of_tuple(_named_tuple(names), len(names))
+        return lambda names, _context: of_tuple(_named_tuple(_distinct(query, names)), len(names))
     if query.record_class not in record_classes:
         known = ", ".join(sorted(record_classes)) or "none"
         message = f"{query.name} has the record class {query.record_class}, which is not in record_classes"
         hint = f"Given: {known}"
         raise QueryFileError([Finding(Rule.QUERY_FILE, query.file, query.line, message, hint)])
     make = record_classes[query.record_class]
-    return lambda names, _context: of_class(make, names, {}, {})
+    return lambda names, _context: of_class(make, _named(query, names), {}, {})
 
 
-def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
-    """The rows of a generated module's query, by the annotation of its result; the columns that are enumerations."""
+class ExactRows(NamedTuple):
+    """The rows of a generated module's query."""
+
+    make: Rows
+    enums: frozenset[str] = frozenset()
+    """The columns that are enumerations."""
+    nested: frozenset[str] = frozenset()
+    """The columns whose values may be rows, or lists."""
+
+
+def exact_rows(query: Query, result: Any) -> ExactRows:
+    """The rows of a generated module's query, by the annotation of its result."""
     if query.kind not in ROWS:
-        return lambda names, context: of_value(codec(result).reader(context), _refusals(query, names, [result])), []
+        return _exact_values(query, result)
     row = next(each for each in (*get_args(result), result) if each is not NoneType)
     fields, annotations = fields_of(row), get_annotations(row, eval_str=True)
 
@@ -62,7 +74,15 @@ def exact_rows(query: Query, result: Any) -> tuple[Rows, list[str]]:
                 "generated: run `rowsmith generate`"
             ) from None
 
-    return rows, [name for name, codec in fields.items() if codec.is_label]
+    enums = frozenset(name for name, codec in fields.items() if codec.is_label)
+    return ExactRows(rows, enums, frozenset(name for name, each in annotations.items() if may_be_nested(each)))
+
+
+def _exact_values(query: Query, result: Any) -> ExactRows:
+    def rows(names: Sequence[str], context: Context) -> Constructor:
+        return of_value(codec(result).reader(context), _refusals(query, names, [result]))
+
+    return ExactRows(rows, nested=frozenset({VALUE} if may_be_nested(result) else ()))
 
 
 def _refusals(query: Query, names: Sequence[str], annotations: Sequence[Any]) -> Refusals:
@@ -89,6 +109,28 @@ def _refuse(query: Query, name: str) -> NoReturn:
         f'{query.qualified_name} ({query.location}): the column {name} is NULL, but AS "{name}!" declares that it '
         "never is. Remove the mark, or leave out the row"
     )
+
+
+def _named(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of columns that become keyword arguments. Raises ResultShapeError if one has none."""
+    if NO_NAME in names:
+        raise ResultShapeError(
+            f"{query.qualified_name} ({query.location}): column {names.index(NO_NAME) + 1} of the result has no name, "
+            f"and the record class {query.record_class} needs one. Name it with AS"
+        )
+    return _distinct(query, names)
+
+
+def _distinct(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of columns. Raises ResultShapeError if two are the same, or two have none."""
+    for number, name in enumerate(names, 1):
+        if (first := names.index(name) + 1) != number:
+            what = "have no name" if name == NO_NAME else f"are both named {name}"
+            raise ResultShapeError(
+                f"{query.qualified_name} ({query.location}): columns {first} and {number} of the result {what}. "
+                "Name each with AS, so that a row can have both"
+            )
+    return names
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from typing import Any, Literal
 
-from psycopg import BaseConnection, postgres
+from psycopg import BaseConnection, abc, postgres
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
@@ -17,9 +17,10 @@ from psycopg.types.string import TextBinaryLoader
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
-from rowsmith.queries.rows import Rows
+from rowsmith.queries.rows import VALUE, Rows, field_names
 from rowsmith.values.codecs import Context
 from rowsmith.values.dumpers import Dumper, dump_function
+from rowsmith.values.types import JSON
 
 
 class BoundQuery:
@@ -31,6 +32,7 @@ class BoundQuery:
         rows: Rows,
         *,
         enums: Collection[str] = (),
+        nested: Collection[str] = (),
         described: bool = False,
         writes: bool | Literal["rows"] = True,
     ) -> None:
@@ -38,6 +40,8 @@ class BoundQuery:
         self.rows = rows
         self.enums = frozenset(enums)
         """The columns whose type is an enumeration of the database."""
+        self.nested = frozenset(nested)
+        """The columns whose values may be rows, or lists. JSON and anonymous rows of them are read from their text."""
         single = query.kind not in (Kind.EXECUTEMANY, Kind.SCRIPT)
         self.preparable: bool | None = (described or None) if single else False
         """Whether it can be prepared: PostgreSQL knows the types of its parameters without their values. None if the
@@ -97,7 +101,7 @@ class Statement:
         self._names = names
         oids = [description.ftype(index) for index in range(description.nfields)]
         self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
-        transformer.set_loader_types(oids, self.format)
+        nested = _set_loaders(transformer, bound, names, oids, self.format)
         constructor = bound.rows(names, Context(link)) if names else None
         self.load, self.make = reader(bound.query, transformer, constructor)
         """The two steps of a Reader."""
@@ -107,7 +111,8 @@ class Statement:
         self.encoding = status(b"client_encoding")
         self.zone = status(b"TimeZone") if _ZONED.intersection(oids) else None
         """None if no column depends on it."""
-        self.settings = [(name, status(name)) for name in _TEXT_SETTINGS] if self.format is Format.TEXT else []
+        reads_text = nested or self.format is Format.TEXT
+        self.settings = [(name, status(name)) for name in _TEXT_SETTINGS] if reads_text else []
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
@@ -128,9 +133,12 @@ def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None
 
 def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
     """What the query returns, from the result of a cursor. Raises RowCountError and ResultShapeError."""
-    transformer = Transformer(conn)
+    transformer = Transformer(Link(conn.adapters, conn) if bound.nested else conn)
     transformer.set_pgresult(result)
     names = column_names(result, transformer.encoding)
+    if bound.nested:
+        oids = [result.ftype(index) for index in range(result.nfields)]
+        _set_loaders(transformer, bound, names, oids, Format(result.fformat(0)))
     load, make = reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)
     values = load(result)
     return None if values is None else make(values)
@@ -169,6 +177,9 @@ _PARTS = {
 
 _LABELS = _STOCK.get_loader(postgres.types["text"].oid, Format.BINARY)
 """psycopg's loader of text, which may be in C."""
+_TEXTS = [
+    loader for each in (Format.TEXT, Format.BINARY) if (loader := _STOCK.get_loader(postgres.types["text"].oid, each))
+]
 
 
 def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
@@ -179,6 +190,26 @@ def _is_stock(oid: int | None, adapters: AdaptersMap) -> bool:
                 return False
         oid = _PARTS.get(oid)
     return True
+
+
+def _set_loaders(
+    transformer: abc.Transformer, bound: BoundQuery, names: Sequence[str], oids: Sequence[int], format_: Format
+) -> bool:
+    """Set the loaders of a result's columns. Returns whether there are nested ones, which are left as text."""
+    nested = [VALUE in bound.nested or name in bound.nested for name in field_names(names)] if bound.nested else []
+    carried = {index for index, each in enumerate(nested) if each and oids[index] in _CARRIERS}
+    if carried:
+        for loader in _TEXTS:
+            transformer.adapters.register_loader(_TEXT_ALONE, loader)
+    oids = [_TEXT_ALONE if index in carried else oid for index, oid in enumerate(oids)]
+    transformer.set_loader_types(oids, format_)
+    return bool(carried)
+
+
+_CARRIERS = frozenset([*JSON, *(postgres.types["record"].oid, postgres.types["record"].array_oid)])
+"""The types whose values are read by the annotation alone, where it is that of a row or a list."""
+_TEXT_ALONE = 2**32 - 1
+"""Stands for the type of a column that is left as text, and for no type of the server."""
 
 
 def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:

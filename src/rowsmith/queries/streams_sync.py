@@ -11,6 +11,7 @@ from psycopg import Connection, RawCursor
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from rowsmith.queries.failure import report
+from rowsmith.queries.inference import infer_types, repeats_a_parameter
 from rowsmith.queries.session import session_of
 from rowsmith.queries.statement import BoundQuery, Statement
 from rowsmith.wire.protocol import error_of, prepare
@@ -67,6 +68,10 @@ class Stream(Generic[_T]):
         conn, session, pgconn = self._conn, self._session, self._session.pgconn
         if pgconn.pipeline_status != PipelineStatus.OFF:
             raise psycopg.NotSupportedError("a stream waits for its rows, and cannot be read in a pipeline")
+        if self._bound.preparable is None and repeats_a_parameter(self._bound.query):
+            with conn.lock:
+                typed = conn.wait(infer_types(pgconn, self._bound.query, conn.info.encoding))
+            self._bound.query = typed or self._bound.query
         name, transaction = session.name(), session.transaction
         alone = conn.autocommit and transaction is None and pgconn.transaction_status == TransactionStatus.IDLE
         declare = b"DECLARE %b NO SCROLL CURSOR %b FOR " % (name, b"WITH HOLD" if alone else b"")

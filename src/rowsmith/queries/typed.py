@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, overload
 
 from psycopg import AsyncConnection, Connection
@@ -24,8 +23,10 @@ from psycopg import AsyncConnection, Connection
 from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.calls import bind
+from rowsmith.queries.folders import Embedded, QueryFolder, folder_of_module
 from rowsmith.queries.forms import NotGiven
-from rowsmith.queries.loader import QueryFolder, read_queries
+from rowsmith.queries.inference import with_types
+from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query
 from rowsmith.queries.query import Query
@@ -39,6 +40,7 @@ _GENERATE = "Run: rowsmith generate"
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
 _Row = TypeVar("_Row")
+_NO_TYPES: Mapping[str, str] = MappingProxyType({})
 Writes = bool | Literal["rows"]
 """What a query may change: nothing if it is False; `rows`, and nothing in its session; anything if it is True."""
 
@@ -78,14 +80,19 @@ def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, 
 
 
 @overload
-def query(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
+def query(
+    *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES
+) -> Callable[[Callable[Concatenate[Any, _P], _R_co]], TypedQuery[_P, _R_co]]: ...
 
 
-def query(function: Any = None, /, *, writes: Writes = False) -> Any:
-    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read."""
+def query(function: Any = None, /, *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES) -> Any:
+    """Declare a query by the signature of its calls. Without `writes` it is proven to do nothing but read.
+
+    `types` are those that the statement has to state for parameters, by name, as PostgreSQL writes them.
+    """
 
     def declare(function: Any) -> Any:
-        function.writes = writes
+        function.writes, function.types = writes, types
         return function  # `typed_queries` makes a query of it
 
     return declare if function is None else declare(function)
@@ -96,45 +103,67 @@ def rows(function: Callable[Concatenate[Any, _P], list[_Row]], /) -> TypedRowsQu
 
 
 @overload
-def rows(*, writes: Writes) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
+def rows(
+    *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES
+) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedRowsQuery[_P, _Row]]: ...
 
 
-def rows(function: Any = None, /, *, writes: Writes = False) -> Any:
+def rows(function: Any = None, /, *, writes: Writes = False, types: Mapping[str, str] = _NO_TYPES) -> Any:
     """Declare a query that returns a list of rows, as `query` does for others."""
-    declare: Any = query(writes=writes)
+    declare: Any = query(writes=writes, types=types)
     return declare if function is None else declare(function)
 
 
-def typed_queries(declared: Any, file: str, folders: Mapping[str, str]) -> Any:
+Queried = str | Mapping[str, str]
+"""A folder of query files, relative to the generated module, or the texts of query files, by path."""
+
+
+def typed_queries(declared: Any, file: str, found_in: Mapping[str, Queried]) -> Any:
     """The queries object of a generated module, an instance of what its class declares.
 
-    `folders` are those of the query files, relative to the module's own `file`, by namespace, `""` for those in none.
-    Raises StaleModuleError where the query files are not those that the module was generated from, and QueryFileError
-    where they cannot be read.
+    `found_in` says by namespace where the SQL is (`""`: in none): the folder of its files, relative to the module's own
+    `file`, or their texts.
+
+    Raises StaleModuleError if the query files are not those that the module was generated from, and QueryFileError if
+    they cannot be read.
     """
     functions = dict(_declared(declared, ""))
-    paths = [
-        QueryFolder(Path(os.path.normpath(Path(file).parent / folder)), tuple(filter(None, space.split("."))))
-        for space, folder in folders.items()
-    ]
-    found = {query.qualified_name: query for query in read_queries(*paths)}
-    _check(declared.__module__, functions, found, paths)
+    module = declared.__module__
+    folders = [each for space, queried in found_in.items() for each in _folders(module, file, space, queried)]
+    plain = {query.qualified_name: query for query in read_queries(*folders)}
+    found = {name: with_types(each, getattr(functions.get(name), "types", _NO_TYPES)) for name, each in plain.items()}
+    _check(module, functions, found, folders)
     queries = Queries("queries")
     for name, each in found.items():
         annotations = get_annotations(functions[name], eval_str=True)
-        made, labels = exact_rows(each, annotations["return"])
+        made = exact_rows(each, annotations["return"])
         writes: Writes = getattr(functions[name], "writes", True)
-        bound = BoundQuery(each, made, enums=labels, described=True, writes=writes)
+        bound = BoundQuery(each, made.make, enums=made.enums, nested=made.nested, described=True, writes=writes)
         add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
     return queries
 
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts: list[Any] = [query.kind, query.parameters, query.record_class, query.sql, *sorted(query.nullable)]
+    facts: list[Any] = [
+        query.kind,
+        query.parameters,
+        query.record_class,
+        query.sql,
+        *sorted(query.nullable),
+        *query.nested_classes,
+    ]
     if query.forms is not None:
         facts.append(query.forms.facts)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+
+
+def _folders(module: str, file: str, space: str, queried: Queried) -> Iterator[QueryFolder]:
+    namespace = tuple(filter(None, space.split(".")))
+    if isinstance(queried, str):
+        yield folder_of_module(module, file, queried, namespace)
+    else:
+        yield from (QueryFolder(Path(path), namespace, Embedded(path, text)) for path, text in queried.items())
 
 
 def _declared(namespace: type, prefix: str) -> Iterator[tuple[str, FunctionType]]:
@@ -178,7 +207,7 @@ def _check(
         "missing": [name for name in functions if name not in found],
     }
     if any(differences.values()):
-        places = ", ".join(display_path(folder.path.resolve()) for folder in folders)
+        places = ", ".join(display_path(each.path if each.source else each.path.resolve()) for each in folders)
         named = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences.items() if names)
         raise StaleModuleError(f"module {module} does not fit the queries in {places} ({named}). {_GENERATE}")
 

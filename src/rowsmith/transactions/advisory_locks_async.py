@@ -14,6 +14,7 @@ from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_async import AsyncTransactionBlock
+from rowsmith.transactions.current import Statement
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_async
 from rowsmith.wire.deadlines import remaining, tidying
@@ -109,11 +110,14 @@ class AsyncSessionLock(AsyncAdvisoryLock):
 class AsyncTransactionLock(AsyncAdvisoryLock):
     """A lock held by a transaction: the one that is open, or else one that the block opens."""
 
+    statement: Statement = None
+
     def __init__(self, block: AsyncTransactionBlock, request: LockRequest) -> None:
         super().__init__(request)
         self._block = block
 
     async def __aenter__(self) -> Self:
+        self._block.statement = self.statement
         self._conn = await self._block.__aenter__()
         try:
             await self._acquire("pg_try_advisory_xact_lock")

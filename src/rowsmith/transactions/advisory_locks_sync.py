@@ -15,6 +15,7 @@ from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.pool_sync import Pool
 from rowsmith.queries.session import session_of
 from rowsmith.transactions.block_sync import TransactionBlock
+from rowsmith.transactions.current import Statement
 from rowsmith.transactions.lock_requests import LockRequest
 from rowsmith.wire.concurrency import sleep_sync
 from rowsmith.wire.deadlines import remaining, tidying
@@ -110,11 +111,14 @@ class SessionLock(AdvisoryLock):
 class TransactionLock(AdvisoryLock):
     """A lock held by a transaction: the one that is open, or else one that the block opens."""
 
+    statement: Statement = None
+
     def __init__(self, block: TransactionBlock, request: LockRequest) -> None:
         super().__init__(request)
         self._block = block
 
     def __enter__(self) -> Self:
+        self._block.statement = self.statement
         self._conn = self._block.__enter__()
         try:
             self._acquire("pg_try_advisory_xact_lock")

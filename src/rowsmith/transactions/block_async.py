@@ -14,11 +14,11 @@ from rowsmith.pool.pool_async import AsyncPool
 from rowsmith.transactions.commit_async import commit_async
 from rowsmith.transactions.current import (
     OpenTransaction,
+    Statement,
     add_open,
-    end_open,
     find_open,
-    interrupted_at_their_end,
     other_kind,
+    remove_open,
 )
 from rowsmith.transactions.options import PLAIN, TransactionOptions
 from rowsmith.transactions.rules import COMMIT, Ending, check_commit, disorder, ending, iterated, savepoint
@@ -34,6 +34,7 @@ class AsyncTransactionBlock:
     _conn: AsyncPooledConnection
     _transaction: OpenTransaction
     _depth: int
+    statement: Statement = None
     entered = False
     """Whether it had a connection."""
     lost = False
@@ -52,11 +53,6 @@ class AsyncTransactionBlock:
     async def __aenter__(self) -> AsyncPooledConnection:
         try:
             outer = find_open(self._database)
-            if outer is not None:
-                for each in interrupted_at_their_end():
-                    if isinstance(each, AsyncTransactionBlock):
-                        each.give_up()
-                outer = find_open(self._database)
             if outer is None:
                 await self._open()
             else:
@@ -93,9 +89,10 @@ class AsyncTransactionBlock:
         """Acquire a connection. BEGIN is sent together with the first statement."""
         conn = self._conn = await self._pool.acquire()
         try:
-            transaction = OpenTransaction(self._database, conn, self._options.begin, wants_id=self._pool.can_ask_ids)
+            pool, begin = self._pool, self._options.begin
+            transaction = OpenTransaction(self._database, conn, begin, wants_id=pool.can_ask_ids, reclaim=pool.reclaim)
             transaction.session.transaction = self._transaction = transaction
-            self._depth = transaction.enter_block()
+            self._depth = transaction.enter_block(self.statement)
             self.entered = True
             add_open(transaction)
         except BaseException:  # its traceback refers to the connection, and may live for long
@@ -110,7 +107,9 @@ class AsyncTransactionBlock:
         self._conn = self._connection_of(outer)
         self._transaction = outer
         self._check_not_doomed()
-        self._depth = outer.enter_block()  # before anything is awaited: a block around it may end meanwhile
+        self._depth = outer.enter_block(
+            self.statement
+        )  # before anything is awaited: a block around it may end meanwhile
         self.entered = True
         try:
             await self._conn.begin()
@@ -195,7 +194,7 @@ class AsyncTransactionBlock:
         """Count the block out. The last one releases the connection, to which it does not refer any more."""
         self.lost = error is not None and self._conn.closed
         if self._transaction.leave_block(self._depth):
-            end_open(self._transaction)
+            remove_open(self._transaction)
             self._transaction.session.transaction = None
             await self._pool.release(self._conn, error)
         del self._conn
@@ -208,9 +207,7 @@ class AsyncTransactionBlock:
         """
         if self.entered and not self._left and not self._transaction.foreign:
             self._left = True
-            if self._transaction.abandon_block(self._depth):
-                self._transaction.session.transaction = None
-                self._pool.reclaim(self._conn)
+            self._transaction.abandon_block(self._depth)
 
     # --- commands ---
 

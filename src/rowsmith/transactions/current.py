@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
-from weakref import ref
+from weakref import ReferenceType, ref
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
@@ -25,6 +25,8 @@ from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
 
 _CONTEXTLIB = contextlib.__file__
+Statement = ReferenceType[MethodType] | None
+"""To what the running `with` statement of a block alone refers (`TransactionalBlock`). None if there is none."""
 
 
 class OpenTransaction(Transaction):
@@ -37,17 +39,23 @@ class OpenTransaction(Transaction):
         begin: Begin,
         *,
         wants_id: bool,
+        reclaim: Callable[[Any], object],
     ) -> None:
         super().__init__(begin, wants_id=wants_id)
         self.database = database
         self._connection = ref(connection)
+        self._reclaim = reclaim
+        """Has the pool replace the connection."""
         self.session: Session[Any] = session_of(connection)
         self.owner: Owner | None = current_owner()
         self.of_request = False
         """Whether it is a request's. Then blocks in the threads that the owner, a task, waits for join it, too."""
         self.endpoint: FunctionType | None = None
-        self.generators: dict[int, tuple[FrameType, FrameType]] = {}
-        """Of the blocks that are in a generator, by their depth: its frame, and that of what iterates over it."""
+        self.generators: dict[int, tuple[FrameType, FrameType | None]] = {}
+        """Of the blocks that are in a generator, by their depth: its frame, and that of what iterates over it.
+
+        No frame of what iterates if the generator is a context manager: it would keep the manager alive.
+        """
         self.doomed = False
         """Whether a block ended before one inside it. Then nothing of the transaction is committed."""
         self.ended = False
@@ -55,7 +63,8 @@ class OpenTransaction(Transaction):
         self.foreign = False
         """Whether it belongs to the process that this one was forked from."""
         self._depth = -1
-        self._blocks = 0
+        self._blocks: dict[int, Statement] = {}
+        """Its blocks by their depth, each with its `with` statement, if that is known and not about to end."""
 
     @property
     def connection(self) -> Connection[TupleRow] | AsyncConnection[TupleRow] | None:
@@ -72,26 +81,29 @@ class OpenTransaction(Transaction):
         if (generator := _generator_of_block()) is not None:
             self.generators[0] = generator
 
-    def enter_block(self) -> int:
+    def enter_block(self, statement: Statement) -> int:
         """Count a block in. Returns its depth."""
         if (generator := _generator_of_block()) is not None:
             self.generators[self._depth + 1] = generator
         self._depth += 1
-        self._blocks += 1
+        # One that is gone already was never that of a running statement.
+        self._blocks[self._depth] = None if statement is None or statement() is None else statement
         return self._depth
 
     def end_block(self, depth: int) -> None:
         """Note that the block of a depth is about to end. If a block inside it is open, the transaction is doomed."""
+        self._blocks[depth] = None
         self.doomed |= self._depth > depth
         self.ended |= depth == 0 and not self.doomed
 
     def leave_block(self, depth: int) -> bool:
         """Count a block out, after its commands were sent. Returns whether it was the last one."""
         self._depth = depth - 1
-        self._blocks -= 1
+        del self._blocks[depth]
         if self.generators:  # or their frames would be kept until this context opens another transaction
             self.generators.pop(depth, None)
-        return self._blocks == 0
+        self.ended |= not self._blocks
+        return not self._blocks
 
     def is_iterated_over(self) -> bool:
         """Whether the running code iterates over a generator that has opened a block of the transaction.
@@ -109,36 +121,50 @@ class OpenTransaction(Transaction):
     def holder(self) -> FrameType | None:
         """The generator that holds its block open for other code, as a context manager: a dependency of FastAPI."""
         generator, consumer = self.generators.get(0, (None, None))
-        return generator if consumer is not None and consumer.f_code.co_filename == _CONTEXTLIB else None
+        return generator if consumer is None else None
 
-    def abandon_block(self, depth: int) -> bool:
-        """Count out the block of a depth, which is gone without having ended. Returns whether it was the last one."""
+    def abandon_block(self, depth: int) -> None:
+        """Count out the block of a depth, which has not ended and never will. With the last one, all of it ends."""
         self.doomed = True
-        self._blocks -= 1
+        self._blocks.pop(depth, None)
         self.generators.pop(depth, None)
-        if self._blocks <= 0:
-            self.ended = True
-            _held.pop(self, None)
-        return self._blocks <= 0
+        if self._blocks:
+            return
+        self.ended = True
+        _held.pop(self, None)
+        if self.session.transaction is self:
+            self.session.transaction = None
+        if (connection := self._connection()) is not None:
+            self._reclaim(connection)
+
+    def abandon_left(self) -> None:
+        """Count out the blocks whose `with` statements were left without having ended them.
+
+        An exception that comes as `__exit__` is called, before any of its code runs, leaves a block like that.
+        """
+        for depth, statement in list(self._blocks.items()):
+            if statement is not None and statement() is None:
+                self.abandon_block(depth)
 
     @property
     def is_last_block(self) -> bool:
         """Whether only one block is left. Others may still be at work on the connection."""
-        return self._blocks == 1
+        return len(self._blocks) == 1
 
 
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def _generator_of_block() -> tuple[FrameType, FrameType] | None:
-    """If the block that is being opened is in a generator: the generator's frame, and that of what iterates over it."""
+def _generator_of_block() -> tuple[FrameType, FrameType | None] | None:
+    """What `OpenTransaction.generators` has of the block that is being opened. None if it is not in a generator."""
     opener: FrameType | None = sys._getframe(3)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
     # contextlib has ExitStack.
     while opener is not None and (is_ours(file := opener.f_code.co_filename) or file == _CONTEXTLIB):
         opener = opener.f_back
     if opener is None or not opener.f_code.co_flags & _GENERATORS:
         return None
-    return opener, next(frame for frame in _frames(opener) if not frame.f_code.co_flags & _GENERATORS)
+    consumer = next(frame for frame in _frames(opener) if not frame.f_code.co_flags & _GENERATORS)
+    return opener, None if consumer.f_code.co_filename == _CONTEXTLIB else consumer
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -166,29 +192,14 @@ def find_open(database: object) -> OpenTransaction | None:
         owner = current_owner()
         for transaction in reversed(transactions):
             joins = transaction.owner is owner or (transaction.of_request and transaction.owner is waiting())
-            if joins and transaction.database is database and transaction.is_open:
-                return transaction
+            if joins and transaction.database is database:
+                if transaction.owner is owner:  # elsewhere `__exit__` may be about to begin
+                    transaction.abandon_left()
+                if transaction.is_open:
+                    return transaction
     if _held:
         _check_not_held(database)
     return None
-
-
-def interrupted_at_their_end() -> Iterator[object]:
-    """What was about to end when the exception came that is being handled: blocks, and whatever else was at hand.
-
-    A signal's handler may raise as `__exit__` is called, before any of its code runs. The block looks open for as long
-    as the traceback refers to it.
-    """
-    error = sys.exc_info()[1]
-    while error is not None:
-        traceback = error.__traceback__
-        while traceback is not None:
-            frame, traceback = traceback.tb_frame, traceback.tb_next
-            if frame.f_code.co_name in ("__exit__", "__aexit__") and is_ours(frame.f_code.co_filename):
-                for each in frame.f_locals.values():
-                    entered = getattr(each, "_entered", each)  # by rowsmith.blocks.Block
-                    yield getattr(entered, "_block", entered)  # of an advisory lock
-        error = error.__context__
 
 
 def add_open(transaction: OpenTransaction) -> None:
@@ -198,12 +209,11 @@ def add_open(transaction: OpenTransaction) -> None:
         _hold(transaction)
 
 
-def end_open(transaction: OpenTransaction) -> None:
-    """Note that it has ended, in whichever context that is."""
-    transaction.ended = True
+def remove_open(transaction: OpenTransaction) -> None:
+    """Let no block that is opened in this context join it."""
     if _held:
         _held.pop(transaction, None)
-    _open.set(_still_open())
+    _open.set(tuple([each for each in _open.get() if each is not transaction]))
 
 
 @contextlib.contextmanager
@@ -217,12 +227,12 @@ def of_request(
     transaction = session_of(connection).transaction
     assert isinstance(transaction, OpenTransaction)  # noqa: S101 - the caller has just opened it
     transaction.owner, transaction.of_request, transaction.endpoint = current_owner(), True, endpoint
-    _held.pop(transaction, None)
-    _open.set((*(each for each in _still_open() if each is not transaction), transaction))
+    remove_open(transaction)
+    _open.set((*_still_open(), transaction))
     try:
         yield
     finally:
-        _open.set(tuple([each for each in _still_open() if each is not transaction]))
+        remove_open(transaction)
 
 
 def other_kind(outer: OpenTransaction) -> TransactionError:
@@ -244,7 +254,7 @@ def lend(transaction: OpenTransaction) -> None:
 def take_back(transaction: OpenTransaction) -> None:
     """Let no block join a transaction, wherever it is opened."""
     transaction.owner = None
-    _open.set(tuple([each for each in _still_open() if each is not transaction]))
+    remove_open(transaction)
 
 
 def forget_open() -> None:

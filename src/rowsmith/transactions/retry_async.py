@@ -45,5 +45,7 @@ async def run_async(
                 if reason is None or pause is None:
                     raise
                 logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
+            finally:
+                block.give_up()  # if an exception came as it was about to end
             await sleep_async(pause)
     raise ValueError(f"attempts={attempts}: expected at least 1")

@@ -46,5 +46,7 @@ def run_sync(
                 if reason is None or pause is None:
                     raise
                 logger.warning("retrying transaction: attempt %d after %s", attempt + 1, reason)
+            finally:
+                block.give_up()  # if an exception came as it was about to end
             sleep_sync(pause)
     raise ValueError(f"attempts={attempts}: expected at least 1")

@@ -100,7 +100,7 @@ SELECT id, email FROM users WHERE id = :id;
 SELECT number, code FROM codes WHERE code = :code;
 
 -- name: undetermined(name)
-SELECT id FROM users WHERE :name IS NULL OR nick = :name;
+SELECT id FROM users WHERE :name IS NULL;
 """,
     )
     write(folder, {"migrations/0002.codes.sql": OWN_TYPE})
@@ -629,6 +629,25 @@ def test_a_column_without_a_usable_name_is_a_warning_with_the_alias_to_write(
         ("d", no_name % (8, "column_8"), "2 FROM users AS u", write % "column_8"),
         ("e", no_name % (2, "column_2"), "1 IS DISTINCT FROM 2, upper(title)", write % "column_2"),
     ]
+
+
+# --- a returned row of one column ---
+
+
+def test_a_returned_row_of_one_column_is_a_warning(examine: Callable[[str], list[Finding]]) -> None:
+    insert = "INSERT INTO posts (id, author_id, title) VALUES (1, 2, '') RETURNING"
+    found = examine(
+        f"-- name: a()<!\n{insert} id;\n"
+        f"-- name: b()$\n{insert} id;\n"
+        f"-- name: c()<!\n{insert} id, title;\n"
+        f"-- name: d()<!\n-- record_class: Id\n{insert} id;\n"
+        f"-- name: e()<!\n-- rowsmith: ignore one-column (others are to follow)\n{insert} id;\n"
+    )
+    assert [(each.rule, each.query, each.severity) for each in found] == [(Rule.ONE_COLUMN, "a", Severity.WARNING)]
+    assert str(found[0]) == (
+        "sql/queries.sql:1: the query is marked <! and returns one column, so a call returns a row with id in it. "
+        "Mark it with $ for the value alone"
+    )
 
 
 # --- statements that cannot succeed ---

@@ -117,13 +117,14 @@ HIDDEN = "\u202e\u2066\u200f\u2028\x0c\x0b"
 """Bidirectional and control characters, which PostgreSQL takes in a comment."""
 
 
+@pytest.mark.parametrize("embed", [False, True])
 def test_no_character_of_the_text_hides_another(
-    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models
+    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, *, embed: bool
 ) -> None:
     (tmp_path / "sql").mkdir()
     name = "q\n\r\u202eimport os\udcff.sql"
     (tmp_path / "sql" / name).write_text(f"-- name: f()^\n-- Doc {HIDDEN} \\u202e.\nSELECT 1 AS x;")
-    text = source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+    text = source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models, embed=embed)
     assert all(char == "\n" or char.isprintable() for char in text)
     (tmp_path / "queries.py").write_text(text, encoding="utf-8")
     found = load(tmp_path / "queries.py")
@@ -574,8 +575,15 @@ BASE = {"a.sql": FIRST + SECOND + THIRD, "b.sql": THIRD.replace("third", "fourth
         ({"a.sql": FIRST + THIRD}, {"a.sql": FIRST + SECOND + THIRD.replace("3", "30")}),
     ],
 )
+@pytest.mark.parametrize("embed", [False, True])
 def test_branches_that_touch_different_queries_merge(
-    golden_conn: psycopg.Connection[Any], tmp_path: Path, models: Models, ours: dict[str, str], theirs: dict[str, str]
+    golden_conn: psycopg.Connection[Any],
+    tmp_path: Path,
+    models: Models,
+    ours: dict[str, str],
+    theirs: dict[str, str],
+    *,
+    embed: bool,
 ) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=base"]
@@ -583,7 +591,7 @@ def test_branches_that_touch_different_queries_merge(
         assert done.returncode == 0, done.stdout + done.stderr
 
     def generated() -> str:
-        return source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models)
+        return source(golden_conn, tmp_path / "sql", tmp_path / "queries.py", models=models, embed=embed)
 
     def commit(files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -645,7 +653,7 @@ def test_a_whole_row_is_of_the_record_class_of_its_table(
     with golden_conn.transaction(force_rollback=True):
         golden_conn.execute(PERSON)
         found = whole_rows(golden_conn, tmp_path, "name, id, mother, born", models)
-        assert not hasattr(found, "Person_")
+        assert not hasattr(found, "Parent")
         ada = found.queries.get_person(golden_conn, id=1)
         child = found.queries.get_child(golden_conn, id=2)
         assert child == found.GetChildRow(id=2, parent=ada)
@@ -662,6 +670,6 @@ def test_a_record_class_that_is_not_of_every_row_is_not_used(
     with golden_conn.transaction(force_rollback=True):
         golden_conn.execute(PERSON)
         found = whole_rows(golden_conn, tmp_path, columns, models)
-        assert found.queries.get_child(golden_conn, id=2).parent == found.Person_(
+        assert found.queries.get_child(golden_conn, id=2).parent == found.Parent(
             id=1, mother=None, name="Ada", born=datetime(2020, 1, 1, 10, tzinfo=UTC)
         )

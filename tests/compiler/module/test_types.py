@@ -275,7 +275,7 @@ SELECT pg_notify('channel', 'x') AS nothing, ROW(1, NULL, 'x') AS something;
     assert found.queries.notify(typed_conn, text="x") is None
     row = found.queries.row(typed_conn)
     assert row.nothing is None
-    assert row.something == ("1", None, "x")
+    assert row.something == found.Something(f1=1, f2=None, f3="x")
 
 
 def test_json_is_wrapped_on_its_way_unless_it_is(typed_conn: psycopg.Connection[Any], tmp_path: Path) -> None:

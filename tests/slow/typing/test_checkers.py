@@ -78,7 +78,9 @@ def test_checkers_find_nothing_in_a_module(server_url: str, conn: psycopg.Connec
         for kind in typing.get_args(Models):
             folder = tmp_path / f"of_{kind}"  # as "pydantic", it would count as that package
             folder.mkdir()
-            (folder / f"blueprint_{kind}.py").write_text(source(conn, ROOT / "sql", folder / "x.py", models=kind))
+            for embed in (False, True):
+                text = source(conn, ROOT / "sql", folder / "x.py", models=kind, embed=embed)
+                (folder / f"blueprint_{kind}{'_embedded' if embed else ''}.py").write_text(text)
             module(small, odd, folder, models=kind).__name__  # noqa: B018 - that it can be imported
             (folder / f"queries_{kind}.py").rename(folder / f"odd_{kind}.py")
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')

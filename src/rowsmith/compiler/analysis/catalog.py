@@ -163,6 +163,7 @@ class Catalog:
         self._conn = conn
         self._views: dict[int, Node | None] = {}
         self._bodies: dict[int, list[Node]] = {}
+        self._members: dict[never_null.Family, frozenset[int]] = {}
 
     def declare(self, signatures: Sequence[str]) -> list[str]:
         """Believe of these functions, and of no others, that they are never NULL. Returns those that do not exist."""
@@ -248,7 +249,7 @@ class Catalog:
     @cached_property
     def families(self) -> dict[str, frozenset[int]]:
         """The functions of each family of `never_null`, by its name there."""
-        found = {name: self._family(family) for name, family in never_null.FAMILIES.items()}
+        found = {name: self.members(family) for name, family in never_null.FAMILIES.items()}
         found["total"] |= {oid for (oid,) in self._rows(_COMPARISONS)}
         listed = {name: set(names.split()) for name, names in never_null.EXTENSIONS.items()}
         found["total"] |= {oid for oid, of, name in self._rows(_EXTENSIONS) if name in listed.get(of, ())}
@@ -257,7 +258,7 @@ class Catalog:
     @cached_property
     def aggregates(self) -> dict[int, str]:
         """The built-in aggregates that are known to give NULL in certain cases only: see `aggregate`."""
-        return {oid: kind for kind, family in never_null.AGGREGATES.items() for oid in self._family(family)}
+        return {oid: kind for kind, family in never_null.AGGREGATES.items() for oid in self.members(family)}
 
     def function(self, expr: Node) -> int:
         """The function that a call or an operator calls; 0 for anything else."""
@@ -309,6 +310,12 @@ class Catalog:
             relid, number = view.nodes("rtable")[expr.integer("varno") - 1].integer("relid"), expr.integer("varattno")
         return found
 
+    def column_name(self, relid: int, number: int) -> str | None:
+        """A column as `schema.table.column`; None if there is none of the number."""
+        relation = self.relations.get(relid)
+        column = relation.columns.get(number) if relation else None
+        return f"{relation.schema}.{relation.name}.{column.name}" if relation and column else None
+
     def body(self, function: int) -> list[Node]:
         """The queries of a function that was written with BEGIN ATOMIC or RETURN; none for any other."""
         if function not in self._bodies:
@@ -318,10 +325,13 @@ class Catalog:
             self._bodies[function] = queries(rows[0][0]) if rows else []
         return self._bodies[function]
 
-    def _family(self, family: never_null.Family) -> frozenset[int]:
-        names, operators = family.names.split(), family.operators.split()
-        rows = self._rows(_FAMILY, names, list(family.signatures), operators, list(family.excepted))
-        return frozenset(oid for (oid,) in rows)
+    def members(self, family: never_null.Family) -> frozenset[int]:
+        """The functions of a family."""
+        if family not in self._members:
+            names, operators = family.names.split(), family.operators.split()
+            rows = self._rows(_FAMILY, names, list(family.signatures), operators, list(family.excepted))
+            self._members[family] = frozenset(oid for (oid,) in rows)
+        return self._members[family]
 
     def _rows(self, statement: str, *parameters: Any) -> list[TupleRow]:
         return self._conn.execute(statement.encode(), parameters or None).fetchall()

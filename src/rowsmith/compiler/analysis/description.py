@@ -13,12 +13,14 @@ from psycopg.rows import TupleRow
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Entry
+from rowsmith.compiler.analysis.nested import Nesting, Shape
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
 from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.session_effects import SessionEffects
 from rowsmith.compiler.analysis.usage import Usage
+from rowsmith.queries.inference import infer_types
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
@@ -46,8 +48,8 @@ class Typed:
     nullable: bool
     origin: str | None = None
     """The column of a relation, `schema.table.column`, that a column is, or that a parameter is stored in."""
-    row: frozenset[str] | None = None
-    """If a column is the whole row of a relation, the names in it that are never NULL."""
+    shape: Shape | None = None
+    """Of a column whose value is a row, or a list: what is in it."""
     original: str | None = None
     """The name that PostgreSQL gives a column, if the row has to call it something else."""
 
@@ -86,7 +88,13 @@ class Describer:
 
     def describe(self, query: Query) -> Description:
         """Ask the server. Raises psycopg.Error if it refuses the query."""
-        found = self._describe(query)
+        try:
+            found = self._describe(query)
+        except psycopg.errors.AmbiguousParameter:
+            typed = self._conn.wait(infer_types(self._conn.pgconn, query, "utf-8"))
+            if typed is None:
+                raise
+            found = self._describe(typed)
         names = field_names([column.name for column in found.columns])
         pairs = zip(found.columns, names, strict=True)
         columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
@@ -130,6 +138,7 @@ class Describer:
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
+        shapes = Nesting(self.catalog, prover).of_columns(tree, [each.oid for each in columns])
         names, clean = _column_names(tree), self.session_effects.are_none(tree)
         return Description(
             query,
@@ -138,8 +147,8 @@ class Describer:
                 for number, each in enumerate(parameters, 1)
             ),
             tuple(
-                _marked(column, never=never, written=column.name not in names)
-                for column, never in zip(columns, proven, strict=True)
+                replace(_marked(column, never=never, written=column.name not in names), shape=shape)
+                for column, never, shape in zip(columns, proven, shapes, strict=True)
             ),
             tuple(sorted(usage.reads)),
             tuple(sorted(usage.writes)),
@@ -161,9 +170,7 @@ class Describer:
     def _column(self, result: PGresult, index: int) -> Typed:
         name, oid = (result.fname(index) or b"").decode(), result.ftype(index)
         relid, number = result.ftable(index), result.ftablecol(index)
-        whole = self.catalog.relations.get(relid) if number == 0 else None
-        row = frozenset(whole.columns[each].name for each in whole.proven) if whole and not whole.replaced else None
-        return Typed(name, oid, self._type_name(oid), nullable=True, origin=self._origin([(relid, number)]), row=row)
+        return Typed(name, oid, self._type_name(oid), nullable=True, origin=self._origin([(relid, number)]))
 
     def _parse(self, query: Query, parameters: list[int], *, returns: bool) -> Node | None:
         """The analyzed tree: that of the body of a function that consists of the query.
@@ -193,9 +200,7 @@ class Describer:
         if len(columns) != 1:
             return None
         ((relid, number),) = columns
-        relation = self.catalog.relations.get(relid)
-        column = relation.columns.get(number) if relation else None
-        return f"{relation.schema}.{relation.name}.{column.name}" if relation and column else None
+        return self.catalog.column_name(relid, number)
 
     def _type_name(self, oid: int) -> str:
         if oid not in self._types:

@@ -40,8 +40,8 @@ MergeMatch = IntEnum("MergeMatch", "MATCHED NOT_MATCHED_BY_SOURCE NOT_MATCHED_BY
 Param = IntEnum("Param", "EXTERNAL EXECUTOR SUBLINK MULTIPLE", start=0)
 """nodes/primnodes.h, ParamKind."""
 
-JsonConstructor = IntEnum("JsonConstructor", "OBJECT ARRAY", start=1)
-"""nodes/primnodes.h, JsonConstructorType (16 and later): those that build a document of values."""
+JsonConstructor = IntEnum("JsonConstructor", "OBJECT ARRAY OBJECTAGG ARRAYAGG", start=1)
+"""nodes/primnodes.h, JsonConstructorType (16 and later)."""
 
 JsonBehavior = IntEnum("JsonBehavior", "NULL ERROR EMPTY TRUE FALSE UNKNOWN", start=0)
 """nodes/primnodes.h, JsonBehaviorType (17 and later)."""

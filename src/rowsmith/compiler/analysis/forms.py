@@ -9,7 +9,9 @@ from itertools import combinations
 import psycopg
 
 from rowsmith.compiler.analysis.description import Describer, Description, Typed
+from rowsmith.compiler.analysis.nested import Shape, common_shape
 from rowsmith.queries.forms import Forms, Test
+from rowsmith.queries.inference import form_of, with_types
 from rowsmith.queries.query import Query
 
 MOST = 4096
@@ -23,6 +25,8 @@ _BOOL = psycopg.postgres.types["bool"].oid
 class Answers:
     """What the server says of the forms of a query."""
 
+    query: Query
+    """With the types that it has to state."""
     described: tuple[Description, ...]
     """Those that were analyzed."""
     prepared: tuple[Description, ...]
@@ -31,13 +35,24 @@ class Answers:
 
 
 def ask(describer: Describer, query: Query, forms: Forms) -> Answers:
-    """Ask the server about every form. Raises psycopg.Error if the connection is lost."""
+    """Ask the server about every form. Raises psycopg.Error if the connection is lost.
+
+    A type that one form has to state for a parameter is stated in all of them.
+    """
+    answers = _ask(describer, query, forms)
+    types: dict[str, str] = {}
+    for each in answers.described:
+        types.update(each.query.types)
+    return _ask(describer, with_types(query, types), forms) if types else answers
+
+
+def _ask(describer: Describer, query: Query, forms: Forms) -> Answers:
     described: list[Description] = []
     prepared: list[Description] = []
     refused: list[tuple[Query, psycopg.Error]] = []
     chosen = frozenset(analyzed(forms))
     for number in range(forms.count):
-        form = query.form(number)
+        form = form_of(query, number)
         try:
             if number in chosen:
                 described.append(describer.describe(form))
@@ -47,7 +62,7 @@ def ask(describer: Describer, query: Query, forms: Forms) -> Answers:
             if describer.lost:
                 raise
             refused.append((form, error))
-    return Answers(tuple(described), tuple(prepared), tuple(refused))
+    return Answers(query, tuple(described), tuple(prepared), tuple(refused))
 
 
 def describe(describer: Describer, query: Query) -> Description:
@@ -62,7 +77,7 @@ def describe(describer: Describer, query: Query) -> Description:
         raise error
     for message, _ in differences((*answers.described, *answers.prepared)):
         raise ValueError(message)
-    return merged(query, query.forms, answers)
+    return merged(query.forms, answers)
 
 
 def analyzed(forms: Forms) -> Iterable[int]:
@@ -95,7 +110,7 @@ def _columns(description: Description) -> str:
     return ", ".join(f"{each.name} {each.pg_type}" for each in description.columns)
 
 
-def merged(query: Query, forms: Forms, answers: Answers) -> Description:
+def merged(forms: Forms, answers: Answers) -> Description:
     """What holds of the query whatever is passed: what may be NULL, or is read, in one form.
 
     There is at least one form that was analyzed, and they do not differ.
@@ -103,11 +118,11 @@ def merged(query: Query, forms: Forms, answers: Answers) -> Description:
     described = answers.described
     parameters = _parameters(forms, [*described, *answers.prepared])
     columns = [
-        replace(each[0], nullable=any(one.nullable for one in each), row=_rows(each), origin=_origin(each))
+        replace(each[0], nullable=any(one.nullable for one in each), origin=_origin(each), shape=_shape(each))
         for each in zip(*(one.columns for one in described), strict=True)
     ]
     return Description(
-        query,
+        answers.query,
         tuple(parameters),
         tuple(columns),
         tuple(sorted({name for each in described for name in each.reads})),
@@ -134,14 +149,12 @@ def _parameters(forms: Forms, descriptions: Iterable[Description]) -> Iterator[T
             yield replace(typed[0], nullable=nullable, origin=_origin(typed))
 
 
+def _shape(typed: Sequence[Typed]) -> Shape | None:
+    """The shape of a column that is a row or a list of rows in every form."""
+    shapes = [each.shape for each in typed if each.shape is not None]
+    return common_shape(shapes) if len(shapes) == len(typed) else None
+
+
 def _origin(typed: Sequence[Typed]) -> str | None:
     """The column that a column or a parameter is in every form."""
     return typed[0].origin if len({each.origin for each in typed}) == 1 else None
-
-
-def _rows(typed: Sequence[Typed]) -> frozenset[str] | None:
-    """What is never NULL in a whole row, in any form."""
-    common = typed[0].row
-    for each in typed[1:]:
-        common = None if common is None or each.row is None else common & each.row
-    return common

@@ -7,7 +7,7 @@ versions are treated alike. Which functions never give NULL is listed in `never_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from rowsmith.compiler.analysis.catalog import Catalog
@@ -27,12 +27,12 @@ from rowsmith.compiler.analysis.never_null import MONOTONIC_FIELDS
 from rowsmith.compiler.analysis.nodes import Node, constant
 from rowsmith.compiler.analysis.returning import Returning
 from rowsmith.compiler.analysis.scopes import NOTHING, Level, Scope, fact
+from rowsmith.compiler.analysis.value_types import JSONB
 
 _NEVER_NULL = (
     "NULLTEST", "BOOLEANTEST", "ARRAYEXPR", "ROWEXPR", "NEXTVALUEEXPR", "GROUPINGFUNC",
     "MERGESUPPORTFUNC", "FIELDSTORE",
 )  # fmt: skip
-_JSONB = 3802  # catalog/pg_type.dat
 
 
 class Prover:
@@ -91,7 +91,7 @@ class Prover:
         operations = level.query.node("setOperations")
         if operations is not None:
             return self._set_operation(level, operations)
-        scope = self._result(level, given)
+        scope = self.result(level, given)
         return tuple(self.proven(scope, target.node("expr")) for target in level.outputs)
 
     @remembered
@@ -111,7 +111,7 @@ class Prover:
                 return tuple(one and other for one, other in zip(left, right, strict=True))
 
     @remembered
-    def _result(self, level: Level, given: frozenset[int]) -> Scope:
+    def result(self, level: Level, given: frozenset[int]) -> Scope:
         """The rows of the result: those in which the columns `given` are not NULL."""
         scope, query = self.conditions.found(level), level.query
         if query.integer("commandType") != Command.SELECT:
@@ -206,16 +206,18 @@ class Prover:
         return found is not None and self._catalog.is_total(expr) and self.all_proven(scope, [left, *found])
 
     def _case(self, scope: Scope, expr: Node) -> bool:
-        """Each result, where its condition is true and those before it are not."""
+        return all(self.proven(branch, result) for branch, result in self.branches(scope, expr))
+
+    def branches(self, scope: Scope, expr: Node) -> Iterator[tuple[Scope, Node | None]]:
+        """The results of CASE, each in the rows where its condition is true and those before it are not."""
         simple = expr.node("arg") is not None
         for when in expr.nodes("args"):
             condition = None if simple else when.node("expr")
             true = self.conditions.when(scope, condition, True) if condition else NOTHING
-            if not self.proven(self.conditions.branch(scope, true), when.node("result")):
-                return False
+            yield self.conditions.branch(scope, true), when.node("result")
             unless = self.conditions.unless(scope, condition, True) if condition else NOTHING
             scope = self.conditions.branch(scope, unless)
-        return self.proven(scope, expr.node("defresult"))
+        yield scope, expr.node("defresult")
 
     def _domain(self, scope: Scope, expr: Node) -> bool:
         """A value that is cast to a NOT NULL domain has been checked."""
@@ -228,11 +230,12 @@ class Prover:
             return kind == "always" or (kind == "rows" and some_rows)
         # Those of each row, and the direct ones of an ordered-set aggregate.
         args = [arg.node("expr") for arg in expr.nodes("args") if not arg.flag("resjunk")]
-        inside = self._inside_aggregate(scope, levels)
+        inside = self.inside_aggregate(scope, levels)
         return some_rows and all(self.proven(inside, arg) for arg in [*expr.nodes("aggdirectargs"), *args])
 
     @remembered
-    def _inside_aggregate(self, scope: Scope, levels: int) -> Scope:
+    def inside_aggregate(self, scope: Scope, levels: int) -> Scope:
+        """The scope of the arguments of an aggregate that belongs to the query so many levels further out."""
         return scope.inside_aggregate(levels)
 
     def _window(self, scope: Scope, expr: Node) -> bool:
@@ -271,7 +274,7 @@ class Prover:
         """
         container, whole = expr.integer("refcontainertype"), expr.node("refexpr")
         if expr.node("refassgnexpr") is not None:
-            return container in self._catalog.arrays or container == _JSONB or self.proven(scope, whole)
+            return container in self._catalog.arrays or container == JSONB or self.proven(scope, whole)
         lower, upper = expr.nodes("reflowerindexpr"), expr.nodes("refupperindexpr")
         is_slice = bool(lower) and container in self._catalog.arrays
         return is_slice and self.proven(scope, whole) and self.all_proven(scope, [*lower, *upper])

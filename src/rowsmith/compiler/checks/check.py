@@ -118,7 +118,7 @@ class Examiner:
         for message, hint in differences((*answers.described, *answers.prepared)):
             return None, [at_query(Rule.FORMS, query, message, hint)]
         found = [(each.query, finding) for each in answers.described for finding in self._findings(each)]
-        return merged(query, forms, answers), [*in_forms(found, len(answers.described))]
+        return merged(forms, answers), [*in_forms(found, len(answers.described))]
 
     def _findings(self, description: Description) -> Iterator[Finding]:
         yield from lint(description, self._cardinality)

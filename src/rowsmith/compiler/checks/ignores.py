@@ -12,8 +12,14 @@ from difflib import get_close_matches
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.loader import Instruction
 
-# The others are certain.
-_IGNORABLE = (Rule.CANNOT_SUCCEED, Rule.COLUMN_NAME, Rule.CONSTANT_ORDER, Rule.MANY_ROWS, Rule.SELECT_STAR)
+_IGNORABLE = (
+    Rule.CANNOT_SUCCEED,
+    Rule.COLUMN_NAME,
+    Rule.CONSTANT_ORDER,
+    Rule.MANY_ROWS,
+    Rule.ONE_COLUMN,
+    Rule.SELECT_STAR,
+)  # the others are certain
 _FORM = "Write: -- rowsmith: ignore RULE (reason)"
 
 

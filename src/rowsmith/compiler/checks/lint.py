@@ -23,6 +23,7 @@ from rowsmith.queries.rows import NO_NAME
 def lint(description: Description, cardinality: Cardinality) -> Iterator[Finding]:
     """What the rules find in one query."""
     yield from mark(description)
+    yield from one_column(description)
     yield from column_names(description)
     yield from select_star(description.query)
     yield from constant_order(description)
@@ -33,6 +34,15 @@ def mark(description: Description) -> Iterator[Finding]:
     """A mark that the statement does not fit: every call would raise."""
     if found := misfit(description.query.kind, len(description.columns)):
         yield at_query(Rule.MARK, description.query, f"the query {found.message}", found.hint)
+
+
+def one_column(description: Description) -> Iterator[Finding]:
+    """A row of one column from `<!`: aiosql returns the value, and whoever comes from there expects it."""
+    query = description.query
+    if query.kind is Kind.RETURNING and len(description.columns) == 1 and query.record_class is None:
+        (column,) = description.columns
+        message = f"the query is marked <! and returns one column, so a call returns a row with {column.name} in it"
+        yield at_query(Rule.ONE_COLUMN, query, message, "Mark it with $ for the value alone", Severity.WARNING)
 
 
 def column_names(description: Description) -> Iterator[Finding]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel
 
 from rowsmith.compiler.analysis.description import Description, Typed
+from rowsmith.compiler.analysis.nested import Row, Rows, Shape, Value
+from rowsmith.compiler.analysis.value_types import JSON, JSONB
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.source import camel, free_name
+from rowsmith.compiler.module.source import camel, free_name, quoted, singular
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
 from rowsmith.errors import ModuleError
 from rowsmith.queries.marks import ROWS, Kind
@@ -28,6 +30,15 @@ class Model:
     """Annotations, by name."""
     query: Query | None
     """The query that it is of, the first of several; None for a composite."""
+    column: str = ""
+    """The column that its rows are in, as `projects.tags`; empty for the rows of the query itself."""
+
+    @property
+    def place(self) -> str:
+        """The query and the column, for messages."""
+        if self.query is None:
+            return f"type {self.name}"
+        return f"{self.query.location}: {self.query.qualified_name}{f', column {self.column}' if self.column else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +51,8 @@ class Call:
     orderings: Sequence[str]
     """The values of `order_by`, the default first."""
     result: str
-    writes: str
-    """The argument of its decorator, `writes=True` or `writes="rows"`; empty if it is proven to do nothing but read."""
+    declaration: str
+    """The arguments of its decorator, such as `writes=True`; empty if it is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ def contents(descriptions: Iterable[Description], types: Types, models: Models) 
     ordered = sorted(descriptions, key=lambda each: (each.query.namespace, each.query.file.as_posix(), each.query.line))
     collector = _Collector(ordered, types)
     calls = tuple(collector.call(each) for each in ordered)
+    collector.compare()
     if not (faults := collector.faults):
         found = Contents(*collector.classes(), calls)
         if not (faults := [*_column_faults(found.models, models)]):
@@ -77,8 +89,11 @@ class _Collector:
         self._types = types
         self._models: dict[str, Model] = {}
         self._used: set[str] = set()
-        self._table_classes = dict(_table_classes(descriptions, types))
-        """The record classes of tables whose whole rows are columns, by the types of these."""
+        self._orders: dict[str, tuple[str, ...]] = {}
+        """The fields of rows that PostgreSQL sends without names, by their classes."""
+        self._record_classes = _record_classes(descriptions)
+        self._nested_models: list[Model] = []
+        """The classes of rows in columns, also those that are record classes as well."""
         self._taken = {*types.reserved, *types.own, *(each.query.record_class or "" for each in descriptions)}
         self.faults = [*_record_class_faults([each.query for each in descriptions], types.reserved)]
 
@@ -86,8 +101,8 @@ class _Collector:
         """A query, with its parameters and its result."""
         query, one_row = description.query, description.one_row
         base = camel(*query.namespace, query.name)
-        parameters = {each.name: self._annotation(each, self._types.parameter) for each in description.parameters}
-        columns = {each.name: self._annotation(each, self._types.result) for each in description.columns}
+        parameters = {each.name: self._noted(self._types.parameter(each), each) for each in description.parameters}
+        columns = {each.name: self._column(each, query) for each in description.columns}
         result = "int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None"
         if query.kind is Kind.EXECUTEMANY:
             sets = Model(self._free(f"{base}Parameters"), parameters, query)
@@ -101,15 +116,20 @@ class _Collector:
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
         orderings = query.forms.orderings if query.forms else ()
-        return Call(query, parameters, orderings, result, writes)
+        types = ", ".join(f"{quoted(name)}: {quoted(type_)}" for name, type_ in query.types.items())
+        declaration = ", ".join(filter(None, [writes, types and f"types={{{types}}}"]))
+        return Call(query, parameters, orderings, result, declaration)
+
+    def compare(self) -> None:
+        """Compare the rows in columns with those of queries that have the same class: these say what is in it."""
+        for model in self._nested_models:
+            self._row(model)
 
     def classes(self) -> tuple[Mapping[str, PgType], tuple[Model, ...]]:
         """The enumerations and the models."""
-        for oid, name in self._table_classes.items():
+        for name, order in self._orders.items():
             model = self._models[name]
-            self._models[name] = replace(
-                model, fields={column: model.fields[column] for column in self._types.origins(oid)}
-            )
+            self._models[name] = replace(model, fields={field: model.fields[field] for field in order})
         composites: dict[str, Model] = {}
         wanted = sorted(self._used & self._types.own.keys())
         for name in wanted:
@@ -120,11 +140,57 @@ class _Collector:
         enumerations = {name: self._types.own[name] for name in sorted({*wanted} - composites.keys())}
         return enumerations, _ordered({**dict(sorted(composites.items())), **self._models})
 
-    def _annotation(self, typed: Typed, python_type: Callable[[Typed], str]) -> str:
-        whole_row = self._table_classes.get(typed.oid) if typed.row is not None else None
-        found = whole_row or python_type(typed)
-        self._used |= _names([found])
-        return optional(found) if typed.nullable else found
+    def _noted(self, annotation: str, typed: Typed) -> str:
+        self._used |= _names([annotation])
+        return optional(annotation) if typed.nullable else annotation
+
+    def _column(self, column: Typed, query: Query) -> str:
+        if column.shape is None or self._types.is_chosen(column):
+            return self._noted(self._types.result(column), column)
+        in_json = column.oid in (JSON, JSONB)
+        return self._noted(self._nested(column.shape, _Place(query, (column.name,), in_json=in_json)), column)
+
+    def _nested(self, shape: Shape, place: _Place) -> str:
+        """The annotation of a value inside a row, or of a column that is nested."""
+        match shape:
+            case Value():
+                annotation = self._types.value(shape, in_json=place.in_json)
+                self._used |= _names([annotation])
+                return annotation
+            case Rows():
+                element = self._nested(shape.element, replace(place, many=True))
+                return f"list[{optional(element) if shape.nullable else element}]"
+            case Row():
+                return self._nested_row(shape, place)
+
+    def _nested_row(self, row: Row, place: _Place) -> str:
+        """The name of the class of a row."""
+        own = {*self._types.reserved, *self._types.own}
+        name = place.chosen or self._record_class(row) or free_name(place.class_name, own)
+        fields = {
+            each.name: optional(inner) if each.nullable else inner
+            for each in row.fields
+            for inner in [self._nested(each.shape, replace(place, path=(*place.path, each.name), many=False))]
+        }
+        order = tuple(fields)
+        if not place.in_json and self._orders.setdefault(name, order) != order:
+            self.faults.append(f"{place}: {name} has the order {', '.join(self._orders[name])} elsewhere")
+        self._nested_models.append(Model(name, fields, place.query, ".".join(place.path)))
+        return name
+
+    def _record_class(self, row: Row) -> str | None:
+        """The record class of the table whose row it is: with its columns, none of which it promises more of."""
+        origins = {each.name: each.shape.origin for each in row.fields if isinstance(each.shape, Value)}
+        if not row.relation or len(origins) < len(row.fields):
+            return None
+        nullable = {each.name for each in row.fields if each.nullable}
+        fitting = (
+            name
+            for name, description in self._record_classes
+            if origins == {each.name: each.origin for each in description.columns}
+            and nullable <= {each.name for each in description.columns if each.nullable}
+        )
+        return next(fitting, None)
 
     def _row(self, model: Model) -> str:
         """The name of a row class, which fits all queries that have it."""
@@ -147,22 +213,34 @@ def _names(annotations: Iterable[str]) -> set[str]:
     return {name for annotation in annotations for name in WORD.findall(annotation)}
 
 
-def _table_classes(descriptions: Sequence[Description], types: Types) -> Iterator[tuple[int, str]]:
-    """The record classes that can stand for whole rows of tables, by the types of these rows.
+def _record_classes(descriptions: Iterable[Description]) -> list[tuple[str, Description]]:
+    """The record classes, each with the queries that have it."""
+    return [(name, each) for each in descriptions if (name := each.query.record_class)]
 
-    One can if a query with it returns exactly the table's columns, and if its fields that are never None are NOT NULL.
-    """
-    queries: dict[str, list[Description]] = {}
-    for each in descriptions:
-        queries.setdefault(each.query.record_class or "", []).append(each)
-    queries.pop("", None)
-    for whole in (column for each in descriptions for column in each.columns if column.row is not None):
-        origins = types.origins(whole.oid)
-        for record_class, those in queries.items():
-            exact = any(origins == {column.name: column.origin for column in each.columns} for each in those)
-            nullable = {column.name for each in those for column in each.columns if column.nullable}
-            if exact and origins.keys() - nullable <= (whole.row or set()):
-                yield whole.oid, record_class
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row is: a column of a query, a field in it, and so on."""
+
+    query: Query
+    path: tuple[str, ...]
+    in_json: bool
+    """Whether it is in a JSON document, where fields have names."""
+    many: bool = False
+    """Whether it is one of a list."""
+
+    @property
+    def chosen(self) -> str | None:
+        """The class that the query chooses."""
+        return dict(self.query.nested_classes).get(".".join(self.path))
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class after the column or the field."""
+        return camel(singular(self.path[-1]) if self.many else self.path[-1])
+
+    def __str__(self) -> str:
+        return f"{self.query.location}: {self.query.qualified_name}, column {'.'.join(self.path)}"
 
 
 def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
@@ -192,7 +270,7 @@ def _record_class_faults(queries: Iterable[Query], reserved: Collection[str]) ->
 def _column_faults(found: Iterable[Model], models: Models) -> Iterator[str]:
     for model in found:
         query = model.query
-        place = f"{query.location}: {query.qualified_name}" if query else f"type {model.name}"
+        place = model.place
         for name in () if query and query.kind is Kind.EXECUTEMANY else model.fields:
             if not is_python_name(name) or (name.startswith("__") and name.endswith("__")):
                 yield f'{place}: column "{name}" cannot be an attribute in Python. Name it with AS'
@@ -211,6 +289,14 @@ def _differences(first: Model, second: Model) -> Iterator[str]:
         if left.get(column) != right.get(column)
     ]
     if differing:
-        one, other = (f"{each.query.qualified_name} ({each.query.location})" for each in (first, second) if each.query)
+        one, other = (_origin(each) for each in (first, second))
         head = f"record_class {first.name} stands for two shapes, of\n    {one} and\n    {other}:"
+        if column := second.column or first.column:
+            differing.append(f"    Choose another name for one of them: -- record_class: {column} = {first.name}Row")
         yield "\n".join([head, *differing])
+
+
+def _origin(model: Model) -> str:
+    query = model.query
+    column = f", column {model.column}" if model.column else ""
+    return f"{query.qualified_name} ({query.location}){column}" if query else model.name

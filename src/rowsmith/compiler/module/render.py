@@ -17,10 +17,11 @@ from pathlib import Path
 from rowsmith.compiler.analysis.description import Description
 from rowsmith.compiler.module.models import Call, Contents, Model, Models, contents
 from rowsmith.compiler.module.overrides import WORD
-from rowsmith.compiler.module.source import Imports, docstring, namespace_class, quoted, signature, visible
+from rowsmith.compiler.module.source import Imports, docstring, namespace_class, quoted, signature, text_block, visible
 from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
+from rowsmith.queries.files import SqlFile, SqlFileError
 from rowsmith.queries.forms import NOT_GIVEN, ORDER_BY
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.typed import digest
@@ -45,18 +46,20 @@ def render(
     folders: Mapping[str, Path],
     root: Path,
     models: Models = "pydantic",
+    embed: bool = False,
 ) -> str:
     """The module that types the queries.
 
     `output` is its path, from which it finds `folders`, those of the query files by namespace (`""` for those in none).
-    Paths in docstrings are relative to `root`.
+    Paths in docstrings are relative to `root`. With `embed`, the module contains the text of the query files, and does
+    not look for them.
 
     Raises UnknownTypeError if a type is not known, and ModuleError if the queries do not fit in one module.
     """
     found = contents(descriptions, types, models)
     taken = {name for each in found.models for name in (each.name, *each.fields)}
     taken |= {name for each in found.calls for name in (*each.query.namespace, each.query.name)}
-    return _Renderer(found, models, output, folders, root, Imports(types.modules, taken)).render()
+    return _Renderer(found, models, output, folders, root, Imports(types.modules, taken), embed).render()
 
 
 def write_module(path: Path, text: str) -> bool:
@@ -98,6 +101,7 @@ class _Renderer:
     folders: Mapping[str, Path]
     root: Path
     imports: Imports
+    embed: bool
 
     def render(self) -> str:
         places = ", ".join(_relative(folder, self.root) for folder in self.folders.values())
@@ -177,7 +181,7 @@ class _Renderer:
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
         return [
-            f"{' ' * indent}@{decorator}{f'({call.writes})' if call.writes else ''}",
+            f"{' ' * indent}@{decorator}{f'({call.declaration})' if call.declaration else ''}",
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]
@@ -200,10 +204,32 @@ class _Renderer:
     # --- the queries object ---
 
     def _binding(self) -> list[str]:
-        make = self.imports.name("rowsmith.queries.typed", "typed_queries")
-        start = self.output.parent
-        folders = [f"{quoted(space)}: {quoted(_relative(path, start))}" for space, path in self.folders.items()]
-        return signature("queries: Queries = " + make, ["Queries", "__file__", f"{{{', '.join(folders)}}}"], "", 0)
+        head = f"queries: Queries = {self.imports.name('rowsmith.queries.typed', 'typed_queries')}"
+        if self.embed and self.found.calls:
+            return [*self._embedded(), "", *signature(head, ["Queries", "__file__", "_SQL"], "", 0)]
+        start, places = self.output.parent, () if self.embed else self.folders.items()
+        folders = [f"{quoted(space)}: {quoted(_relative(path, start))}" for space, path in places]
+        return signature(head, ["Queries", "__file__", f"{{{', '.join(folders)}}}"], "", 0)
+
+    def _embedded(self) -> list[str]:
+        """The texts of the query files, by namespace and path. Errors name the lines of the files, so all are kept."""
+        files: dict[tuple[str, ...], dict[Path, None]] = {}
+        for call in self.found.calls:
+            files.setdefault(call.query.namespace, {})[call.query.file] = None
+        lines = ["# The query files, so that none of them is needed at run time.", "_SQL = {"]
+        for space, paths in files.items():
+            lines.append(f"    {quoted('.'.join(space))}: {{")
+            lines += (f"        {quoted(_relative(path, self.root))}: {text_block(_text(path))}," for path in paths)
+            lines.append("    },")
+        return [*lines, "}"]
+
+
+def _text(file: Path) -> str:
+    """The text of a query file. Raises ModuleError if it cannot be read any more."""
+    try:
+        return SqlFile.read(file).text
+    except SqlFileError as error:
+        raise ModuleError(str(error)) from None
 
 
 def _members(labels: Iterable[str]) -> Iterator[tuple[str, str]]:

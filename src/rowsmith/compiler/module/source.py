@@ -71,6 +71,22 @@ def camel(*names: str) -> str:
     return joined if joined[:1].isalpha() else f"T{joined}"
 
 
+def singular(name: str) -> str:
+    """The name of one of many, by the endings of English: `tags`, `boxes`, `categories`. Other names stay."""
+    for ending, one in _ENDINGS:
+        if name.endswith(ending):
+            return name.removesuffix(ending) + one
+    return name
+
+
+_ENDINGS = (
+    *((ending, ending) for ending in ("ss", "us", "is")),  # address, status, analysis
+    *((ending, ending[:-2]) for ending in ("sses", "shes", "ches", "xes", "zzes")),
+    ("ies", "y"),
+    ("s", ""),
+)
+
+
 def namespace_class(namespace: Sequence[str]) -> str:
     """The class of the queries in a namespace."""
     return f"{camel(*namespace)}Queries" if namespace else "Queries"
@@ -82,10 +98,23 @@ def quoted(text: str) -> str:
     return f'"{literal[1:-1]}"' if literal.startswith("'") and '"' not in text else literal
 
 
+def text_block(text: str) -> str:
+    """A string literal in triple quotes, in which the text begins on a line of its own."""
+    escaped = "\t".join(map(_escaped, text.split("\t")))
+    if escaped.endswith('"'):
+        escaped = f'{escaped[:-1]}\\"'
+    return f'"""\\\n{escaped}"""'
+
+
+def _escaped(text: str) -> str:
+    """The text as it is written between triple quotes."""
+    return visible(text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
+
+
 def docstring(text: str, indent: int) -> list[str]:
     """The lines of a docstring, which does not end with a quote; those that are too long are wrapped."""
     pad = " " * indent
-    escaped = visible(text.expandtabs(4).replace("\\", "\\\\").replace('"""', '\\"\\"\\"'))
+    escaped = _escaped(text.expandtabs(4))
     lines: list[str] = []
     for line in escaped.strip().split("\n"):
         # Room for the quotes at the beginning, or at the end.

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import TupleRow, args_row
 
 from rowsmith.compiler.analysis.description import Description, Typed
+from rowsmith.compiler.analysis.nested import Value, values_of
 from rowsmith.compiler.module.overrides import CODECS, MODULES, SCALARS, Overrides, read_overrides
 from rowsmith.compiler.module.source import camel, free_name, namespace_class
 from rowsmith.errors import UnknownTypeError
@@ -30,7 +31,9 @@ SELECT t.oid::int8, n.nspname::text, t.typname::text, format_type(t.oid, NULL), 
        coalesce(e.oid, t.typbasetype, 0)::int8, coalesce(r.rngsubtype, m.rngsubtype, 0)::int8, e.oid IS NOT NULL,
        array(SELECT l.enumlabel::text FROM pg_enum AS l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder),
        coalesce((SELECT json_object_agg(a.attname, a.atttypid::int8 ORDER BY a.attnum) FROM pg_attribute AS a
-                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '{}')
+                 WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '{}'),
+       EXISTS (SELECT FROM pg_cast AS k WHERE k.castsource = t.oid AND k.castfunc <> 0 AND t.oid >= 16384
+               AND k.casttarget IN ('json'::regtype, 'jsonb'::regtype))
 FROM pg_type AS t
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 LEFT JOIN pg_type AS e ON e.typarray = t.oid
@@ -57,6 +60,8 @@ class PgType:
     is_array: bool
     labels: list[str]
     attributes: Mapping[str, int]
+    casts_to_json: bool
+    """Whether there is a function that makes JSON of it, as an extension's type may have."""
 
     @property
     def parts(self) -> set[int]:
@@ -90,7 +95,9 @@ def read_types(
     """
     chosen = read_overrides(conn, overrides or {})
     found: dict[int, PgType] = {}
-    wanted = {typed.oid for each in descriptions for typed in (*each.parameters, *each.columns)}
+    typed = [typed for each in descriptions for typed in (*each.parameters, *each.columns)]
+    wanted = {each.oid for each in typed}
+    wanted |= {value.oid for each in typed if each.shape for value in values_of(each.shape)}
     while wanted:
         rows = conn.cursor(row_factory=args_row(PgType)).execute(_TYPES, [list(wanted)])
         found |= {each.oid: each for each in rows}
@@ -121,24 +128,40 @@ class Types:
         """The type of a column where it is not NULL. Raises UnknownTypeError."""
         return self._of(column.oid, column.origin, parameter=False)
 
+    def value(self, value: Value, *, in_json: bool) -> str:
+        """The type of a value inside a row, which a JSON document may carry. Raises UnknownTypeError."""
+        if in_json and (found := self._cast_to_json(value.oid)):
+            raise UnknownTypeError(found.formatted)
+        return self._of(value.oid, value.origin, parameter=False)
+
+    def _cast_to_json(self, oid: int) -> PgType | None:
+        """The type, or a part of it, that has a cast to json of its own: a document has what that makes of it."""
+        found = self._types[oid]
+        parts = (self._cast_to_json(each) for each in sorted(found.parts))
+        return found if found.casts_to_json else next(filter(None, parts), None)
+
+    def is_chosen(self, typed: Typed) -> bool:
+        """Whether the configuration says what the type of a column is."""
+        return any(key in self._overrides for key in self._keys(typed.oid, typed.origin))
+
     def parameter(self, parameter: Typed) -> str:
         """The type of a parameter, besides None. Raises UnknownTypeError."""
         return self._of(parameter.oid, parameter.origin, parameter=True)
 
-    def origins(self, oid: int) -> dict[str, str]:
-        """The columns of a table, `schema.table.column` by their names, by the type of its rows."""
-        row = self._types[oid]
-        return {name: f"{row.schema}.{row.name}.{name}" for name in row.attributes}
-
     def attributes(self, composite: PgType) -> dict[str, str]:
         """The types of a composite's attributes. Raises UnknownTypeError."""
-        origins = self.origins(composite.oid)  # if it is the type of a table's rows
-        return {name: self._of(oid, origins[name], parameter=False) for name, oid in composite.attributes.items()}
+        table = f"{composite.schema}.{composite.name}"  # if it is the type of a table's rows
+        return {name: self._of(oid, f"{table}.{name}", parameter=False) for name, oid in composite.attributes.items()}
+
+    def _keys(self, oid: int, origin: str | None) -> list[str]:
+        """What the configuration may call a column and its type, the first one that it does counts."""
+        found = self._types[oid]
+        columns = [origin, origin.partition(".")[2]] if origin else []
+        return [*columns, found.formatted, f"{found.schema}.{found.name}", found.name]
 
     def _of(self, oid: int, origin: str | None, *, parameter: bool) -> str:
         found = self._types[oid]
-        columns = (origin, origin.partition(".")[2]) if origin else ()
-        for key in (*columns, found.formatted, f"{found.schema}.{found.name}", found.name):
+        for key in self._keys(oid, origin):
             if key in self._overrides:
                 return self._override(self._overrides[key], found, parameter=parameter)
         return self._natural(found, parameter=parameter)

@@ -7,18 +7,29 @@ as source and compiled, once for each shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from inspect import get_annotations
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from rowsmith.values.codecs import Reader
-
 Values = Sequence[Any]
 Refusals: TypeAlias = Mapping[int, Callable[[], NoReturn]]
 """For each column that is never NULL, because its name says so, what raises the error if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the values of a column on a connection, from what psycopg returns for them."""
+
+    read: Callable[[Any], Any]
+    only_text: bool = False
+    """Whether it reads texts alone: any other value is as it should be."""
+
+    def __call__(self, value: Any) -> Any:
+        """The value, read if it has to be."""
+        return value if value is None or (self.only_text and not isinstance(value, str)) else self.read(value)
 
 
 class Constructor(NamedTuple):
@@ -26,7 +37,7 @@ class Constructor(NamedTuple):
 
     row: Callable[[Values], Any]
     """One row, of the values of its columns."""
-    rows: Callable[[Sequence[Values]], list[Any]]
+    rows: Callable[[Iterable[Values]], list[Any]]
     """Many rows."""
 
 

@@ -1,0 +1,80 @@
+"""JSON documents that carry rows: their values arrive exactly as those of columns do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from functools import cache
+from json import JSONDecoder
+from typing import Any, TypeAlias, cast
+
+import psycopg
+
+from rowsmith.values.types import is_list
+
+_Load: TypeAlias = Callable[[Any], Any]
+_JSONB_VERSION = "\x01"
+"""What a jsonb in binary begins with."""
+_BOUNDS = re.compile(r"\[[-+\d]+:")
+
+
+def parser(*, exact: bool) -> _Load:
+    """What parses the text of a document. If it is to be `exact`, numbers that are not integers become Decimal."""
+    decoder = JSONDecoder(parse_float=Decimal, parse_int=_integer) if exact else JSONDecoder()
+    decode = decoder.decode
+    return lambda text: decode(text.removeprefix(_JSONB_VERSION))
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python makes an int of: sys.set_int_max_str_digits
+        return Decimal(digits)
+
+
+def by_first(first: str, load: _Load, document: Callable[[], _Load]) -> _Load:
+    """Reads a text, or a JSON document, which begins with `first`, or with the version of binary jsonb.
+
+    So does an array whose bounds are written out.
+    """
+    document = cache(document)
+
+    def read(text: str) -> Any:
+        is_document = text.startswith((first, _JSONB_VERSION)) and not _BOUNDS.match(text)
+        return document()(text) if is_document else load(text)
+
+    return read
+
+
+def with_floats(document: Any) -> Any:
+    """A document inside another, with the numbers that psycopg gives for a column of json."""
+    if isinstance(document, Decimal):
+        return float(document)
+    if is_list(document):
+        return [with_floats(each) for each in document]
+    if isinstance(document, dict):
+        return {key: with_floats(each) for key, each in cast("dict[str, Any]", document).items()}
+    return document
+
+
+def iso_date(text: str) -> date:
+    """A date, which a document has in this form whatever the setting DateStyle is. Raises psycopg.DataError."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise psycopg.DataError(f"Python has no date {text!r}") from None
+
+
+def iso_datetime(zone: tzinfo) -> Callable[[str], datetime]:
+    """What reads a `timestamp`, or a `timestamptz` in the session's time zone. It raises psycopg.DataError."""
+
+    def read(text: str) -> datetime:
+        try:
+            found = datetime.fromisoformat(text)
+            return found if found.tzinfo is None else found.astimezone(zone)
+        except (ValueError, OverflowError):
+            raise psycopg.DataError(f"Python has no datetime {text!r}") from None
+
+    return read
