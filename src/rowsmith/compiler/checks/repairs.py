@@ -339,7 +339,8 @@ def _syntax(place: Place, names: Names) -> Iterator[Repair]:
     if 0 < index < len(place.tokens):
         start = place.tokens[index].start
         yield Repair(start, start, ", ", f"A comma is missing before {here}")
-        yield place.replaced(index, index + 1, "", f"Remove {here}")
+        if place.tokens[index].kind is TokenKind.SYMBOL:  # without a word, such as WHERE, it would mean something else
+            yield place.replaced(index, index + 1, "", f"Remove {here}")
 
 
 def _words(place: Place, names: Names) -> Iterator[Repair]:
