@@ -28,8 +28,8 @@ test-all: .venv/installed  ## every test, with more examples, and on every Postg
 	$(BIN)/python -m pytest -n auto --hypothesis-profile=all
 	PYTEST="$(BIN)/python -m pytest -n auto" tools/test_other_servers
 
-soak: .venv/installed  ## the bank of tests/slow under random faults, five minutes in each isolation level
-	ROWSMITH_BANK_SECONDS=300 $(BIN)/python -m pytest tests/slow/bank -s
+soak: .venv/installed  ## the bank of tests/slow under random faults, an hour in each isolation level at one time: SECONDS=N
+	ROWSMITH_BANK_SECONDS=$(or $(SECONDS),3600) $(BIN)/python -m pytest tests/slow/bank -n 3 -k loses_nothing -p no:logging
 
 fuzz: .venv/installed  ## random programs of blocks against a model, some minutes: SEED=N for those of a seed
 	$(BIN)/python -m pytest tests/fuzz -n 2 --hypothesis-profile=fuzz --hypothesis-show-statistics \

@@ -230,6 +230,13 @@ def test_the_reference_lists_the_public_names() -> None:
     assert sorted([*listed, "errors"]) == rowsmith_package.__all__
 
 
+@pytest.mark.parametrize("page", [*PAGES, TUTORIAL], ids=label)
+def test_no_code_on_a_page_is_outside_of_a_fence(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    (?!options:)\S.*$", prose, re.MULTILINE)  # the options are those of mkdocstrings
+    assert not indented
+
+
 def test_every_page_is_in_the_navigation() -> None:
     def pages(entries: list[Any]) -> Iterator[str]:
         for entry in entries:

@@ -221,7 +221,7 @@ class Player:
         """Apply what migrations there are, and generate the module, after a change of their files."""
         if self._outdated:
             migrations.apply(settings_for(self._database_url), [self.folder / "migrations"])
-            rowsmith("generate")
+            sys.stdout.write(rowsmith("generate").output)  # which pytest shows if the page fails
             importlib.invalidate_caches()
         self._outdated = False
 
@@ -245,8 +245,17 @@ class Player:
             logger.setLevel(level)
             if made := replace_default(before):
                 made.close()
-            for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+            for name in self._imported():
                 del sys.modules[name]
+
+    def _imported(self) -> list[str]:
+        """The modules of the page's folder. A package without a file of its own has a path."""
+        places = {
+            name: [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+            for name, module in list(sys.modules.items())
+        }
+        inside = f"{self.folder}{os.sep}"
+        return [name for name, those in places.items() if any(str(place).startswith(inside) for place in those)]
 
 
 def on_server(configuration: str, server_url: str) -> str:

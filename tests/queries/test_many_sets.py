@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from rowsmith import load_queries
-from tests.harness.drivers import Driver, Observer, both_worlds, small
+from tests.harness.drivers import Driver, Observer, Tasks, both_worlds, small
+from tests.harness.examples import examples
+from tests.harness.interruptions import Step, stepping
 
 SQL = "-- name: add(n, label)*!\nINSERT INTO labelled VALUES (:n, :label);"
 GOOD = [{"n": n, "label": str(n)} for n in range(1, 200)]
@@ -50,6 +57,53 @@ def test_all_sets_are_stored_or_none(
             assert driven.observer.stored("labelled") == []
             assert await finished(queries.add(conn, GOOD)) == len(GOOD)
         assert driven.observer.stored("labelled") == [each["n"] for each in GOOD]
+
+    driven.drive(body)
+
+
+@contextmanager
+def interrupting(number: int, driven: Driver) -> Generator[Step]:
+    """A block that is interrupted at a step of the code of the library or of psycopg."""
+    task = asyncio.current_task() if isinstance(driven, Tasks) else None
+    with stepping(number, error=KeyboardInterrupt if task is None else Stop, task=task) as step:
+        yield step
+
+
+class Stop(Exception):  # noqa: N818 - asyncio would end with KeyboardInterrupt
+    """What the handler of a signal raises."""
+
+
+@both_worlds
+def test_an_interruption_at_any_moment_stores_all_sets_or_none(
+    driver: type[Driver], observer: Observer, tmp_path: Path
+) -> None:
+    (tmp_path / "q.sql").write_text(SQL)
+    queries = load_queries(tmp_path)
+    observer.do("CREATE TABLE labelled (n int PRIMARY KEY, label text)")
+    driven = driver(small(observer.url), observer)
+
+    async def attempt(number: int) -> bool:
+        try:
+            async with driven.connection() as conn:
+                with interrupting(number, driven) as step:
+                    await finished(queries.add(conn, GOOD))
+        except (KeyboardInterrupt, Stop, psycopg.OperationalError):  # the last if psycopg's pipeline cannot be ended
+            return True
+        return step.reached
+
+    async def body() -> None:
+        number, count = 1, 0
+        chance = Random(1)  # noqa: S311 - for variety alone
+        while await attempt(number):
+            stored = len(observer.stored("labelled"))
+            assert stored in (0, len(GOOD))
+            observer.do("DELETE FROM labelled")
+            async with driven.connection() as conn:
+                assert conn.pgconn.transaction_status == TransactionStatus.IDLE
+            number += chance.randint(1, 4_000_000 // examples(50_000))
+            count += 1
+        assert count > 10
+        await driven.check_whole()
 
     driven.drive(body)
 

@@ -7,20 +7,29 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from psycopg.pq import TransactionStatus
 
-from rowsmith import Database
+from rowsmith import Database, load_queries
 from rowsmith.errors import TransactionError
 from rowsmith.pool.checkouts import Checkouts
+from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.transactions.current import OpenTransaction
 from tests.harness.drivers import Driver, Observer, both_worlds, insert, small
 from tests.harness.interruptions import interrupted_at, stepping
 from tests.harness.waiting import wait_until
 
+SQL = """
+-- name: add(n)!
+INSERT INTO items VALUES (:n);
+
+-- name: look()$
+SELECT count(*) FROM items;
+"""
 PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
 
 
@@ -149,6 +158,21 @@ def test_a_lost_connection_is_replaced(driver: type[Driver], observer: Observer)
     here.drive(body)
 
 
+def test_a_block_that_is_given_up_late_leaves_the_next_holder_alone(observer: Observer) -> None:
+    """An exception came after its connection was released: it is somebody else's."""
+    with small(observer.url, max_connections=1) as db:
+        pool = db._pool  # pyright: ignore[reportPrivateUsage]
+        with db.transaction() as conn:
+            assert isinstance(conn, PooledConnection)
+            use = conn.uses
+        with db.transaction() as other:
+            assert other is conn
+            pool.reclaim(conn, use)
+            other.execute("INSERT INTO items VALUES (1)")
+            assert db.statistics()["connections_in_use"] == 1
+    assert observer.stored() == [1]
+
+
 # --- exceptions at a bad moment ---
 
 
@@ -159,8 +183,9 @@ class InjectedError(Exception):
 class Interrupted:
     """Blocks in this thread that are interrupted, and what is stored in the end."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, queries: Any) -> None:
         self.observer = observer
+        self.queries = queries
         self.db: Database = small(observer.url, max_connections=2)
         self.number = 0
 
@@ -170,6 +195,12 @@ class Interrupted:
             conn.execute("INSERT INTO items VALUES (%s)", [self.number])
             with self.db.transaction():
                 conn.execute("SELECT 1")
+
+    def query(self) -> None:
+        """Store the number by a query, whose statement is sent in one pipeline with BEGIN."""
+        with self.db.transaction() as conn:
+            self.queries.add(conn, n=self.number)
+            self.queries.look(conn)
 
     def lease(self) -> None:
         with self.db.connection() as conn:
@@ -211,14 +242,15 @@ def drop(_: object) -> None:
 
 
 @pytest.fixture
-def interrupted(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupted]:
+def interrupted(observer: Observer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupted]:
     """Nothing is logged meanwhile: interrupted there, a handler of Python's logging may stay locked for ever.
 
     Python drops an exception that comes in a finalizer. pytest would keep it, and with it frames and connections.
     """
     logging.disable()
     monkeypatch.setattr(sys, "unraisablehook", drop)
-    made = Interrupted(observer)
+    (tmp_path / "items.sql").write_text(SQL)
+    made = Interrupted(observer, load_queries(tmp_path))
     with made.db:
         yield made
         wait_until(lambda: made.db.statistics()["connections_in_use"] == 0)
@@ -226,7 +258,9 @@ def interrupted(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InjectedError])
-@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.lease, Interrupted.lock, Interrupted.run])
+@pytest.mark.parametrize(
+    "work", [Interrupted.insert, Interrupted.query, Interrupted.lease, Interrupted.lock, Interrupted.run]
+)
 def test_an_exception_at_any_step_loses_nothing(
     interrupted: Interrupted, work: Callable[[Interrupted], None], error: type[BaseException]
 ) -> None:
@@ -259,7 +293,7 @@ def test_a_block_in_the_handler_of_an_interruption_is_one_of_its_own(
         interrupted.check()
 
 
-@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run, Interrupted.guard])
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.query, Interrupted.run, Interrupted.guard])
 def test_no_block_joins_one_whose_interruption_is_kept(
     interrupted: Interrupted, work: Callable[[Interrupted], None]
 ) -> None:

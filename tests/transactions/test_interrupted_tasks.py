@@ -7,14 +7,24 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.pq import TransactionStatus
 
+from rowsmith import load_queries
 from tests.harness.drivers import Observer, Tasks, insert, small, sql
 from tests.harness.examples import all_wanted
 from tests.harness.interruptions import stepping
 
+SQL = """
+-- name: add(n)!
+INSERT INTO items VALUES (:n);
+
+-- name: look()$
+SELECT count(*) FROM items;
+"""
 PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
 
 
@@ -29,8 +39,9 @@ class InjectedExit(BaseException):
 class Interrupted:
     """Blocks in tasks that are interrupted, and what is stored in the end."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, queries: Any) -> None:
         self.observer = observer
+        self.queries = queries
         self.here = Tasks(small(observer.url, max_connections=2), observer)
         self.number = 0
 
@@ -40,6 +51,12 @@ class Interrupted:
             await insert(conn, self.number)
             async with self.here.transaction():
                 await sql(conn, "SELECT 1")
+
+    async def query(self) -> None:
+        """Store the number by a query, whose statement is sent in one pipeline with BEGIN."""
+        async with self.here.transaction() as conn:
+            await self.queries.add(conn, n=self.number)
+            await self.queries.look(conn)
 
     async def lease(self) -> None:
         async with self.here.connection() as conn:
@@ -86,13 +103,16 @@ def drop(_: object) -> None:
 
 
 @pytest.fixture
-def interrupted(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+def interrupted(observer: Observer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
     monkeypatch.setattr(sys, "unraisablehook", drop)
-    return Interrupted(observer)
+    (tmp_path / "items.sql").write_text(SQL)
+    return Interrupted(observer, load_queries(tmp_path))
 
 
 @pytest.mark.parametrize("error", [InjectedExit, InjectedError])
-@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.lease, Interrupted.lock, Interrupted.run])
+@pytest.mark.parametrize(
+    "work", [Interrupted.insert, Interrupted.query, Interrupted.lease, Interrupted.lock, Interrupted.run]
+)
 def test_an_exception_at_any_step_of_a_task_loses_nothing(
     interrupted: Interrupted, work: Work, error: type[BaseException]
 ) -> None:
@@ -118,7 +138,7 @@ def test_an_exception_at_any_step_of_a_task_loses_nothing(
         logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.run, Interrupted.guard])
+@pytest.mark.parametrize("work", [Interrupted.insert, Interrupted.query, Interrupted.run, Interrupted.guard])
 def test_no_block_of_a_task_joins_one_whose_interruption_is_kept(interrupted: Interrupted, work: Work) -> None:
     """As by a reference cycle: the exception refers to the frames of what it has interrupted."""
 

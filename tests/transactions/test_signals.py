@@ -14,12 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from rowsmith import Database
+from rowsmith import Database, load_queries
 from tests.harness.drivers import AnyConnection, Observer, Tasks, insert, small
 from tests.harness.examples import examples
 from tests.harness.waiting import SOON, until, wait_until
@@ -183,6 +185,77 @@ def test_tasks_that_are_cancelled_at_any_moment(observer: Observer) -> None:
 
     with alarm(lambda: void(tasks[0].cancel())) as timer:
         asyncio.run(main(timer))
+
+
+class Stop(BaseException):
+    """What the handler of a signal raises in a task. An `except Exception` does not swallow it."""
+
+
+class Strike:
+    """What a handler does: raise an exception, in a step of a task."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        if self.task is None:
+            return
+        if asyncio.current_task(self.task.get_loop()) is not self.task or is_finalizing(sys._getframe(1)):  # pyright: ignore[reportPrivateUsage]
+            signal.setitimer(signal.ITIMER_REAL, 0.00002)
+        else:
+            self.task = None
+            raise Stop
+
+
+def is_finalizing(frame: FrameType | None) -> bool:
+    """Whether Python would drop an exception."""
+    while frame is not None:
+        if frame.f_code.co_name in ("__del__", "left") or frame.f_code.co_filename.endswith("weakref.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def test_tasks_in_which_a_handler_raises(observer: Observer, tmp_path: Path) -> None:
+    """Also while asyncio's own code is at work for them. Nothing hangs, and no block is lost.
+
+    Each program has a pool of its own: now and then CPython 3.11 keeps such an exception for ever, though nothing
+    refers to it, and with it the connection.
+    """
+    (tmp_path / "items.sql").write_text("-- name: add(n)!\nINSERT INTO items VALUES (:n);\n")
+    queries: Any = load_queries(tmp_path)
+    books, strike, interrupted = Books(), Strike(), 0
+
+    async def once(here: Tasks) -> None:
+        books.number += 1
+        number = books.number
+        async with here.transaction() as conn:
+            await queries.add(conn, n=number)
+            async with here.transaction():
+                await conn_of(conn).execute("SELECT 1")
+        books.done.add(number)
+
+    async def work(here: Tasks) -> None:
+        while True:
+            await once(here)
+
+    async def main(timer: Alarm) -> None:
+        here = Tasks(small(observer.url, max_connections=10), observer)
+        async with here.db:
+            for _ in range(20):
+                await asyncio.wait_for(once(here), SOON)
+                strike.task = task = asyncio.create_task(work(here))
+                timer.set()
+                with suppress(Stop):
+                    await asyncio.wait_for(asyncio.shield(task), SOON)
+                del task
+                gc.collect()  # a task and its exception refer to each other
+
+    with alarm(strike) as timer:
+        while interrupted < COUNT // 5:
+            asyncio.run(main(timer))
+            interrupted += 20
+    books.check(observer, interrupted)
 
 
 def void(_: object) -> None:

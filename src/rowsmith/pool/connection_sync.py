@@ -22,7 +22,7 @@ from rowsmith.errors import is_transient
 from rowsmith.pool.events import ConnectionEvents
 from rowsmith.queries.commands import WatchedStatements
 from rowsmith.queries.session import session_of
-from rowsmith.wire.concurrency import sleep_sync
+from rowsmith.wire.concurrency import lock_sync, sleep_sync
 from rowsmith.wire.connection_sync import recover_sync
 from rowsmith.wire.deadlines import current_end, exceeded, tidying
 from rowsmith.wire.protocol import begin
@@ -77,6 +77,8 @@ class PooledConnection(Connection[TupleRow]):
     """Whether it is one of the pool's, and not beside it."""
     lent = False
     """Whether it is in use."""
+    uses = 0
+    """How often it was released. Another number means another holder."""
     made_with: _MadeWith
     """What `clean` restores."""
 
@@ -84,11 +86,14 @@ class PooledConnection(Connection[TupleRow]):
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Connect, and report the outcome to `events` (one of the keyword arguments).
 
+        `prepared_statements` (another one) is the most that the connection keeps.
+
         A `patient` attempt (another one) tries again, about twice a second, while the server cannot be reached and
         somebody needs a connection. psycopg_pool's own pauses double, and would go on after the server is back.
         """
         events: ConnectionEvents = kwargs.pop("events")
         patient: bool = kwargs.pop("patient", False)
+        most: int = kwargs.pop("prepared_statements")
         patience = monotonic() + (_PATIENCE_SECONDS if patient else 0)
         while True:
             start, generation = perf_counter(), events.generation
@@ -102,7 +107,9 @@ class PooledConnection(Connection[TupleRow]):
                     raise
             sleep_sync(_PAUSE_SECONDS * random.uniform(0.2, 1))  # noqa: S311 - a pause is no secret
         conn.events, conn.generation, conn.pooled = events, generation, patient
+        conn.lock = lock_sync()
         conn.watch_statements()
+        session_of(conn).most_statements = most
         conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)

@@ -21,6 +21,7 @@ from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_async,
+    free_async,
     later_async,
     lock_async,
     putconn_async,
@@ -60,6 +61,7 @@ class AsyncPool:
             # Behind a transaction pooler the next statement may run on a server process that never prepared it.
             "prepare_threshold": None if settings.pgbouncer else 5,
             "events": self.events,
+            "prepared_statements": settings.prepared_statements,
         }
         self._pool = AsyncConnectionPool(
             self._conninfo,
@@ -203,6 +205,9 @@ class AsyncPool:
             conn = await self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        except BaseException as error:
+            free_async(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -224,6 +229,9 @@ class AsyncPool:
             conn = await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             raise self._too_late(start) from error
+        except BaseException as error:
+            free_async(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -278,6 +286,7 @@ class AsyncPool:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 await self._drain(conn.generation)
             closed = conn.lent = conn.closed
+            conn.uses += 1
             await putconn_async(self._pool, conn)
             if closed:
                 conn.lent = False
@@ -294,12 +303,13 @@ class AsyncPool:
             logger.warning("a connection could not be cleaned, and is closed: %s", error)
             await conn.close()
 
-    def reclaim(self, conn: AsyncPooledConnection) -> None:
+    def reclaim(self, conn: AsyncPooledConnection, use: int) -> None:
         """Replace a connection whose transaction block is gone without having ended. Whoever has it may still use it.
 
-        The garbage collector may call this anywhere, so it waits for nothing.
+        `use` is the number that the connection had for the block. If it has another one, it was released, and is
+        somebody else's now. The garbage collector may call this anywhere, so it waits for nothing.
         """
-        if self.checkouts.end(conn, monotonic()) and not self._abandoned:
+        if conn.uses == use and self.checkouts.end(conn, monotonic()) and not self._abandoned:
             self._later(lambda: self._replace(conn))
 
     async def _replace(self, conn: AsyncPooledConnection) -> None:

@@ -22,6 +22,7 @@ from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.pool.events import ConnectionEvents, explain, is_moved, logger
 from rowsmith.wire.concurrency import (
     at_end_sync,
+    free_sync,
     later_sync,
     lock_sync,
     putconn_sync,
@@ -61,6 +62,7 @@ class Pool:
             # Behind a transaction pooler the next statement may run on a server process that never prepared it.
             "prepare_threshold": None if settings.pgbouncer else 5,
             "events": self.events,
+            "prepared_statements": settings.prepared_statements,
         }
         self._pool = ConnectionPool(
             self._conninfo,
@@ -204,6 +206,9 @@ class Pool:
             conn = self._pool.getconn(_AT_ONCE_SECONDS)
         except psycopg_pool.PoolTimeout:  # another caller was faster
             return None
+        except BaseException as error:
+            free_sync(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -225,6 +230,9 @@ class Pool:
             conn = uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
             raise self._too_late(start) from error
+        except BaseException as error:
+            free_sync(self._pool, error)
+            raise
         conn.lent = True
         return conn
 
@@ -279,6 +287,7 @@ class Pool:
             if isinstance(error, psycopg.Error) and is_moved(error, conn.pgconn):
                 self._drain(conn.generation)
             closed = conn.lent = conn.closed
+            conn.uses += 1
             putconn_sync(self._pool, conn)
             if closed:
                 conn.lent = False
@@ -295,12 +304,13 @@ class Pool:
             logger.warning("a connection could not be cleaned, and is closed: %s", error)
             conn.close()
 
-    def reclaim(self, conn: PooledConnection) -> None:
+    def reclaim(self, conn: PooledConnection, use: int) -> None:
         """Replace a connection whose transaction block is gone without having ended. Whoever has it may still use it.
 
-        The garbage collector may call this anywhere, so it waits for nothing.
+        `use` is the number that the connection had for the block. If it has another one, it was released, and is
+        somebody else's now. The garbage collector may call this anywhere, so it waits for nothing.
         """
-        if self.checkouts.end(conn, monotonic()) and not self._abandoned:
+        if conn.uses == use and self.checkouts.end(conn, monotonic()) and not self._abandoned:
             self._later(lambda: self._replace(conn))
 
     def _replace(self, conn: PooledConnection) -> None:

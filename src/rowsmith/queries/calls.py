@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from inspect import Signature
+from inspect import Parameter, Signature
 from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 from psycopg import AsyncConnection, Connection
 
+from rowsmith.queries.choice import choice
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.execution_sync import execute_sync
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.marks import Kind
-from rowsmith.queries.pages import Pager
+from rowsmith.queries.pages import Chosen, Pager
 from rowsmith.queries.pages_async import page_async, pages_async
 from rowsmith.queries.pages_sync import page_sync, pages_sync
 from rowsmith.queries.query import Query, QueryFunction
@@ -36,7 +38,10 @@ def bind(
     not a connection. `writers` make the values of parameters, by their names, ready for psycopg; `pager` makes the
     pages of a query that has any.
     """
-    query, values = bound.query, _values(bound.query, writers or {})
+    query = bound.query
+    if query.forms is not None:
+        return _bind_forms(bound, query.forms, signature, writers or {}, pager)
+    values = _values(query, writers or {})
 
     def call(conn: Any, /, **parameters: Any) -> Any:
         return _execute(conn.__class__)(bound, conn, values(parameters))
@@ -51,22 +56,55 @@ def bind(
     if query.kind is Kind.MANY:
         function.stream = _placed(call_stream, query, signature)
     if pager is not None:
-        function.pager, (function.page, function.pages) = pager, _page_calls(pager, values)
+        _add_pages(function, pager, lambda parameters: (bound, values(parameters)))
     return cast("QueryFunction", _placed(function, query, signature))
 
 
-def _page_calls(pager: Pager, values: Callable[..., Sequence[Any]]) -> tuple[Any, Any]:
-    """The functions for one page, and for all of them."""
+def _add_pages(function: Any, pager: Pager, choose: Callable[[Mapping[str, Any]], Chosen]) -> None:
+    """Give a query's function those for one page, and for all of them."""
 
     def page(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
         run = _of_kind(conn.__class__, page_sync, page_async)
-        return run(pager, conn, values(parameters), size, after)
+        return run(pager, choose(parameters), conn, size, after)
 
     def pages(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
         run = _of_kind(conn.__class__, pages_sync, pages_async)
-        return run(pager, conn, values(parameters), size, after)
+        return run(pager, choose(parameters), conn, size, after)
 
-    return page, pages
+    function.pager, function.page, function.pages = pager, page, pages
+
+
+def _bind_forms(
+    bound: BoundQuery,
+    forms: Forms,
+    signature: Signature | None,
+    writers: Mapping[str, Writer],
+    pager: Pager | None,
+) -> QueryFunction:
+    query, chosen = bound.query, choice(bound, forms, writers)
+
+    def choose(arguments: Mapping[str, Any]) -> Chosen:
+        try:
+            return chosen(**arguments)
+        except TypeError:
+            if _takes(query, arguments):
+                raise
+            raise _mismatch(query, arguments, None) from None
+
+    def call(conn: Any, /, **arguments: Any) -> Any:
+        form, values = choose(arguments)
+        return _execute(conn.__class__)(form, conn, values)
+
+    def call_stream(conn: Any, /, **arguments: Any) -> Any:
+        form, values = choose(arguments)
+        return _stream(conn.__class__)(form, conn, values)
+
+    function: Any = call
+    if query.kind is Kind.MANY:
+        function.stream = _placed(call_stream, query, signature)
+    if pager is not None:
+        _add_pages(function, pager, choose)
+    return cast("QueryFunction", _placed(function, query, signature))
 
 
 def _placed(function: Any, query: Query, signature: Signature | None) -> Any:
@@ -114,15 +152,22 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequen
     return values
 
 
-def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) -> TypeError:
-    missing = [name for name in query.parameters if name not in parameters]
-    unknown = [name for name in parameters if name not in query.parameters]
+def _takes(query: Query, given: Collection[str]) -> bool:
+    """Whether a call may pass just these arguments."""
+    arguments = query.arguments
+    return arguments.keys() >= set(given) >= {name for name in arguments if arguments[name] is Parameter.empty}
+
+
+def _mismatch(query: Query, given: Collection[str], index: int | None) -> TypeError:
+    arguments = query.arguments
+    missing = [name for name, default in arguments.items() if default is Parameter.empty and name not in given]
+    unknown = [name for name in given if name not in arguments]
     faults = [f"missing parameter {', '.join(missing)}"] if missing else []
     for name in unknown:
-        near = difflib.get_close_matches(name, missing or query.parameters, 1)
+        near = difflib.get_close_matches(name, missing or arguments, 1)
         faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
     place = "" if index is None else f" in set {index}"
-    takes = ", ".join(query.parameters) or "none"
+    takes = ", ".join(arguments) or "none"
     return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")
 
 

@@ -151,12 +151,12 @@ class _Preparation:
         bound, conn, session = self._bound, self._conn, self._session
         if bound.preparable is False or not session.can_run_prepared(conn):
             return None
-        name, pgconn = session.name(), session.pgconn
+        name, pgconn, surplus = session.name(), session.pgconn, session.surplus()
         text = bound.query.encoded(conn.info.encoding)
         if bound.preparable:
-            return await self._add(name, await conn.wait(prepare(pgconn, name, text)))
+            return await self._add(name, await conn.wait(prepare(pgconn, name, text, surplus)))
         try:
-            description = await conn.wait(try_to_prepare(pgconn, name, text))
+            description = await conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.AmbiguousParameter):
                 typed = await conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))
@@ -187,9 +187,10 @@ async def _by_cursor(
         async with AsyncRawCursor(conn, row_factory=tuple_row) as cursor:
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                    await _execute_cursor(bound, cursor, values)
-                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
-                        await _leave_pooler(conn, session)
+                    if bound.query.kind is Kind.EXECUTEMANY:
+                        await _execute_many(bound, cursor, session, values)
+                    else:
+                        await _execute_cursor(bound, cursor, values)
                 else:
                     async with conn.pipeline():  # the end of this inner block waits for the answer
                         await _execute_cursor(bound, cursor, values)
@@ -204,6 +205,33 @@ async def _by_cursor(
                 return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
             session.note(bound, result, conn)
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
+
+
+async def _execute_many(
+    bound: BoundQuery, cursor: AsyncRawCursor[Any], session: Session[AsyncWire], values: Sequence[Any]
+) -> None:
+    """Store all sets of parameters, or none.
+
+    Outside a transaction, psycopg's pipeline is one. But when an exception interrupts the pipeline, it is ended
+    properly, which stores what was sent so far. So BEGIN and COMMIT are sent in it.
+    """
+    conn = cursor.connection
+    if conn.autocommit and session.transaction is None and conn.pgconn.transaction_status == TransactionStatus.IDLE:
+        command = AsyncRawCursor(conn)
+        try:
+            async with conn.pipeline():
+                await command.execute(b"BEGIN", prepare=False)
+                await _execute_cursor(bound, cursor, values)
+                await command.execute(b"COMMIT", prepare=False)
+        except BaseException:
+            async with conn.lock:
+                if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                    await session.wire.command(conn, b"ROLLBACK")
+            raise
+    else:
+        await _execute_cursor(bound, cursor, values)
+    if conn.prepare_threshold is None:
+        await _leave_pooler(conn, session)
 
 
 async def _leave_pooler(conn: AsyncConnection[Any], session: Session[AsyncWire]) -> None:

@@ -152,12 +152,12 @@ class _Preparation:
         bound, conn, session = self._bound, self._conn, self._session
         if bound.preparable is False or not session.can_run_prepared(conn):
             return None
-        name, pgconn = session.name(), session.pgconn
+        name, pgconn, surplus = session.name(), session.pgconn, session.surplus()
         text = bound.query.encoded(conn.info.encoding)
         if bound.preparable:
-            return self._add(name, conn.wait(prepare(pgconn, name, text)))
+            return self._add(name, conn.wait(prepare(pgconn, name, text, surplus)))
         try:
-            description = conn.wait(try_to_prepare(pgconn, name, text))
+            description = conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.AmbiguousParameter):
                 typed = conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))
@@ -186,9 +186,10 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
         with RawCursor(conn, row_factory=tuple_row) as cursor:
             try:
                 if conn.pgconn.pipeline_status == PipelineStatus.OFF:
-                    _execute_cursor(bound, cursor, values)
-                    if bound.query.kind is Kind.EXECUTEMANY and conn.prepare_threshold is None:
-                        _leave_pooler(conn, session)
+                    if bound.query.kind is Kind.EXECUTEMANY:
+                        _execute_many(bound, cursor, session, values)
+                    else:
+                        _execute_cursor(bound, cursor, values)
                 else:
                     with conn.pipeline():  # the end of this inner block waits for the answer
                         _execute_cursor(bound, cursor, values)
@@ -203,6 +204,31 @@ def _by_cursor(bound: BoundQuery, conn: Connection[Any], session: Session[Wire],
                 return None if bound.query.kind is Kind.SCRIPT else cursor.rowcount
             session.note(bound, result, conn)
             return cursor.rowcount if bound.query.kind is Kind.EXECUTEMANY else read(bound, result, conn)
+
+
+def _execute_many(bound: BoundQuery, cursor: RawCursor[Any], session: Session[Wire], values: Sequence[Any]) -> None:
+    """Store all sets of parameters, or none.
+
+    Outside a transaction, psycopg's pipeline is one. But when an exception interrupts the pipeline, it is ended
+    properly, which stores what was sent so far. So BEGIN and COMMIT are sent in it.
+    """
+    conn = cursor.connection
+    if conn.autocommit and session.transaction is None and conn.pgconn.transaction_status == TransactionStatus.IDLE:
+        command = RawCursor(conn)
+        try:
+            with conn.pipeline():
+                command.execute(b"BEGIN", prepare=False)
+                _execute_cursor(bound, cursor, values)
+                command.execute(b"COMMIT", prepare=False)
+        except BaseException:
+            with conn.lock:
+                if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                    session.wire.command(conn, b"ROLLBACK")
+            raise
+    else:
+        _execute_cursor(bound, cursor, values)
+    if conn.prepare_threshold is None:
+        _leave_pooler(conn, session)
 
 
 def _leave_pooler(conn: Connection[Any], session: Session[Wire]) -> None:

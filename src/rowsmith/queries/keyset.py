@@ -30,7 +30,7 @@ class SortKey:
     """
 
     term: str
-    """The name of the column; an expression is in parentheses."""
+    """The name of the column; an expression is in parentheses. The query says what it is."""
     descending: bool = False
     nulls: Literal["first", "last"] | None = None
     """Where NULL comes; None for a key that is never NULL."""
@@ -82,9 +82,13 @@ def page_statement(sql: str, parameters: int, keys: Sequence[SortKey], after: Af
 def _unordered(sql: str, keys: Sequence[SortKey]) -> str:
     """The query without its ORDER BY, and with the expressions among its sort keys as columns at the end."""
     order, end = order_by(sql), select_list_end(sql)
-    body = sql[: order.start] if order else sql
+    if order is None:
+        return sql
+    body = sql[: order.start]
     added = "".join(
-        f', {key.term} AS "{_name(key, number)}"' for number, key in enumerate(keys, 1) if key.is_expression
+        f', ({expression}) AS "{_name(key, number)}"'
+        for number, (key, expression) in enumerate(zip(keys, order.expressions, strict=True), 1)
+        if key.is_expression
     )
     return f"{body[:end]}{added}{body[end:]}" if added and end is not None else body
 

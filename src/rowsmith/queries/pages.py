@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +15,8 @@ from rowsmith.values.codecs import Context
 from rowsmith.values.constructors import Constructor, Values
 
 Row_co = TypeVar("Row_co", covariant=True)
+Chosen = tuple[BoundQuery, Sequence[Any]]
+"""The form of a call, and the values of its parameters."""
 PARAMETERS = ("size", "after")
 """What a call for a page takes besides the connection and the query's own parameters."""
 
@@ -45,54 +46,52 @@ class Fetched:
 class Pager:
     """Makes pages of a query: their statements, one for each combination of sort keys that are NULL, and tokens."""
 
-    def __init__(self, bound: BoundQuery, keys: Sequence[SortKey], digest: str) -> None:
-        self.query = bound.query
-        self._bound = bound
-        self._keys = tuple(keys)
-        self._identity = identity(bound.query.qualified_name, digest, *map(str, keys))
-        self._forms: dict[After, BoundQuery] = {}
+    def __init__(self, query: Query, orderings: Sequence[Sequence[SortKey]], digest: str) -> None:
+        self.query = query
+        self._orderings = [tuple(keys) for keys in orderings]
+        self._identities = [
+            identity(query.qualified_name, digest, number, *map(str, keys)) for number, keys in enumerate(orderings)
+        ]
+        self._statements: dict[tuple[BoundQuery, After], BoundQuery] = {}
 
-    def begin(self, size: int, after: str | None) -> tuple[BoundQuery, list[Any]]:
-        """The query of a page, and the values that it takes after its own parameters.
+    def begin(self, bound: BoundQuery, size: int, after: str | None) -> tuple[BoundQuery, list[Any]]:
+        """The statement of a page of a form of the query, and the values that it takes after those of the form.
 
         Raises ValueError for a size below 1, and PageTokenError.
         """
-        name = self.query.qualified_name
+        name, ordering = self.query.qualified_name, bound.query.ordering
         if isinstance(size, bool) or not isinstance(size, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{name}: the size of a page is a number of rows, not {type(size).__name__}")
         if not 1 <= size < _MOST:
             raise ValueError(f"{name}: a page has at least 1 row, not {size}")
         if after is None:
-            return self._form(None), [size + 1]
-        values = decode(after, self._identity, name)
+            return self._statement(bound, None), [size + 1]
+        values, keys = decode(after, self._identities[ordering], name), self._orderings[ordering]
         nulls = tuple(value is None for value in values)
-        if len(nulls) != len(self._keys) or any(
-            null and not key.nulls for null, key in zip(nulls, self._keys, strict=True)
-        ):
+        if len(nulls) != len(keys) or any(null and not key.nulls for null, key in zip(nulls, keys, strict=True)):
             raise refused(name)
-        return self._form(nulls), [*(value for value in values if value is not None), size + 1]
+        return self._statement(bound, nulls), [*(value for value in values if value is not None), size + 1]
 
-    def page(self, fetched: Fetched, size: int) -> Page[Any]:
-        """The page of what its query has returned."""
+    def page(self, bound: BoundQuery, fetched: Fetched, size: int) -> Page[Any]:
+        """The page of what its statement has returned."""
         more = len(fetched.rows) > size
-        token = encode(self._identity, fetched.keys[size - 1]) if more else None
+        token = encode(self._identities[bound.query.ordering], fetched.keys[size - 1]) if more else None
         return Page(fetched.rows[:size], token, more)
 
-    def _form(self, after: After) -> BoundQuery:
-        form = self._forms.get(after)
-        return form or self._forms.setdefault(after, self._bind(after))
+    def _statement(self, bound: BoundQuery, after: After) -> BoundQuery:
+        found = self._statements.get((bound, after))
+        return found or self._statements.setdefault((bound, after), self._bind(bound, after))
 
-    def _bind(self, after: After) -> BoundQuery:
-        query, count = self.query, len(self.query.parameters)
-        added = sum(key.is_expression for key in self._keys)
-        page = page_statement(query.sql, count, self._keys, after)
+    def _bind(self, bound: BoundQuery, after: After) -> BoundQuery:
+        query, keys = bound.query, self._orderings[bound.query.ordering]
+        count, added = len(query.parameters), sum(key.is_expression for key in keys)
+        page = page_statement(query.sql, count, keys, after)
         shifts = tuple((offset + page.start, place) for offset, place in ((0, 0), *query.source.shifts))
-        form = copy(self._bound)
-        form.query = _with(query, page.sql, shifts)
-        form.rows = _page_rows(self._bound.rows, added + 1)
-        form.unread = added
-        form.sent_back = range(count, count + page.values)
-        return form
+        statement = bound.of(_with(query, page.sql, shifts))
+        statement.rows = _page_rows(bound.rows, added + 1)
+        statement.unread = added
+        statement.sent_back = range(count, count + page.values)
+        return statement
 
 
 _MOST = 2**31

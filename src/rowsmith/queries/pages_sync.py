@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import psycopg
@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from rowsmith.queries.execution_sync import execute_sync
 from rowsmith.queries.page_tokens import refused
-from rowsmith.queries.pages import Page, Pager
+from rowsmith.queries.pages import Chosen, Page, Pager
 
 # What the server says of bytes that are no value of their type, and of a type that does not exist or cannot be compared
 # with the key.
@@ -24,24 +24,25 @@ _NOT_OF_ITS_TYPE = (
 )
 
 
-def page_sync(pager: Pager, conn: Connection[Any], values: Sequence[Any], size: int, after: str | None) -> Page[Any]:
+def page_sync(pager: Pager, chosen: Chosen, conn: Connection[Any], size: int, after: str | None) -> Page[Any]:
     """One page. Raises what a call of the query raises, PageTokenError, and ValueError for a size below 1."""
-    bound, added = pager.begin(size, after)
+    bound, values = chosen
+    statement, added = pager.begin(bound, size, after)
     try:
-        fetched = execute_sync(bound, conn, [*values, *added])
+        fetched = execute_sync(statement, conn, [*values, *added])
     except _NOT_OF_ITS_TYPE as error:
         if after is None:
             raise
         raise refused(pager.query.qualified_name) from error
-    return pager.page(fetched, size)
+    return pager.page(bound, fetched, size)
 
 
 def pages_sync(
-    pager: Pager, conn: Connection[Any], values: Sequence[Any], size: int, after: str | None
+    pager: Pager, chosen: Chosen, conn: Connection[Any], size: int, after: str | None
 ) -> Generator[Page[Any]]:
     """All pages, from the one after a token on. Each is a statement of its own."""
-    page = page_sync(pager, conn, values, size, after)
+    page = page_sync(pager, chosen, conn, size, after)
     yield page
     while page.next is not None:
-        page = page_sync(pager, conn, values, size, page.next)
+        page = page_sync(pager, chosen, conn, size, page.next)
         yield page

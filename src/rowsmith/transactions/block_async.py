@@ -87,9 +87,9 @@ class AsyncTransactionBlock:
 
     async def _open(self) -> None:
         """Acquire a connection. BEGIN is sent together with the first statement."""
-        conn = self._conn = await self._pool.acquire()
+        pool, begin = self._pool, self._options.begin
+        conn = self._conn = await pool.acquire()
         try:
-            pool, begin = self._pool, self._options.begin
             transaction = OpenTransaction(self._database, conn, begin, wants_id=pool.can_ask_ids, reclaim=pool.reclaim)
             transaction.session.transaction = self._transaction = transaction
             self._depth = transaction.enter_block(self.statement)
@@ -97,7 +97,7 @@ class AsyncTransactionBlock:
             add_open(transaction)
         except BaseException:  # its traceback refers to the connection, and may live for long
             conn.pgconn.finish()
-            self._pool.reclaim(conn)
+            pool.reclaim(conn, conn.uses)
             raise
 
     async def _join(self, outer: OpenTransaction) -> None:
@@ -107,9 +107,8 @@ class AsyncTransactionBlock:
         self._conn = self._connection_of(outer)
         self._transaction = outer
         self._check_not_doomed()
-        self._depth = outer.enter_block(
-            self.statement
-        )  # before anything is awaited: a block around it may end meanwhile
+        # Before anything is awaited: a block around it may end meanwhile.
+        self._depth = outer.enter_block(self.statement)
         self.entered = True
         try:
             await self._conn.begin()

@@ -88,9 +88,9 @@ class TransactionBlock:
 
     def _open(self) -> None:
         """Acquire a connection. BEGIN is sent together with the first statement."""
-        conn = self._conn = self._pool.acquire()
+        pool, begin = self._pool, self._options.begin
+        conn = self._conn = pool.acquire()
         try:
-            pool, begin = self._pool, self._options.begin
             transaction = OpenTransaction(self._database, conn, begin, wants_id=pool.can_ask_ids, reclaim=pool.reclaim)
             transaction.session.transaction = self._transaction = transaction
             self._depth = transaction.enter_block(self.statement)
@@ -98,7 +98,7 @@ class TransactionBlock:
             add_open(transaction)
         except BaseException:  # its traceback refers to the connection, and may live for long
             conn.pgconn.finish()
-            self._pool.reclaim(conn)
+            pool.reclaim(conn, conn.uses)
             raise
 
     def _join(self, outer: OpenTransaction) -> None:
@@ -108,9 +108,8 @@ class TransactionBlock:
         self._conn = self._connection_of(outer)
         self._transaction = outer
         self._check_not_doomed()
-        self._depth = outer.enter_block(
-            self.statement
-        )  # before anything is awaited: a block around it may end meanwhile
+        # Before anything is awaited: a block around it may end meanwhile.
+        self._depth = outer.enter_block(self.statement)
         self.entered = True
         try:
             self._conn.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import sys
@@ -18,9 +19,11 @@ from psycopg.rows import TupleRow
 from rowsmith.errors import TransactionError
 from rowsmith.findings import display_path
 from rowsmith.pool.checkouts import is_ours
+from rowsmith.pool.connection_async import AsyncPooledConnection
+from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.queries.session import Session, session_of
-from rowsmith.transactions.rules import nested_kinds, second_connection
-from rowsmith.wire.concurrency import Owner, current_owner, waiting
+from rowsmith.transactions.rules import nested_kinds, second_connection, waited_for
+from rowsmith.wire.concurrency import Owner, current_owner, waiting, waits_for_this_thread
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
 
@@ -35,17 +38,17 @@ class OpenTransaction(Transaction):
     def __init__(
         self,
         database: object,
-        connection: Connection[TupleRow] | AsyncConnection[TupleRow],
+        connection: PooledConnection | AsyncPooledConnection,
         begin: Begin,
         *,
         wants_id: bool,
-        reclaim: Callable[[Any], object],
+        reclaim: Callable[[Any, int], object],
     ) -> None:
         super().__init__(begin, wants_id=wants_id)
         self.database = database
         self._connection = ref(connection)
-        self._reclaim = reclaim
-        """Has the pool replace the connection."""
+        self._reclaim, self._use = reclaim, connection.uses
+        """Has the pool replace the connection, unless its use has ended."""
         self.session: Session[Any] = session_of(connection)
         self.owner: Owner | None = current_owner()
         self.of_request = False
@@ -73,8 +76,8 @@ class OpenTransaction(Transaction):
 
     @property
     def is_open(self) -> bool:
-        """Whether a block can join it. After an exception at a bad moment it may have lost its connection."""
-        return not self.ended and self._connection() is not None
+        """Whether a block can join it. After an exception at a bad moment it may have lost blocks or its connection."""
+        return not self.ended and bool(self._blocks) and self._connection() is not None
 
     def note_opener(self) -> None:
         """Note which code has opened it, if that is another than the one that has made it."""
@@ -135,7 +138,7 @@ class OpenTransaction(Transaction):
         if self.session.transaction is self:
             self.session.transaction = None
         if (connection := self._connection()) is not None:
-            self._reclaim(connection)
+            self._reclaim(connection, self._use)
 
     def abandon_left(self) -> None:
         """Count out the blocks whose `with` statements were left without having ended them.
@@ -175,7 +178,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 _open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
-_held: dict[OpenTransaction, object] = {}
+_held: dict[OpenTransaction, Any] = {}
 """The transactions that a context manager holds open, such as a dependency of FastAPI, and for which task that is."""
 
 
@@ -186,7 +189,8 @@ def find_open(database: object) -> OpenTransaction | None:
     tasks that are started inside a block. The thread alone may be one of a pool that was left with a block open. A
     request's transaction is also joined in a thread that the request's task waits for.
 
-    Raises TransactionError if a dependency of the same request holds a transaction that cannot be joined.
+    Raises TransactionError if a dependency of the same request holds a transaction that cannot be joined, or if a task
+    that holds one waits for this thread.
     """
     if transactions := _open.get():
         owner = current_owner()
@@ -199,6 +203,9 @@ def find_open(database: object) -> OpenTransaction | None:
                     return transaction
     if _held:
         _check_not_held(database)
+    for transaction in transactions:
+        if transaction.database is database and transaction.is_open and _is_waited_for_by(transaction.owner):
+            raise waited_for(_caller())
     return None
 
 
@@ -275,13 +282,18 @@ def _check_not_held(database: object) -> None:
     FastAPI enters and leaves a synchronous dependency in other threads and contexts than those of the endpoint, so the
     context does not tell. The generator of the dependency is suspended meanwhile.
     """
-    if (request := waiting()) is None:
-        return
+    request = waiting()
     for transaction, other in list(_held.items()):
-        if other is not request or transaction.database is not database or not transaction.is_open:
+        if transaction.database is not database or not transaction.is_open:
+            continue
+        if other is not request and not (request is None and _is_waited_for_by(other)):
             continue
         if (holder := transaction.holder) is not None and holder.f_back is None:
             raise second_connection(_place(holder.f_code, holder.f_lineno), _caller())
+
+
+def _is_waited_for_by(owner: Owner | None) -> bool:
+    return isinstance(owner, asyncio.Task) and waits_for_this_thread(owner)
 
 
 def _caller() -> str:

@@ -8,12 +8,14 @@ import atexit
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
-from types import coroutine
+from contextvars import Context, ContextVar
+from types import FrameType, MethodType, coroutine
 from typing import Any, Protocol, TypeVar
-from weakref import WeakMethod
+from weakref import ReferenceType, WeakMethod, ref
 
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
@@ -41,8 +43,59 @@ Owner = asyncio.Task[Any] | threading.Thread
 """Who a transaction or a connection belongs to: the task that opened it or, outside an event loop, the thread."""
 
 _waiting: set[asyncio.Task[None]] = set()
+_here: ContextVar[object] = ContextVar("rowsmith_here", default=None)
 
-lock_async = asyncio.Lock
+
+class _Left:
+    """The `__aexit__` of AsyncLock. What a statement finds is on the stack of its frame, and gone when it is left."""
+
+    def __get__(self, lock: AsyncLock | None, owner: type) -> Callable[..., Awaitable[None]]:
+        if lock is None:
+            return _leave
+        method = MethodType(_leave, lock)
+        lock.statement = ref(method, lock.left)
+        return method
+
+
+class AsyncLock(asyncio.Lock):
+    """An asyncio.Lock that is free again once its `async with` is left, in whatever way.
+
+    If the handler of a signal raises an exception as `__aexit__` is called, none of its code runs.
+    """
+
+    statement: _Statement | None = None
+    """The last one that was entered."""
+    _holder: _Statement | None = None
+    _locked: bool
+    _waiters: deque[asyncio.Future[Any]] | None
+
+    async def __aenter__(self) -> None:
+        statement = self.statement
+        if self._locked or self._waiters:
+            await self.acquire()
+        else:
+            self._locked = True
+        self._holder = statement
+
+    __aexit__: Any = _Left()
+
+    def left(self, statement: _Statement) -> None:
+        """Release the lock if the statement holds it."""
+        if self._holder is statement:
+            self._holder, self._locked = None, False
+            if self._waiters:
+                self._wake_up_first()  # type: ignore[attr-defined]
+
+
+async def _leave(lock: AsyncLock, *_: object) -> None:
+    holder = lock._holder  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if holder is not None:
+        lock.left(holder)
+
+
+_Statement = ReferenceType[MethodType]
+
+lock_async = AsyncLock
 lock_sync = threading.Lock
 sleep_async = asyncio.sleep
 sleep_sync = time.sleep
@@ -166,6 +219,9 @@ async def putconn_async(pool: AsyncConnectionPool[_C], conn: _C) -> None:
         waited_for = putting.send(None)
     except StopIteration:  # returned without a wait
         return
+    except BaseException as error:
+        free_async(pool, error)
+        raise
     task = asyncio.ensure_future(_go_on(putting, waited_for))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -176,6 +232,21 @@ async def putconn_async(pool: AsyncConnectionPool[_C], conn: _C) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+def free_async(pool: AsyncConnectionPool[Any], error: BaseException) -> None:
+    """Release the lock of psycopg's pool if an error came in the step that has locked it, and was to release it.
+
+    Nothing waits while it holds that lock. So it is another task's only for one that was cancelled as it waited for it.
+    See `AsyncLock`.
+    """
+    lock = pool._lock  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if lock.locked() and not isinstance(error, asyncio.CancelledError):
+        lock.release()
+
+
+def free_sync(pool: ConnectionPool[Any], error: BaseException) -> None:
+    """Nothing: as the lock of a thread is released, no signal is looked for."""
 
 
 async def _go_on(begun: Coroutine[Any, Any, None], waited_for: Any) -> None:
@@ -273,3 +344,39 @@ def waiting() -> object:
     task: object = getattr(scope, "_host_task", None)
     in_group: bool = task in getattr(scope, "_tasks", ()) and bool(getattr(scope, "_child_scopes", None))
     return scope if in_group else task
+
+
+def waits_for_this_thread(task: asyncio.Task[Any]) -> bool:
+    """Whether a task waits for the function that this thread runs in a copy of the task's context.
+
+    `asyncio.to_thread`, anyio, Starlette and asgiref make such a copy. It is in a local variable of their coroutine,
+    which the task awaits. To recognize it, a context variable is set here, and looked up there.
+    """
+    if asyncio._get_running_loop() is task.get_loop():  # noqa: SLF001 - as in current_owner
+        return False
+    token = _here.set(object())
+    try:
+        mark = _here.get()
+        for frame in _frames_of(task):
+            for value in frame.f_locals.values():
+                if isinstance(value, Context) and value.get(_here) is mark:
+                    return True
+    finally:
+        _here.reset(token)
+    return False
+
+
+def _frames_of(task: asyncio.Task[Any]) -> Generator[FrameType]:
+    """The frames of a task of another thread: of what it runs, while it has not begun to wait, and what it awaits."""
+    if asyncio.current_task(task.get_loop()) is task:
+        for running in sys._current_frames().values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+            frame: FrameType | None = running
+            while frame is not None:
+                yield frame
+                frame = frame.f_back
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None)
+        if frame is not None:
+            yield frame
+        awaited = getattr(awaited, "cr_await", None)

@@ -14,7 +14,6 @@ import select
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from contextvars import Context
 from time import monotonic
 from typing import Any, Self
 
@@ -23,7 +22,6 @@ from psycopg.pq import ConnStatus
 
 from rowsmith.wire.deadlines import CURRENT, current_end, exceeded, remaining
 
-_Wake = Callable[["AsyncReadiness"], object]
 # As long as psycopg: a signal that comes just before a wait begins is seen when that wait ends.
 _INTERVAL_MS = 100
 _HEARTBEAT_SECONDS = 0.5
@@ -53,10 +51,14 @@ class AsyncReadiness:
     """Something to read from a connection's socket, awaited by one task at a time, any number of times.
 
     To a task it is a future (`_asyncio_future_blocking`, and the methods of asyncio.Future that a task calls:
-    Lib/asyncio/tasks.py).
+    Lib/asyncio/tasks.py). As the task registers, only functions in C are called: an exception that the handler of a
+    signal raises there would never reach the task, and the task would wait for ever.
     """
 
     _asyncio_future_blocking = False
+    get_loop = staticmethod(asyncio.get_running_loop)
+    result = staticmethod([].clear)
+    """Returns None."""
 
     def __init__(self, conn: AsyncConnection[Any]) -> None:
         self._pgconn = conn.pgconn
@@ -65,8 +67,9 @@ class AsyncReadiness:
         self._socket = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         """The one that watches the socket."""
-        self._wake: _Wake | None = None
-        self._context: Context | None = None
+        self._registered: asyncio.Future[Any] | None = None
+        """Keeps the callback of the task that waits, and is never done."""
+        self.add_done_callback: Callable[..., object] | None = None
         self._error: BaseException | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
         weakref.finalize(conn, self.close).atexit = False
@@ -80,12 +83,17 @@ class AsyncReadiness:
         if loop is not self._loop:
             self._watch(loop)
         end = None if CURRENT.get() is None else current_end()
+        if self._heartbeat is None:
+            self._heartbeat = loop.call_later(_HEARTBEAT_SECONDS, self._beat)
         timer = None if end is None else loop.call_later(end - monotonic(), self._expire)
-        self._asyncio_future_blocking = True
         error: BaseException | None = None
         try:
+            registered: asyncio.Future[Any] = asyncio.Future(loop=loop)
+            self._registered, self.add_done_callback = registered, registered.add_done_callback
+            self._asyncio_future_blocking = True
             yield self
         finally:
+            self._registered = self.add_done_callback = None
             error, self._error = self._error, None  # also if the task was cancelled a second time
             if timer is not None:
                 timer.cancel()
@@ -116,9 +124,11 @@ class AsyncReadiness:
                 loop.remove_reader(self._socket)
 
     def _arrived(self) -> None:
-        wake, self._wake = self._wake, None
-        context, self._context = self._context, None  # it refers to the task, and the task to its exception
-        if wake is not None and context is not None:
+        registered: Any = self._registered
+        if registered is not None:
+            ((wake, context),) = registered._callbacks  # noqa: SLF001
+            # It refers to the task, and the task to its exception.
+            self._registered = self.add_done_callback = None
             context.run(wake, self)
         elif self._pgconn.status == ConnStatus.BAD:
             self.close()
@@ -126,14 +136,14 @@ class AsyncReadiness:
             self._leave()
 
     def _expire(self) -> None:
-        if self._wake is not None:
+        if self._registered is not None:
             self._error = exceeded()
             self._arrived()
 
     def _beat(self) -> None:
         """Look from time to time whether another task has closed the connection: then no answer comes any more."""
         self._heartbeat = None
-        if self._wake is None or self._loop is None:
+        if self._registered is None or self._loop is None:
             return
         if self._pgconn.status == ConnStatus.BAD:
             self._arrived()
@@ -142,22 +152,9 @@ class AsyncReadiness:
 
     # --- called by the task ---
 
-    def get_loop(self) -> asyncio.AbstractEventLoop | None:
-        return self._loop
-
-    def add_done_callback(self, wake: _Wake, *, context: Context) -> None:
-        self._wake, self._context = wake, context
-        if self._heartbeat is None and self._loop is not None:
-            self._heartbeat = self._loop.call_later(_HEARTBEAT_SECONDS, self._beat)
-
-    def result(self) -> None:
-        return None
-
     def cancel(self, msg: Any | None = None) -> bool:
-        wake, self._wake = self._wake, None
-        if wake is None or self._loop is None:
-            return False  # the answer has arrived, and the task is about to run
+        if self._registered is None or self._error is not None or self._loop is None:
+            return False  # the task is about to run
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
-        context, self._context = self._context, None
-        self._loop.call_soon(wake, self, context=context)
+        self._loop.call_soon(self._arrived)
         return True

@@ -37,10 +37,10 @@ from rowsmith import Database, Settings, load_queries
 from rowsmith.errors import CommitUnknownError, DeadlineExceededError
 from rowsmith.server.embedded import temporary_server
 from rowsmith.server.programs import find_binaries
-from tests.harness.interruptions import stepping
+from tests.harness.interruptions import Striker
 from tests.harness.network import url_at
 
-Mode = Literal["serializable", "read committed"]
+Mode = Literal["serializable", "repeatable read", "read committed"]
 _T = TypeVar("_T")
 
 ACCOUNTS = 20
@@ -53,12 +53,10 @@ _DEADLINE_SECONDS = 0.6
 _LATENESS_SECONDS = 4.0
 """How much longer one may take on a busy machine before it counts as broken."""
 _JOIN_SECONDS = 40.0
-_ODD_WAYS = ["abandoned", "in a generator"]
-if os.environ.get("ROWSMITH_BANK_INTERRUPTS"):  # breaks promises still, see the limits in docs/reliability.md
-    _ODD_WAYS.append("interrupted")
+_ODD_WAYS = ["abandoned", "in a generator", "interrupted"]
 _PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
-_STEPS = 2_000
-"""A transfer has about as many steps of the code of these packages. One is interrupted at one of them."""
+_LONGEST_SECONDS = 0.03
+"""A transfer takes about as long. It is interrupted before."""
 _RECOVERY_SECONDS = 10.0
 _SQL = Path(__file__).parent / "sql" / "bank.sql"
 _SCHEMA = """
@@ -470,6 +468,7 @@ class Bank:
         self.strangers = set[int]()
         """The ids of transactions that were not the bank's."""
         self.stop = threading.Event()
+        self.striker = Striker(_PACKAGES, SoftLimitError)
         self._threads, self._tasks = threads, tasks
         self._queries: Any = load_queries(_SQL)
 
@@ -494,8 +493,15 @@ class Bank:
         return self.report
 
     def side(self) -> Connection[TupleRow]:
-        """A connection past the network, in autocommit mode."""
-        return psycopg.connect(self.server.url(), autocommit=True, application_name="side")
+        """A connection past the network, in autocommit mode. Waits while the server recovers from a crash."""
+        deadline = time.monotonic() + _RECOVERY_SECONDS * 2
+        while True:
+            try:
+                return psycopg.connect(self.server.url(), autocommit=True, application_name="side")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _create(self) -> None:
         with self.side() as conn:
@@ -509,7 +515,8 @@ class Bank:
         threads = [threading.Thread(target=self._in_thread, args=[name], name=name, daemon=True) for name in names]
         self._loop_ready = threading.Event()
         loop = threading.Thread(target=lambda: asyncio.run(self._in_loop()), name="tasks", daemon=True)
-        for thread in [*threads, loop]:
+        striker = threading.Thread(target=lambda: self.striker.run(self.stop), name="striker", daemon=True)
+        for thread in [*threads, loop, striker]:
             thread.start()
         assert self._loop_ready.wait(10)
         try:
@@ -613,7 +620,7 @@ class Bank:
             if transfer.refused:
                 raise RefusedError
             return
-        read = "read_balance" if self.mode == "serializable" else "lock_balance"
+        read = "lock_balance" if self.mode == "read committed" else "read_balance"
         balances: dict[int, int] = {}
         for account in transfer.order:
             balances[account] = yield read, {"id": account}
@@ -674,7 +681,7 @@ class Bank:
                 with rowsmith.deadline(_DEADLINE_SECONDS):
                     self._run(lambda conn: self._work(conn, transfer))
             elif transfer.way == "interrupted":
-                with stepping(transfer.id.int % _STEPS, packages=_PACKAGES, error=SoftLimitError):
+                with self.striker.striking(self._moment(transfer)):
                     self._run(lambda conn: self._work(conn, transfer))
             elif transfer.way == "abandoned":
                 self._abandon(transfer)
@@ -685,6 +692,9 @@ class Bank:
                             raise RefusedError
             else:
                 self._run(lambda conn: self._work(conn, transfer))
+
+    def _moment(self, transfer: Transfer) -> float:
+        return _LONGEST_SECONDS * (transfer.id.int % 1000) / 1000
 
     def _abandon(self, transfer: Transfer) -> None:
         """Leave the block open, with nobody to refer to it."""
@@ -722,8 +732,7 @@ class Bank:
                 with rowsmith.deadline(_DEADLINE_SECONDS):
                     await self._arun(lambda conn: self._work_async(conn, transfer))
             elif transfer.way == "interrupted":
-                task = asyncio.current_task()
-                with stepping(transfer.id.int % _STEPS, packages=_PACKAGES, error=SoftLimitError, task=task):
+                with self.striker.striking(self._moment(transfer), asyncio.current_task()):
                     await self._arun(lambda conn: self._work_async(conn, transfer))
             elif transfer.way == "abandoned":
                 await self._abandon_async(transfer)
@@ -938,7 +947,7 @@ class Injector:
         next_stop = time.monotonic() + self._rng.uniform(2, 4)
         stops = 0
         names, weights, actions = zip(*self._faults, strict=True)
-        while (now := time.monotonic()) < until:
+        while (now := time.monotonic()) < until and not self._bank.stop.is_set():
             self._bank.stop.wait(self._rng.uniform(0.02, 0.25))
             if now >= next_stop:
                 self._stop_server(stops)
@@ -952,6 +961,7 @@ class Injector:
         self._network.disarm()
         self._network.thaw()
         self._bank.report.faults.update(self._network.sprung)
+        self._bank.report.faults["exceptions from outside"] = self._bank.striker.strikes
 
     def _stop_server(self, stops: int) -> None:
         # The worst one first, so that a short run has it as well.
@@ -996,21 +1006,18 @@ class Injector:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with suppress(psycopg.OperationalError), self._bank.side():
-                return
-            time.sleep(0.01)
+        self._bank.side().close()
 
     def _backends(self, most: int) -> list[int]:
-        with self._bank.side() as conn:
+        pids: list[int] = []
+        with suppress(psycopg.OperationalError), self._bank.side() as conn:  # a backend was killed a moment ago
             rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'bank'").fetchall()
-        pids = [pid for (pid,) in rows]
+            pids = [pid for (pid,) in rows]
         return self._rng.sample(pids, min(most, len(pids)))
 
     def _signal(self, function: str) -> None:
         pids = self._backends(self._rng.choice([1, 1, 3, 20]))
-        with self._bank.side() as conn:
+        with suppress(psycopg.OperationalError), self._bank.side() as conn:
             conn.execute(f"SELECT {function}(pid) FROM unnest(%s::int[]) AS pid".encode(), [pids])
 
     def _black_hole(self) -> None:
@@ -1056,4 +1063,16 @@ class Injector:
         async def hold_all() -> None:
             await asyncio.gather(*(hold() for _ in range(8)))
 
-        asyncio.run_coroutine_threadsafe(hold_all(), self._bank.loop).result(20)
+        try:
+            asyncio.run_coroutine_threadsafe(hold_all(), self._bank.loop).result(20)
+        except TimeoutError:
+            self._bank.report.broken.append(f"the pool of the tasks hangs:\n{_stacks(self._bank.loop)}")
+            self._bank.stop.set()
+
+
+def _stacks(loop: asyncio.AbstractEventLoop) -> str:
+    """Where each task of a loop waits."""
+    stacks = io.StringIO()
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=stacks)
+    return stacks.getvalue()

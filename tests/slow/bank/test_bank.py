@@ -34,7 +34,7 @@ _SECONDS = float(os.environ.get("ROWSMITH_BANK_SECONDS", "8"))
 _SEED = int(os.environ.get("ROWSMITH_BANK_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
-@pytest.mark.parametrize("mode", ["serializable", "read committed"])
+@pytest.mark.parametrize("mode", ["serializable", "repeatable read", "read committed"])
 def test_the_bank_loses_nothing(mode: Mode, figures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     report_unraisable = sys.unraisablehook
 

@@ -24,6 +24,7 @@ from rowsmith.compiler.analysis.session_effects import SessionEffects
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.inference import infer_types
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
@@ -76,7 +77,16 @@ class Description:
     ordering: Ordering | None = None
     """What it sorts by, if it is a query that could have pages."""
     tree: Node | None = None
-    """The analyzed query; None for the few statements that have no tree."""
+    """The analyzed query; None for the few statements that have no tree, and for a query with several forms."""
+    forms: tuple[Description, ...] = ()
+    """The forms of a query with optional lines or orderings, as far as they were analyzed."""
+    orderings: tuple[tuple[SortKey, ...], ...] = ()
+    """The sort keys of each ordering of such a query, if it has pages."""
+
+    @property
+    def pages(self) -> tuple[tuple[SortKey, ...], ...]:
+        """The sort keys of each ordering, if the query has pages."""
+        return (self.ordering.keys,) if self.ordering and self.ordering.keys else self.orderings
 
 
 class Describer:
@@ -105,6 +115,25 @@ class Describer:
         columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
         return replace(found, columns=tuple(columns))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost."""
+        return self._conn.closed
+
+    def prepare(self, query: Query) -> Description:
+        """The parameters and the columns of a query, each of which may be NULL. Raises psycopg.Error."""
+        with self._conn.transaction(force_rollback=True):
+            types, columns = self._prepare(query)
+        names = field_names([column.name for column in columns])
+        return Description(
+            query,
+            tuple(
+                Typed(name, oid, self._type_name(oid), nullable=False)
+                for name, oid in zip(query.parameters, types, strict=True)
+            ),
+            tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True)),
+        )
+
     def _describe(self, query: Query) -> Description:
         if query.kind is Kind.SCRIPT:
             return Description(query, (), ())
@@ -120,6 +149,7 @@ class Describer:
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         nullable |= {number for number, each in enumerate(parameters, 1) if each.nullable}
+        nullable -= {number for number, each in enumerate(parameters, 1) if each.name in query.not_none}
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
