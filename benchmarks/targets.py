@@ -9,6 +9,7 @@ from benchmarks.figures import Outcome, Spread
 
 FLOOR = "floor: libpq, no decoding"
 DATACLASS, PYDANTIC, ASYNC = "rowsmith, dataclass", "rowsmith, pydantic", "rowsmith async, dataclass"
+OPTIONAL_LINES, BY_HAND = "rowsmith, optional lines", "rowsmith, written by hand"
 STREAMING = (DATACLASS, PYDANTIC)
 STREAM_MEGABYTES = 64
 
@@ -35,6 +36,7 @@ TARGETS = (
     Target("transaction", DATACLASS, 0.5, "psycopg, dataclass"),
     Target("transaction-reads", DATACLASS, 0.6, "psycopg, dataclass"),
     Target("bulk", DATACLASS, 1.15, "psycopg, dataclass"),
+    Target("search-3", OPTIONAL_LINES, 1.1, BY_HAND),
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rowsmith import errors
 from rowsmith.database import Database, check_health, connection, transaction
 from rowsmith.pool.health import HealthCheck
+from rowsmith.queries.forms import NOT_GIVEN, NotGiven
 from rowsmith.queries.namespace import load_queries, load_queries_from_text
 from rowsmith.wire.deadlines import deadline
 
@@ -28,8 +29,10 @@ else:
 
 
 __all__ = [
+    "NOT_GIVEN",
     "Database",
     "HealthCheck",
+    "NotGiven",
     "Settings",
     "check_health",
     "connection",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from inspect import Signature
+from inspect import Parameter, Signature
 from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 from psycopg import AsyncConnection, Connection
 
+from rowsmith.queries.choice import choice
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.execution_sync import execute_sync
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.statement import BoundQuery
@@ -29,7 +31,10 @@ def bind(
     It returns the result or, with an AsyncConnection, an awaitable of it, and raises TypeError for anything that is
     not a connection. `writers` make the values of parameters, by their names, ready for psycopg.
     """
-    query, values = bound.query, _values(bound.query, writers or {})
+    query = bound.query
+    if query.forms is not None:
+        return _bind_forms(bound, query.forms, signature, writers or {})
+    values = _values(query, writers or {})
 
     def call(conn: Any, /, **parameters: Any) -> Any:
         return _execute(conn.__class__)(bound, conn, values(parameters))
@@ -41,6 +46,32 @@ def bind(
         return _execute(conn.__class__)(bound, conn, [values(one, index) for index, one in enumerate(sets)])
 
     function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
+    if query.kind is Kind.MANY:
+        function.stream = _placed(call_stream, query, signature)
+    return cast("QueryFunction", _placed(function, query, signature))
+
+
+def _bind_forms(
+    bound: BoundQuery, forms: Forms, signature: Signature | None, writers: Mapping[str, Writer]
+) -> QueryFunction:
+    query, choose = bound.query, choice(bound, forms, writers)
+
+    def run(execute: Callable[[BoundQuery, Any, Sequence[Any]], Any], conn: Any, arguments: Mapping[str, Any]) -> Any:
+        try:
+            form, values = choose(**arguments)
+        except TypeError:
+            if _takes(query, arguments):
+                raise
+            raise _mismatch(query, arguments, None) from None
+        return execute(form, conn, values)
+
+    def call(conn: Any, /, **arguments: Any) -> Any:
+        return run(_execute(conn.__class__), conn, arguments)
+
+    def call_stream(conn: Any, /, **arguments: Any) -> Any:
+        return run(_stream(conn.__class__), conn, arguments)
+
+    function: Any = call
     if query.kind is Kind.MANY:
         function.stream = _placed(call_stream, query, signature)
     return cast("QueryFunction", _placed(function, query, signature))
@@ -91,15 +122,22 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequen
     return values
 
 
-def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) -> TypeError:
-    missing = [name for name in query.parameters if name not in parameters]
-    unknown = [name for name in parameters if name not in query.parameters]
+def _takes(query: Query, given: Collection[str]) -> bool:
+    """Whether a call may pass just these arguments."""
+    arguments = query.arguments
+    return arguments.keys() >= set(given) >= {name for name in arguments if arguments[name] is Parameter.empty}
+
+
+def _mismatch(query: Query, given: Collection[str], index: int | None) -> TypeError:
+    arguments = query.arguments
+    missing = [name for name, default in arguments.items() if default is Parameter.empty and name not in given]
+    unknown = [name for name in given if name not in arguments]
     faults = [f"missing parameter {', '.join(missing)}"] if missing else []
     for name in unknown:
-        near = difflib.get_close_matches(name, missing or query.parameters, 1)
+        near = difflib.get_close_matches(name, missing or arguments, 1)
         faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
     place = "" if index is None else f" in set {index}"
-    takes = ", ".join(query.parameters) or "none"
+    takes = ", ".join(arguments) or "none"
     return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")
 
 

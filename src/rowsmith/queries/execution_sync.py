@@ -151,12 +151,12 @@ class _Preparation:
         bound, conn, session = self._bound, self._conn, self._session
         if bound.preparable is False or not session.can_run_prepared(conn):
             return None
-        name, pgconn = session.name(), session.pgconn
+        name, pgconn, surplus = session.name(), session.pgconn, session.surplus()
         text = bound.query.encoded(conn.info.encoding)
         if bound.preparable:
-            return self._add(name, conn.wait(prepare(pgconn, name, text)))
+            return self._add(name, conn.wait(prepare(pgconn, name, text, surplus)))
         try:
-            description = conn.wait(try_to_prepare(pgconn, name, text))
+            description = conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.AmbiguousParameter):
                 typed = conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from typing import Any, Literal
 
 from psycopg import BaseConnection, abc, postgres
@@ -50,6 +51,12 @@ class BoundQuery:
         self.clean = writes is not True
         """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
 
+    def of(self, form: Query) -> BoundQuery:
+        """The same for one of the query's forms."""
+        bound = copy(self)
+        bound.query = form
+        return bound
+
 
 class Link:
     """The context of a connection's loaders and dumpers. It does not keep the connection alive."""
@@ -73,6 +80,7 @@ class Statement:
         "make",
         "name",
         "settings",
+        "used",
         "zone",
     )
 
@@ -80,6 +88,8 @@ class Statement:
         self, name: bytes, description: PGresult, bound: BoundQuery, link: Link, names: tuple[str, ...] | None = None
     ) -> None:
         self.name = name
+        self.used = 0
+        """When it was used last, counted in uses of any statement of the connection."""
         self._description = description
         dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
         self.formats = [dumper.format for dumper in dumpers]
@@ -106,7 +116,9 @@ class Statement:
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
-        return Statement(self.name, self._description, bound, link, self._names)
+        statement = Statement(self.name, self._description, bound, link, self._names)
+        statement.used = self.used
+        return statement
 
 
 def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None:

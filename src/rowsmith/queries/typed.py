@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType, MappingProxyType
-from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, get_args, overload
+from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, overload
 
 from psycopg import AsyncConnection, Connection
 
@@ -24,6 +24,7 @@ from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.calls import bind
 from rowsmith.queries.folders import Embedded, QueryFolder, folder_of_module
+from rowsmith.queries.forms import NotGiven
 from rowsmith.queries.inference import with_types
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
@@ -144,7 +145,7 @@ def typed_queries(declared: Any, file: str, found_in: Mapping[str, Queried]) -> 
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts = [
+    facts: list[Any] = [
         query.kind,
         query.parameters,
         query.record_class,
@@ -152,6 +153,8 @@ def digest(query: Query) -> str:
         *sorted(query.nullable),
         *query.nested_classes,
     ]
+    if query.forms is not None:
+        facts.append(query.forms.facts)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -185,7 +188,14 @@ def _writers(query: Query, annotations: Mapping[str, Any]) -> dict[str, Writer]:
     if query.kind is Kind.EXECUTEMANY:
         (sets,) = get_args(annotations["sets"])
         annotations = get_annotations(sets, eval_str=True)
-    return {name: write for name in query.parameters if (write := codec(annotations[name]).write)}
+    names = query.parameters if query.forms is None else query.forms.parameters
+    return {name: write for name in names if (write := codec(_without_marker(annotations[name])).write)}
+
+
+def _without_marker(annotation: Any) -> Any:
+    """An annotation without NotGiven, which is never written."""
+    members = [each for each in get_args(annotation) if each is not NotGiven]
+    return Union[tuple(members)] if NotGiven in get_args(annotation) else annotation  # noqa: UP007 - of a list
 
 
 def _check(

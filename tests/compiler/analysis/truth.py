@@ -153,21 +153,54 @@ def observe(conn: Connection, case: Case) -> Observation:
     `none_accepted` and `none_effective` only.
     """
     seen = Observation()
-    for values in _combinations(case.parameters):
-        if (result := _run(conn, case.query, values)) is not None:
-            seen.runs += 1
-            seen.rows += result.rows
-            seen.nulls |= result.nulls
-            seen.none_accepted |= {p.name for p, value in zip(case.parameters, values, strict=True) if value is None}
-    for index, parameter in enumerate(case.parameters):
-        if not parameter.nullable:
-            others = (_VALUES[p.type] if at != index else (None,) for at, p in enumerate(case.parameters))
-            for values in _spread(list(others)):
-                if (result := _run(conn, case.query, values)) is not None:
-                    seen.none_accepted.add(parameter.name)
-                    if result.affected:
-                        seen.none_effective.add(parameter.name)
+    for form in forms(case):
+        seen.none_accepted |= form.left_out
+        for values in _spread([_choices(form, each) for each in form.parameters]):
+            if (result := _run(conn, form.query, values)) is not None:
+                seen.runs += 1
+                seen.rows += result.rows
+                seen.nulls |= result.nulls
+                pairs = zip(form.parameters, values, strict=True)
+                seen.none_accepted |= {p.name for p, value in pairs if value is None}
+        for index, parameter in enumerate(form.parameters):
+            if not parameter.nullable:
+                others = (_VALUES[p.type] if at != index else (None,) for at, p in enumerate(form.parameters))
+                for values in _spread(list(others)):
+                    if (result := _run(conn, form.query, values)) is not None:
+                        seen.none_accepted.add(parameter.name)
+                        if result.affected:
+                            seen.none_effective.add(parameter.name)
     return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of a case; the case itself, if it has one alone."""
+
+    query: Query
+    parameters: tuple[Expected, ...]
+    left_out: frozenset[str]
+    """The parameters that are None in it, because the lines that depend on them are not sent."""
+
+
+def forms(case: Case) -> Iterator[Form]:
+    """The forms of a case."""
+    if case.query.forms is None:
+        yield Form(case.query, case.parameters, frozenset())
+        return
+    found = case.query.forms
+    every = found.not_none(found.all_on)
+    for number in range(found.count):
+        query = case.query.form(number)
+        parameters = tuple(each for each in case.parameters if each.name in query.parameters)
+        yield Form(query, parameters, every - query.not_none)
+
+
+def _choices(form: Form, parameter: Expected) -> tuple[str | None, ...]:
+    if parameter.name in form.left_out:
+        return (None,)
+    nullable = parameter.nullable and parameter.name not in form.query.not_none
+    return (*(None for _ in range(nullable)), *_VALUES[parameter.type])
 
 
 def observe_all(conn: Connection, cases: Iterable[Case]) -> dict[str, Observation]:
@@ -195,8 +228,9 @@ def _case(query: Query) -> Case:
         raise ValueError(f"{query.location}: {query.name} does not say what to expect, or why")
     columns = () if lists["expect"] == ["nothing"] else _expected(query, lists["expect"])
     parameters = _expected(query, lists["params"])
-    if tuple(parameter.name for parameter in parameters) != query.parameters:
-        raise ValueError(f"{query.location}: {query.name} has the parameters {query.parameters}, in this order")
+    names = query.parameters if query.forms is None else tuple(query.forms.parameters)
+    if tuple(parameter.name for parameter in parameters) != names:
+        raise ValueError(f"{query.location}: {query.name} has the parameters {names}, in this order")
     return Case(query, columns, parameters, " ".join(why))
 
 
@@ -211,10 +245,6 @@ def state_scripts() -> list[tuple[str, str]]:
     """The states of data.sql: name and statements."""
     _, *parts = re.split(r"^-- state: (\w+)$", (HERE / "data.sql").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def _combinations(parameters: Sequence[Expected]) -> Iterator[tuple[str | None, ...]]:
-    return _spread([(*(None for _ in range(p.nullable)), *_VALUES[p.type]) for p in parameters])
 
 
 def _spread(choices: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | None, ...]]:

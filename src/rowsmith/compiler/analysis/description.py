@@ -71,7 +71,9 @@ class Description:
     one_row: bool = False
     """Whether the query gives exactly one row, whatever is in the database."""
     tree: Node | None = None
-    """The analyzed query; None for the few statements that have no tree."""
+    """The analyzed query; None for the few statements that have no tree, and for a query with several forms."""
+    forms: tuple[Description, ...] = ()
+    """The forms of a query with optional lines or orderings, as far as they were analyzed."""
 
 
 class Describer:
@@ -98,6 +100,25 @@ class Describer:
         columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
         return replace(found, columns=tuple(columns))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost."""
+        return self._conn.closed
+
+    def prepare(self, query: Query) -> Description:
+        """The parameters and the columns of a query, each of which may be NULL. Raises psycopg.Error."""
+        with self._conn.transaction(force_rollback=True):
+            types, columns = self._prepare(query)
+        names = field_names([column.name for column in columns])
+        return Description(
+            query,
+            tuple(
+                Typed(name, oid, self._type_name(oid), nullable=False)
+                for name, oid in zip(query.parameters, types, strict=True)
+            ),
+            tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True)),
+        )
+
     def _describe(self, query: Query) -> Description:
         if query.kind is Kind.SCRIPT:
             return Description(query, (), ())
@@ -113,6 +134,7 @@ class Describer:
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         nullable |= {number for number, each in enumerate(parameters, 1) if each.nullable}
+        nullable -= {number for number, each in enumerate(parameters, 1) if each.name in query.not_none}
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)

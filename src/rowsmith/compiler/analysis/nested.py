@@ -127,7 +127,7 @@ class Nesting:
             target = level.outputs[number - 1].node("expr")
             return self._shape(self._prover.result(level, given), target) if target else Value(0)
         found = [self._output(each, number, frozenset()) for each in self._branches(level, operation)]
-        return _merged(found) or Value(operation.integers("colTypes")[number - 1])
+        return common_shape(found) or Value(operation.integers("colTypes")[number - 1])
 
     def _branches(self, level: Level, operation: Node) -> Iterator[Level]:
         """The queries that UNION, INTERSECT or EXCEPT combines."""
@@ -272,7 +272,7 @@ class Nesting:
 
     def _list(self, scope: Scope, args: list[Node], *, absent: bool = False) -> Rows | None:
         """A list of values that have the same shape; NULLs are left out if they are to be `absent`."""
-        element = _merged([self._shape(scope, each) for each in args])
+        element = common_shape([self._shape(scope, each) for each in args])
         return Rows(element, not absent and not self._prover.all_proven(scope, args)) if element else None
 
     def _constructor(self, scope: Scope, expr: Node) -> Shape | None:
@@ -318,13 +318,13 @@ class Nesting:
 
     def _coalesce(self, scope: Scope, expr: Node) -> Shape | None:
         args = [each for each in expr.nodes("args") if not _is_empty_list(each)]
-        shape = _merged([self._shape(scope, each) for each in args])
+        shape = common_shape([self._shape(scope, each) for each in args])
         return shape if len(args) == len(expr.nodes("args")) or isinstance(shape, Rows) else None
 
     def _case(self, scope: Scope, expr: Node) -> Shape | None:
         results = [(branch, result) for branch, result in self._prover.branches(scope, expr) if result is not None]
         kept = [(branch, result) for branch, result in results if not (_is_null(result) or _is_empty_list(result))]
-        shape = _merged([self._shape(branch, result) for branch, result in kept])
+        shape = common_shape([self._shape(branch, result) for branch, result in kept])
         empty = any(_is_empty_list(result) for _, result in results)
         return shape if not empty or isinstance(shape, Rows) else None
 
@@ -358,7 +358,7 @@ def _row_of(fields: list[Field], relation: int = 0) -> Row | None:
     return Row(tuple(fields), relation) if fields and field_names(names) == names else None
 
 
-def _merged(shapes: list[Shape]) -> Shape | None:
+def common_shape(shapes: list[Shape]) -> Shape | None:
     """The shape that stands for all of these; None if there is none."""
     found: Shape | None = shapes[0] if shapes else None
     for each in shapes[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -10,7 +10,10 @@ from psycopg.rows import TupleRow
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
+from rowsmith.compiler.analysis.forms import ask, differences, merged
 from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
+from rowsmith.compiler.checks.findings import at_query
+from rowsmith.compiler.checks.forms import in_forms, too_many
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
@@ -20,7 +23,8 @@ from rowsmith.compiler.checks.trial import Trial
 from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
-from rowsmith.findings import Finding
+from rowsmith.findings import Finding, Rule
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.loader import read
 from rowsmith.queries.query import Query
 
@@ -79,23 +83,52 @@ class Examiner:
         for number, query in enumerate(queries, 1):
             progress(number, len(queries))
             try:
-                description = self._describer.describe(query)
+                description, found = self._ask(query)
             except psycopg.Error as error:
-                if self._conn.closed:
-                    raise ServerError(f"The connection to the scratch database was lost: {error}") from error
-                findings += self._refusals.findings(query, error)
-                continue
+                raise ServerError(f"The connection to the scratch database was lost: {error}") from error
             except Exception as error:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
-            descriptions.append(description)
-            findings += lint(description, self._cardinality)
-            findings += null_comparisons(description.query, self._trial)
-            findings += self._impossible.findings(description)
+            findings += found
+            if description is not None:
+                descriptions.append(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
         found = sorted(apply_ignores(instructions, findings), key=_order)
         return Report(tuple(queries), tuple(descriptions), types, tuple(found))
+
+    def _ask(self, query: Query) -> tuple[Description | None, list[Finding]]:
+        """What the server says about a query, None if it refuses it, and what is wrong with it.
+
+        Raises psycopg.Error if the connection is lost.
+        """
+        if query.forms is not None:
+            return self._ask_forms(query, query.forms)
+        try:
+            description = self._describer.describe(query)
+        except psycopg.Error as error:
+            if self._conn.closed:
+                raise
+            return None, [*self._refusals.findings(query, error)]
+        return description, [*self._findings(description)]
+
+    def _ask_forms(self, query: Query, forms: Forms) -> tuple[Description | None, list[Finding]]:
+        if (finding := too_many(query, forms)) is not None:
+            return None, [finding]
+        answers = ask(self._describer, query, forms)
+        if answers.refused:
+            refused = answers.refused
+            refusals = [(form, each) for form, error in refused for each in self._refusals.findings(form, error)]
+            return None, [*in_forms(refusals, forms.count)]
+        for message, hint in differences((*answers.described, *answers.prepared)):
+            return None, [at_query(Rule.FORMS, query, message, hint)]
+        found = [(each.query, finding) for each in answers.described for finding in self._findings(each)]
+        return merged(forms, answers), [*in_forms(found, len(answers.described))]
+
+    def _findings(self, description: Description) -> Iterator[Finding]:
+        yield from lint(description, self._cardinality)
+        yield from null_comparisons(description.query, self._trial)
+        yield from self._impossible.findings(description)
 
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:

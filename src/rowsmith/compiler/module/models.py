@@ -48,6 +48,8 @@ class Call:
     query: Query
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
+    orderings: Sequence[str]
+    """The values of `order_by`, the default first."""
     result: str
     declaration: str
     """The arguments of its decorator, such as `writes=True`; empty if it is proven to do nothing but read."""
@@ -113,8 +115,10 @@ class _Collector:
             (value,) = columns.values()
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
+        orderings = query.forms.orderings if query.forms else ()
         types = ", ".join(f"{quoted(name)}: {quoted(type_)}" for name, type_ in query.types.items())
-        return Call(query, parameters, result, ", ".join(filter(None, [writes, types and f"types={{{types}}}"])))
+        declaration = ", ".join(filter(None, [writes, types and f"types={{{types}}}"]))
+        return Call(query, parameters, orderings, result, declaration)
 
     def compare(self) -> None:
         """Compare the rows in columns with those of queries that have the same class: these say what is in it."""

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.forms import NOT_GIVEN, ORDER_BY
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.typed import digest
 
@@ -31,6 +33,7 @@ _DIRECTIVES = """\
 # isort: skip_file
 # pyright: reportReturnType=false
 """
+_FORMS = "rowsmith.queries.forms"
 _TIGHT = "\N{NO-BREAK SPACE}"
 _ARRAY = re.compile(r"list\[(.+)\] \| list\[\1 \| None\]")
 
@@ -168,7 +171,7 @@ class _Renderer:
         return lines
 
     def _query(self, call: Call, indent: int) -> list[str]:
-        query, fields = call.query, self._fields(call.parameters)
+        query, fields = call.query, [*self._arguments(call)]
         decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
@@ -182,6 +185,21 @@ class _Renderer:
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]
+
+    def _arguments(self, call: Call) -> Iterator[str]:
+        """The parameters with their defaults, as a signature has them."""
+        defaults = call.query.arguments
+        for name, text in call.parameters.items():
+            default, annotation = defaults.get(name, Parameter.empty), self._annotation(text)
+            if default is NOT_GIVEN:
+                plain = annotation.removesuffix(" | None")  # None comes last
+                annotation = f"{plain} | {self.imports.name(_FORMS, 'NotGiven')}{annotation[len(plain) :]}"
+                default = self.imports.name(_FORMS, "NOT_GIVEN")
+            yield f"{name}: {annotation}" if default is Parameter.empty else f"{name}: {annotation} = {default}"
+        if call.orderings:
+            choice = ", ".join(map(quoted, call.orderings))
+            literal = self.imports.name("typing", "Literal")
+            yield f"{ORDER_BY}: {literal}[{choice}] = {quoted(call.orderings[0])}"
 
     # --- the queries object ---
 
