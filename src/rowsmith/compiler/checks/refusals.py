@@ -49,6 +49,8 @@ class Refusals:
     def __init__(self, conn: psycopg.Connection[TupleRow], trial: Trial) -> None:
         self._trial = trial
         self._names = Names(conn)
+        self._worked: dict[tuple[str | None, str], str] = {}
+        """What helped against an error: other forms of the query are likely to have it as well."""
 
     def findings(self, query: Query, error: psycopg.Error) -> Iterator[Finding]:
         """What is wrong with a query that the server has refused with this error."""
@@ -80,11 +82,12 @@ class Refusals:
         self, query: Query, place: Place, error: psycopg.Error, admitted: set[str]
     ) -> tuple[Repair | None, psycopg.Error | None]:
         """The first repair that the server goes on with, and its next complaint, if it has one."""
-        for repair in islice(repairs(error.sqlstate, place, self._names), _MOST_REPAIRS):
+        fault = (error.sqlstate, place.message)
+        guesses = list(islice(repairs(error.sqlstate, place, self._names), _MOST_REPAIRS))
+        for repair in sorted(guesses, key=lambda guess: guess.text != self._worked.get(fault)):
             answer = self._trial.objection(query, _edited(place.sql, repair))
-            if answer is None:
-                return repair, None
-            if self._is_about_a_name(answer, admitted) and not _is_inside(answer, repair):
+            if answer is None or (self._is_about_a_name(answer, admitted) and not _is_inside(answer, repair)):
+                self._worked[fault] = repair.text
                 return repair, answer
         return None, None
 
@@ -139,4 +142,6 @@ def _plain_hint(query: Query, error: psycopg.Error) -> str | None:
     own, hint = _ADVICE.get(error.sqlstate or ""), error.diag.message_hint
     if error.sqlstate == _SYNTAX_ERROR and error.diag.source_function not in _PARSER:
         own = None  # a rule of a statement, which the message explains
+    elif error.sqlstate == _SYNTAX_ERROR and query.title:
+        own = "Begin with what is always sent, such as WHERE true, or SET updated_at = now()"
     return own if own is not None else _shown(query, hint) if hint else None

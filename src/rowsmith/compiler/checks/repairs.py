@@ -329,6 +329,8 @@ def _syntax(place: Place, names: Names) -> Iterator[Repair]:
     here, index, sql = place.text(place.index), place.index, place.sql
     if index == len(place.tokens):
         yield Repair(len(sql), len(sql), ")", "A closing parenthesis is missing")
+    yield from _list(place)
+    yield from _pattern(place)
     if "`" in sql:
         yield Repair(0, len(sql), sql.replace("`", '"'), "Names are quoted in double quotes, not in `")
     if "&&" in sql:
@@ -341,6 +343,30 @@ def _syntax(place: Place, names: Names) -> Iterator[Repair]:
         yield Repair(start, start, ", ", f"A comma is missing before {here}")
         if place.tokens[index].kind is TokenKind.SYMBOL:  # without a word, such as WHERE, it would mean something else
             yield place.replaced(index, index + 1, "", f"Remove {here}")
+
+
+def _list(place: Place) -> Iterator[Repair]:
+    """For `IN :ids`, which takes no parameter alone."""
+    index = place.index
+    if place.text(index - 1).lower() == "in" and place.tokens[index].kind is TokenKind.POSITIONAL:
+        negated = place.text(index - 2).lower() == "not"
+        text = f"{'<> ALL' if negated else '= ANY'} ({place.text(index)})"
+        yield place.replaced(index - 1 - negated, index + 1, text, f"For a list, write {text}")
+
+
+def _pattern(place: Place) -> Iterator[Repair]:
+    """For `LIKE :part%`: the last pattern before the error, with its percent signs in strings."""
+    likes = [at for at in range(place.index) if place.text(at).lower() in ("like", "ilike")]
+    if not likes:
+        return
+    begin = likes[-1] + 1
+    parameter = begin + (place.text(begin) == "%")
+    end = parameter + 1 + (place.text(parameter + 1) == "%")
+    if end - begin > 1 and place.text(parameter).startswith("$"):
+        before = "'%' || " if parameter > begin else ""
+        after = " || '%'" if end > parameter + 1 else ""
+        text = f"{before}{place.text(parameter)}{after}"
+        yield place.replaced(begin, end, text, f"A pattern is a string: write {place.text(begin - 1)} {text}")
 
 
 def _words(place: Place, names: Names) -> Iterator[Repair]:
