@@ -10,7 +10,7 @@ from enum import StrEnum
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, JsonValue
 from rowsmith.queries.forms import NOT_GIVEN, NotGiven
-from rowsmith.queries.typed import query, rows, typed_queries
+from rowsmith.queries.typed import pages, query, rows, typed_queries
 from rowsmith.values.codecs import Array, Inet
 from typing import Literal, Protocol, TypedDict
 from uuid import UUID
@@ -680,7 +680,7 @@ class Queries(Protocol):
     def get_api_key_by_id(self, *, api_key_id: UUID) -> ApiKey | None:
         """Find one key by id. (sql/api_keys.sql, 71e8c53c)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_api_keys_of_user(self, *, user_id: UUID) -> list[ApiKey]:
         """List the keys of a user, newest first. (sql/api_keys.sql, 185995f3)"""
 
@@ -826,7 +826,7 @@ class Queries(Protocol):
     def get_project_by_id(self, *, project_id: UUID) -> Project | None:
         """Find one project by id. (sql/projects.sql, 3ba49136)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_projects_of_user(self, *, user_id: UUID) -> list[ListProjectsOfUserRow]:
         """List a user's projects, newest first, with the template, if any. (sql/projects.sql, cda72a02)"""
 
@@ -925,12 +925,12 @@ class Queries(Protocol):
         """Find one collaborator of a project. None if the user is not one; the owner is not one either.
         (sql/projects.sql, 64747fb8)"""
 
-    @rows
+    @pages("role desc", "created_at", "user_id")
     def list_collaborators(self, *, project_id: UUID) -> list[ListCollaboratorsRow]:
         """List the collaborators of a project with their names, most powerful roles first.
         (sql/projects.sql, a243bfb5)"""
 
-    @rows
+    @pages("updated_at desc", "id")
     def list_projects_shared_with_user(self, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]:
         """List other people's projects that a user works on, with their owners, most recently changed first.
         (sql/projects.sql, ed01cc76)"""
@@ -940,7 +940,7 @@ class Queries(Protocol):
         """Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
         (sql/projects.sql, 6f48de13)"""
 
-    @rows
+    @pages("is_owner desc", "name nulls last", "user_id")
     def list_project_editors(self, *, project_id: UUID) -> list[ListProjectEditorsRow]:
         """List everyone who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
@@ -959,7 +959,7 @@ class Queries(Protocol):
     def get_review(self, *, template_id: UUID, user_id: UUID) -> Review | None:
         """Find one user's review of one template. (sql/reviews.sql, 1bf02922)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_reviews_of_template(self, *, template_id: UUID) -> list[ListReviewsOfTemplateRow]:
         """List the reviews of a template with their authors, newest first. (sql/reviews.sql, 78da69b8)"""
 
@@ -967,7 +967,7 @@ class Queries(Protocol):
     def count_reviews(self) -> int:
         """Count all reviews. (sql/reviews.sql, 7c09bfc5)"""
 
-    @rows
+    @pages("stars desc")
     def count_reviews_by_rating(self, *, template_id: UUID) -> list[CountReviewsByRatingRow]:
         """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
         (sql/reviews.sql, 391603b0)"""
@@ -1094,7 +1094,7 @@ class Queries(Protocol):
         NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
         (sql/sessions.sql, c2fb0433)"""
 
-    @rows
+    @pages("logged_at", "id")
     def list_log_lines(self, *, session_id: UUID, min_level: LogLevel | None = None) -> list[LogLine]:
         """List the log lines of a session in order, from a minimum level up, or all of them.
         (sql/sessions.sql, e2ce5f7f)"""
@@ -1160,7 +1160,7 @@ class Queries(Protocol):
         """List the templates that everyone can see, most used first, of one category or of all.
         (sql/templates.sql, c50db9b3)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_templates_of_author(self, *, author_id: UUID) -> list[Template]:
         """List all templates of an author, newest first. (sql/templates.sql, dbbf7c70)"""
 
@@ -1272,7 +1272,7 @@ class Queries(Protocol):
         """List one page of all users, oldest first. For the next page, pass the created_at and id of the last user.
         New users do not cause others to be skipped or repeated. (sql/users.sql, a8a22bee)"""
 
-    @rows
+    @pages("last_login_at desc", "id")
     def list_active_users(self, *, days: int) -> list[User]:
         """List the active users who signed in during the last `days` days, latest first. (sql/users.sql, b52af049)"""
 

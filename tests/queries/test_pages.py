@@ -86,6 +86,16 @@ FROM item AS i JOIN wanted AS w ON w.id = i.id GROUP BY 1 ORDER BY i.id -- and o
 -- name: list_letters()
 SELECT b FROM item UNION SELECT c FROM item ORDER BY 1 DESC;
 
+-- name: search(least, mood, q, near)
+SELECT id, b, a
+FROM item
+WHERE id >= :least
+  AND mood = :mood::mood  -- if: mood
+  AND b LIKE :q           -- if: q
+ORDER BY at DESC, id                 -- order: newest
+ORDER BY a, b, id                    -- order: a
+ORDER BY abs(a - :near::int), id     -- order: near
+
 -- name: plain(least)
 SELECT id FROM item WHERE id >= :least ORDER BY a;
 """
@@ -174,6 +184,33 @@ def test_joins_groups_and_set_operations_have_pages(world: World, queries: Any) 
         found = pages(world, function, 2, **values)
         assert [row for each in found for row in each] == world.call(function, **values)
         assert len(found) > 1
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {}, {"order_by": "a"}, {"mood": "good"}, {"q": "%a", "order_by": "a"}, {"mood": "bad", "q": "%"},
+    {"order_by": "near", "near": 2}, {"order_by": "near", "near": 1, "mood": "fair", "q": "A%"},
+]  # fmt: skip
+
+
+def test_optional_lines_and_orderings_have_pages(world: World, queries: Any) -> None:
+    fill(world, 60)
+    for values in SEARCHES:
+        everything = world.call(queries.search, least=3, **values)
+        assert len(everything) > 2
+        for size in (1, 4, 60):
+            found = pages(world, queries.search, size, least=3, **values)
+            assert [row for each in found for row in each] == everything, values
+
+
+def test_a_token_is_of_one_ordering_of_any_form(world: World, queries: Any) -> None:
+    fill(world, 60)
+    token = page(world, queries.search, 5, least=1, order_by="a").next
+    assert page(world, queries.search, 5, token, least=2, order_by="a", mood="good").rows
+    for order in ("newest", "near"):
+        with pytest.raises(PageTokenError, match="in this ordering"):
+            page(world, queries.search, 5, token, least=1, near=1, order_by=order)
+    with pytest.raises(ValueError, match="expected one of 'newest', 'a', 'near'"):
+        page(world, queries.search, 5, least=1, order_by="b")
 
 
 @pytest.mark.parametrize("index", range(len(ORDERS)), ids=ORDERS)
