@@ -17,6 +17,7 @@ from rowsmith import Page
 from rowsmith.errors import PageTokenError
 from rowsmith.queries import page_tokens
 from rowsmith.queries.page_tokens import sign_pages
+from rowsmith.queries.rows import Rows
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.values.constructors import Constructor
 from rowsmith.values.dumpers import Sent, SentDumper
@@ -257,8 +258,8 @@ def test_the_last_page_reads_as_many_rows_as_the_first(world: World, queries: An
 
 def rows_read(world: World, function: Any, after: str | None) -> int:
     """How many rows PostgreSQL reads for a page of 50."""
-    form = BoundQuery(function.query, lambda *_: Constructor(tuple, list))
-    bound, added = function.pager.begin(form, 50, after)
+    rows: Rows = lambda _names, _context: Constructor(tuple, list)  # noqa: E731
+    bound, added = function.pager.begin(BoundQuery(function.query, rows), 50, after)
     cursor = world.cursor(world.conn)
     cursor.adapters.register_dumper(Sent, SentDumper)
     world.run(cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {bound.query.sql}", [1, *added]))

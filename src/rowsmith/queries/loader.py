@@ -359,7 +359,7 @@ class _Block:
         """What to write instead of a string that the name of a parameter is in."""
         within = re.compile(rf":{re.escape(parameter)}\b")
         tokens = [token for token in self.sql if not token.blank]
-        for previous, token in pairwise([tokens[0], *tokens]):
+        for previous, token in pairwise([*tokens[:1], *tokens]):
             if token.kind is TokenKind.STRING and token.text.startswith("'") and within.search(token.text):
                 before, after = within.split(token.text[1:-1], 1)
                 parts = [*([f"'{before}'"] if before else []), f":{parameter}", *([f"'{after}'"] if after else [])]
