@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import sys
 import threading
 import time
@@ -170,7 +171,11 @@ def _position(thread: int) -> tuple[dict[str, object], CodeType, int]:
     keep what its variables refer to.
     """
     frames = map(itemgetter(thread), iter(sys._current_frames, None))  # pyright: ignore[reportPrivateUsage]
-    return next(map(attrgetter("f_globals", "f_code", "f_lasti"), frames))
+    gc.disable()  # the interpreter holds a lock meanwhile, which a finalizer may need that starts a thread
+    try:
+        return next(map(attrgetter("f_globals", "f_code", "f_lasti"), frames))
+    finally:
+        gc.enable()
 
 
 def _next_operation(code: CodeType, at: int) -> str:
