@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from pydantic import BaseModel
-from rowsmith.queries.typed import query, rows, typed_queries
+from rowsmith.queries.typed import pages, query, rows, typed_queries
 from rowsmith.values.codecs import Array
 from typing import Protocol, TypedDict
 from uuid import UUID
@@ -97,7 +97,7 @@ class Queries(Protocol):
     def list_parents(self, *, most: int | None) -> list[ListParentsRow]:
         """The same by two queries: the users. (benchmarks/sql/users.sql, 947db5b6)"""
 
-    @rows
+    @pages("id")
     def list_keys_of(self, *, users: Array[UUID]) -> list[ListKeysOfRow]:
         """The same by two queries: the keys of these users. (benchmarks/sql/users.sql, 98cec32a)"""
 

@@ -360,7 +360,8 @@ class _Block:
         within = re.compile(rf":{re.escape(parameter)}\b")
         tokens = [token for token in self.sql if not token.blank]
         for previous, token in pairwise([*tokens[:1], *tokens]):
-            if token.kind is TokenKind.STRING and token.text.startswith("'") and within.search(token.text):
+            is_short = token.kind is TokenKind.STRING and token.text.startswith("'") and "\n" not in token.text
+            if is_short and within.search(token.text):
                 before, after = within.split(token.text[1:-1], 1)
                 parts = [*([f"'{before}'"] if before else []), f":{parameter}", *([f"'{after}'"] if after else [])]
                 written = " || ".join(parts)

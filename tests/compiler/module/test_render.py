@@ -430,6 +430,8 @@ class Arguments:
             return self.of("", typing.get_args(annotation)[0])
         if typing.get_origin(annotation) is list:
             return [self.of("", typing.get_args(annotation)[0]) for _ in range(2)]
+        if typing.get_origin(annotation) is typing.Literal:
+            return typing.get_args(annotation)[0]
         if annotation is pydantic.JsonValue:
             return {}
         if isinstance(annotation, type) and issubclass(annotation, StrEnum):
