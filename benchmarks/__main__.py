@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import chart, machine, measurement, processes, report, throughput
+from benchmarks import chart, machine, measurement, processes, report, search, throughput
 from benchmarks.database import filled_database
 from benchmarks.figures import Outcome
 from benchmarks.stage import CONTENDERS, Stage
@@ -22,8 +22,11 @@ from benchmarks.targets import STREAMING, verdicts
 from benchmarks.throughput import CROWDS
 from benchmarks.workloads import WORKLOADS
 
+_FILTERS = (0, 3, 8)
+_SEARCH_SECONDS = 15
 TITLES = (
     {each.name: each.title for each in (*WORKLOADS, *CROWDS)}
+    | {f"search-{number}": f"A search with {number} of 8 filters" for number in _FILTERS}
     | {"import": "Import time"}
     | {"stream": "A million rows, streamed"}
 )
@@ -48,6 +51,7 @@ def main() -> int:
         with Stage(url) as stage:
             facts = machine.facts(stage.conn)
             outcomes = _run(_on_stage(stage, effort), arguments.only)
+        outcomes |= _run(_searches(url, effort), arguments.only)
         outcomes |= _run(_in_processes(url, quick=arguments.quick), arguments.only)
     found = verdicts(outcomes, TITLES)
     text = report.markdown(facts, outcomes, TITLES, found, CONTENDERS)
@@ -78,6 +82,13 @@ def _on_stage(stage: Stage, effort: float) -> list[_Task]:
     return [
         *(_Task(each.name, partial(measurement.measure, stage, each, each.seconds * effort)) for each in WORKLOADS),
         *(_Task(each.name, partial(throughput.measure, stage, each, each.seconds * effort)) for each in CROWDS),
+    ]
+
+
+def _searches(url: str, effort: float) -> list[_Task]:
+    """What is measured on connections of its own."""
+    return [
+        _Task(f"search-{number}", partial(search.measure, url, number, _SEARCH_SECONDS * effort)) for number in _FILTERS
     ]
 
 

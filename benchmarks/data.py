@@ -14,6 +14,8 @@ USERS = 100_000
 EVENTS = 10_000
 STREAMED = 10 * USERS
 """The number of rows that `list_users_tenfold` returns."""
+PARENTS, KEYS = 200, 10
+"""The users who have API keys, and how many each has."""
 PASSWORD_HASH = "x" * 60
 """As long as a bcrypt hash."""
 _FIRST_MOMENT = datetime(2020, 1, 1, tzinfo=UTC)
@@ -31,6 +33,46 @@ class User:
     email_verified: bool
     is_active: bool
     created_at: datetime
+
+
+@dataclass(slots=True)
+class Key:
+    """An API key of a user."""
+
+    id: UUID
+    name: str
+    rate_limit: int
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class Parent:
+    """A user with their API keys."""
+
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+    keys: list[Key]
+
+
+class KeyModel(BaseModel):
+    """The same as a pydantic model."""
+
+    id: UUID
+    name: str
+    rate_limit: int
+    created_at: datetime
+
+
+class ParentModel(BaseModel):
+    """The same as a pydantic model."""
+
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+    keys: list[KeyModel]
 
 
 class UserModel(BaseModel):
@@ -57,6 +99,7 @@ class Event(NamedTuple):
 Row: TypeAlias = tuple[Any, ...]
 """The values of USER_FIELDS."""
 USER_FIELDS = ("id", "email", "name", "language", "email_verified", "is_active", "created_at")
+KEY_FIELDS = ("id", "name", "rate_limit", "created_at")
 EVENT_FIELDS = ("user_id", "event_type", "event_name", "occurred_at")
 EVENT_TYPES = ("uuid", "text", "text", "timestamptz")
 """The PostgreSQL types of an Event's columns."""
@@ -84,6 +127,17 @@ def user(number: int) -> Row:
 def users(most: int = USERS) -> list[Row]:
     """The first `most` users, by key."""
     return [user(number) for number in range(1, most + 1)]
+
+
+def api_key(parent: int, number: int) -> Row:
+    """The values of the n-th API key of a user, both from 1: KEY_FIELDS."""
+    place = parent * KEYS + number
+    return key(place), f"Key {number}", 1000 + number, _FIRST_MOMENT + timedelta(seconds=place)
+
+
+def api_keys(parent: int) -> list[Row]:
+    """The API keys of a user, by key."""
+    return [api_key(parent, number) for number in range(1, KEYS + 1)]
 
 
 def events() -> list[Event]:

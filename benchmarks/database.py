@@ -41,4 +41,11 @@ def _fill(conn: psycopg.Connection) -> None:
     with conn.cursor() as cursor, cursor.copy(SQL("COPY users ({}) FROM STDIN").format(names)) as copy:
         for user in data.users():
             copy.write_row((*user, data.PASSWORD_HASH))
-    conn.execute("VACUUM (ANALYZE) users")
+    with (
+        conn.cursor() as cursor,
+        cursor.copy("COPY api_keys (id, name, rate_limit, created_at, user_id, key_hash) FROM STDIN") as copy,
+    ):
+        for parent in range(1, data.PARENTS + 1):
+            for values in data.api_keys(parent):
+                copy.write_row((*values, data.key(parent), f"{values[0]}".rjust(64, "0")))
+    conn.execute("VACUUM (ANALYZE) users, api_keys")

@@ -6,7 +6,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from rowsmith.queries.typed import query, rows, typed_queries
+from rowsmith.queries.typed import pages, query, rows, typed_queries
+from rowsmith.values.codecs import Array
 from typing import Protocol, TypedDict
 from uuid import UUID
 
@@ -28,6 +29,40 @@ class RecordEventsParameters(TypedDict):
     event_type: str
     event_name: str
     occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    id: UUID
+    name: str
+    rate_limit: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListUsersWithKeysRow:
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+    keys: list[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class ListParentsRow:
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeysOfRow:
+    user_id: UUID
+    id: UUID
+    name: str
+    rate_limit: int
+    created_at: datetime
 
 
 class Queries(Protocol):
@@ -58,6 +93,18 @@ class Queries(Protocol):
     @query(writes="rows")
     def record_events(self, sets: Iterable[RecordEventsParameters], /) -> int:
         """The bulk insert, for libraries without COPY. (benchmarks/sql/users.sql, 50c34d31)"""
+
+    @rows
+    def list_users_with_keys(self, *, most: int | None) -> list[ListUsersWithKeysRow]:
+        """List the first users, by key, each with their API keys. (benchmarks/sql/users.sql, 8d0586b5)"""
+
+    @rows
+    def list_parents(self, *, most: int | None) -> list[ListParentsRow]:
+        """The same by two queries: the users. (benchmarks/sql/users.sql, 947db5b6)"""
+
+    @pages("id")
+    def list_keys_of(self, *, users: Array[UUID]) -> list[ListKeysOfRow]:
+        """The same by two queries: the keys of these users. (benchmarks/sql/users.sql, 98cec32a)"""
 
 
 queries: Queries = typed_queries(Queries, __file__, {"": "sql"})

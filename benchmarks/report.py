@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.contenders.contender import Contender
 from benchmarks.figures import Outcome, Spread, digits
-from benchmarks.targets import ASYNC, DATACLASS, FLOOR, Verdict
+from benchmarks.targets import ASYNC, BY_HAND, DATACLASS, FLOOR, Verdict
 
 _METHOD = """\
 Client CPU is the CPU time of the whole client process with all its threads, without the server. Each workload is
@@ -37,6 +37,7 @@ def _milliseconds(seconds: float) -> str:
 _CPU_MICRO = Column("client CPU, µs", "cpu", _microseconds)
 _SHORT = (_CPU_MICRO, Column("wall, µs", "wall", _microseconds))
 _LONG = (Column("client CPU, ms", "cpu", _milliseconds), Column("wall, ms", "wall", _milliseconds))
+_SEARCH = (_CPU_MICRO, Column("server CPU, µs", "server", _microseconds), Column("wall, µs", "wall", _microseconds))
 _CROWD = (
     Column("lookups/s", "rate", digits),
     Column("p50, ms", "p50", _milliseconds),
@@ -48,12 +49,16 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "read-10": _SHORT,
     "read-1000": _SHORT,
     "read-100000": _LONG,
+    "nested": _SHORT,
     "insert": _SHORT,
     "transaction": _SHORT,
     "transaction-reads": _SHORT,
     "bulk": _LONG,
     "threads": _CROWD,
     "tasks": _CROWD,
+    "search-0": _SEARCH,
+    "search-3": _SEARCH,
+    "search-8": _SEARCH,
     "import": _LONG,
     "stream": (Column("memory, MB", "memory", digits), *_LONG),
 }
@@ -151,9 +156,11 @@ def _workload(name: str, outcome: Outcome) -> list[str]:
 
 
 def _bases(outcome: Outcome) -> list[str]:
-    """The contenders that the others are compared with: the floor, and rowsmith (async, if all of them are async)."""
+    """The contenders that the others are compared with: the floor, and rowsmith (async, if all of them are async); of
+    the ways to write a search, the one without optional lines.
+    """
     ours = DATACLASS if DATACLASS in outcome.rounds else ASYNC
-    return [base for base in (FLOOR, ours) if base in outcome.rounds]
+    return [base for base in (FLOOR, ours, BY_HAND) if base in outcome.rounds]
 
 
 def _spread(spread: Spread, shown: Callable[[float], str]) -> str:

@@ -15,7 +15,13 @@ from benchmarks.contenders.aiosql_ import Aiosql
 from benchmarks.contenders.asyncpg_ import Asyncpg
 from benchmarks.contenders.contender import Contender
 from benchmarks.contenders.floor import Floor
-from benchmarks.contenders.psycopg_ import PsycopgAsync, PsycopgDataclass, PsycopgPydantic, PsycopgTuples
+from benchmarks.contenders.psycopg_ import (
+    PsycopgAsync,
+    PsycopgDataclass,
+    PsycopgPydantic,
+    PsycopgStitched,
+    PsycopgTuples,
+)
 from benchmarks.contenders.rowsmith_ import RowsmithAsync, RowsmithDataclass, RowsmithPydantic, RowsmithUntyped
 from benchmarks.contenders.sqlalchemy_ import SqlalchemyCore, SqlalchemyOrm
 from benchmarks.contenders.sqlspec_ import Sqlspec
@@ -26,6 +32,7 @@ CONTENDERS: Sequence[type[Contender]] = (
     RowsmithPydantic,
     RowsmithUntyped,
     PsycopgTuples,
+    PsycopgStitched,
     PsycopgDataclass,
     PsycopgPydantic,
     Aiosql,

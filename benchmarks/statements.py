@@ -6,7 +6,17 @@ from typing import Any
 
 from benchmarks.dataclass_queries import queries
 
-_NAMES = ("get_user", "list_users", "create_user", "record_event", "record_events", "list_users_tenfold")
+_NAMES = (
+    "get_user",
+    "list_users",
+    "create_user",
+    "record_event",
+    "record_events",
+    "list_users_tenfold",
+    "list_users_with_keys",
+    "list_parents",
+    "list_keys_of",
+)
 
 
 def _text(name: str) -> str:

@@ -9,6 +9,7 @@ from benchmarks.figures import Outcome, Spread
 
 FLOOR = "floor: libpq, no decoding"
 DATACLASS, PYDANTIC, ASYNC = "rowsmith, dataclass", "rowsmith, pydantic", "rowsmith async, dataclass"
+OPTIONAL_LINES, BY_HAND = "rowsmith, optional lines", "rowsmith, written by hand"
 STREAMING = (DATACLASS, PYDANTIC)
 STREAM_MEGABYTES = 64
 
@@ -32,9 +33,12 @@ TARGETS = (
     Target("lookup", ASYNC, 0.7, "asyncpg, dataclass"),
     Target("read-1000", DATACLASS, 1.35, "psycopg, tuples"),
     Target("read-1000", PYDANTIC, 0.5, "psycopg, pydantic"),
+    Target("nested", PYDANTIC, 0.5, "SQLAlchemy ORM"),
+    Target("nested", PYDANTIC, 0.6, "psycopg, two queries into pydantic"),
     Target("transaction", DATACLASS, 0.5, "psycopg, dataclass"),
     Target("transaction-reads", DATACLASS, 0.6, "psycopg, dataclass"),
     Target("bulk", DATACLASS, 1.15, "psycopg, dataclass"),
+    Target("search-3", OPTIONAL_LINES, 1.1, BY_HAND),
 )
 
 

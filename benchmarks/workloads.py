@@ -91,6 +91,16 @@ def _is_user_thrice(_conn: Connection, contender: Contender, result: Any, argume
     _compare(contender, contender.users(result), [data.user(arguments[0].int)] * 3)
 
 
+def _are_parents(_conn: Connection, contender: Contender, result: Any, arguments: tuple[Any, ...]) -> None:
+    """The values of parents and children, and their types."""
+    of_key, of_parent = attrgetter(*data.KEY_FIELDS), attrgetter("id", "email", "name", "created_at")
+    found = [(*of_parent(row), [of_key(key) for key in row.keys]) for row in result]
+    users = data.users(arguments[0])
+    expected = [(*user[:3], user[6], data.api_keys(number)) for number, user in enumerate(users, 1)]
+    if found != expected or not all(isinstance(key.created_at, datetime) for row in result for key in row.keys):
+        raise DifferenceError(f"{contender.name} returned {found[:1]}, expected {expected[:1]}")
+
+
 def _are_stored_events(conn: Connection, contender: Contender, _result: Any, _arguments: tuple[Any, ...]) -> None:
     stored = conn.execute(
         "SELECT user_id, event_type, event_name, occurred_at FROM analytics_events ORDER BY occurred_at"
@@ -121,6 +131,7 @@ WORKLOADS = (
     Workload("read-10", "Reading 10 rows", _READ, _first(10), _are_first_users, 50, 15),
     Workload("read-1000", "Reading 1,000 rows", _READ, _first(1_000), _are_first_users, 3, 35),
     Workload("read-100000", "Reading 100,000 rows", _READ, _first(100_000), _are_first_users, 1, 40),
+    Workload("nested", "200 rows with 10 rows each", attrgetter("nest"), _first(data.PARENTS), _are_parents, 3, 25),
     Workload(
         "insert", "INSERT ... RETURNING", attrgetter("create"), _new_user, _is_new_user, 30, 15, cleanup=_FORGET_USERS
     ),

@@ -35,7 +35,7 @@ SELECT
 FROM notifications
 WHERE user_id = :user_id
   AND NOT is_archived
-  AND (NOT :only_unread OR NOT is_read)
+  AND NOT is_read  -- if: only_unread
 ORDER BY created_at DESC, id
 LIMIT :max_rows;
 

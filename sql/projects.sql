@@ -68,9 +68,8 @@ WHERE p.user_id = :user_id
 ORDER BY p.created_at DESC, p.id;
 
 -- name: search_projects(query, status, tag, user_id, max_rows)
--- Search projects by words in their name and description, by status, by tag and by owner, most recently
--- changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
--- indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
+-- Search projects by words in their name and description, by status, by tag and by owner. `query` uses the
+-- syntax of search engines: words, "a phrase", or, -without.
 SELECT
     p.id,
     p.name,
@@ -86,13 +85,17 @@ SELECT
     p.published_at
 FROM projects AS p
 JOIN users AS u ON u.id = p.user_id
-WHERE (:query::text IS NULL
-       OR to_tsvector('english', p.name || ' ' || coalesce(p.description, ''))
-          @@ websearch_to_tsquery('english', :query))
-  AND (:status::project_status IS NULL OR p.status = :status)
-  AND (:tag::text IS NULL OR p.tags @> ARRAY[:tag])
-  AND (:user_id::uuid IS NULL OR p.user_id = :user_id)
-ORDER BY p.updated_at DESC, p.id
+WHERE true
+  -- if: query
+  AND to_tsvector('english', p.name || ' ' || coalesce(p.description, ''))
+      @@ websearch_to_tsquery('english', :query)
+  -- end
+  AND p.status = :status            -- if: status
+  AND p.tags @> ARRAY[:tag::text]   -- if: tag
+  AND p.user_id = :user_id          -- if: user_id
+ORDER BY p.updated_at DESC, p.id    -- order: changed
+ORDER BY p.created_at DESC, p.id    -- order: newest
+ORDER BY lower(p.name), p.id        -- order: name
 LIMIT :max_rows;
 
 -- name: count_projects()$
@@ -100,23 +103,24 @@ LIMIT :max_rows;
 SELECT count(*) FROM projects;
 
 -- name: count_projects_by_status(user_id)
--- Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
+-- Count the projects of each status, of one user or of all users. Unused statuses have count 0.
 SELECT s.status, count(p.id) AS project_count
 FROM unnest(enum_range(NULL::project_status)) AS s (status)
 LEFT JOIN projects AS p
     ON p.status = s.status
-   AND (:user_id::uuid IS NULL OR p.user_id = :user_id)
+   AND p.user_id = :user_id  -- if: user_id
 GROUP BY s.status
 ORDER BY s.status;
 
 -- name: update_project(project_id, name, description, settings, tags)<!
 -- record_class: Project
--- Replace what a project's owner fills in. No row if it is unknown.
+-- Change what a project's owner fills in, as far as it is given. No row if the project is unknown.
 UPDATE projects
-SET name        = :name,
-    description = :description,
-    settings    = :settings,
-    tags        = :tags
+SET updated_at  = now(),
+    name        = :name,         -- if given: name
+    description = :description,  -- if given: description
+    settings    = :settings,     -- if given: settings
+    tags        = :tags          -- if given: tags
 WHERE id = :project_id
 RETURNING
     id, name, description, user_id, template_id, settings, design_url, output_html, output_css, output_js,

@@ -113,13 +113,13 @@ WHERE id = :session_id;
 
 -- name: list_sessions_of_user(user_id, session_type, max_rows)
 -- record_class: Session
--- List the latest sessions of a user, of one type or (with NULL) of all types.
+-- List the latest sessions of a user, of one type or of all types.
 SELECT
     id, user_id, session_type, status, input_data, output_data, metadata, tokens_used, cost_usd,
     duration_ms, quality_score, error_message, error_code, retry_count, created_at, updated_at, completed_at
 FROM ai_sessions
 WHERE user_id = :user_id
-  AND (:session_type::text IS NULL OR session_type = :session_type)
+  AND session_type = :session_type  -- if: session_type
 ORDER BY created_at DESC, id
 LIMIT :max_rows;
 
@@ -208,13 +208,13 @@ FROM unnest(:levels::log_level[], :messages::text[], :contexts::jsonb[], :logged
 
 -- name: list_log_lines(session_id, min_level)
 -- record_class: LogLine
--- List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
+-- List the log lines of a session in order, from a minimum level up, or all of them.
 SELECT
     id, session_id, level, message, context, logged_at, duration_ms, memory_usage_bytes, error_stack,
     error_code
 FROM ai_logs
 WHERE session_id = :session_id
-  AND (:min_level::log_level IS NULL OR level >= :min_level)
+  AND level >= :min_level  -- if: min_level
 ORDER BY logged_at, id;
 
 -- name: count_log_lines()$

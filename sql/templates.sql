@@ -51,8 +51,8 @@ FROM module_templates
 WHERE slug = :slug;
 
 -- name: search_templates(query, category, complexity, max_rows)
--- Full-text search in the templates that everyone can see, best hits first. NULL for the category or
--- complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
+-- Full-text search in the templates that everyone can see, best hits first. `query` uses the syntax of search
+-- engines: words, "a phrase", or, -without.
 SELECT
     t.id,
     t.slug,
@@ -69,13 +69,13 @@ CROSS JOIN websearch_to_tsquery('english', :query) AS terms
 WHERE t.search_vector @@ terms
   AND t.is_public
   AND t.is_approved
-  AND (:category::template_category IS NULL OR t.category = :category)
-  AND (:complexity::template_complexity IS NULL OR t.complexity = :complexity)
+  AND t.category = :category                 -- if: category
+  AND t.complexity = :complexity             -- if: complexity
 ORDER BY rank DESC, t.usage_count DESC, t.id
 LIMIT :max_rows;
 
 -- name: list_most_used_templates(category, max_rows)
--- List the templates that everyone can see, most used first, of one category or (with NULL) of all.
+-- List the templates that everyone can see, most used first, of one category or of all.
 SELECT
     t.id,
     t.slug,
@@ -91,7 +91,7 @@ FROM module_templates AS t
 LEFT JOIN users AS u ON u.id = t.author_id
 WHERE t.is_public
   AND t.is_approved
-  AND (:category::template_category IS NULL OR t.category = :category)
+  AND t.category = :category  -- if: category
 ORDER BY t.usage_count DESC, t.id
 LIMIT :max_rows;
 
@@ -173,12 +173,14 @@ ORDER BY c.category;
 
 -- name: update_template(template_id, name, description, tags, keywords)<!
 -- record_class: Template
--- Replace the description and the search terms of a template. No row for an unknown template.
+-- Change the description and the search terms of a template, as far as they are given. No row for an unknown
+-- template.
 UPDATE module_templates
-SET name        = :name,
-    description = :description,
-    tags        = :tags,
-    keywords    = :keywords
+SET updated_at  = now(),
+    name        = :name,         -- if given: name
+    description = :description,  -- if given: description
+    tags        = :tags,         -- if given: tags
+    keywords    = :keywords      -- if given: keywords
 WHERE id = :template_id
 RETURNING
     id, name, description, category, complexity, html_content, css_content, js_content, tags, version,

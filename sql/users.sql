@@ -47,16 +47,13 @@ WHERE lower(email) = lower(:email);
 
 -- name: list_users_page(after_created_at, after_id, page_size)
 -- record_class: User
--- List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
--- pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
+-- List one page of all users, oldest first. For the next page, pass the created_at and id of the last user.
+-- New users do not cause others to be skipped or repeated.
 SELECT
     id, email, name, role, email_verified, is_active, avatar, bio, timezone, language,
     last_login_at, login_attempts, locked_until, created_at, updated_at
 FROM users
-WHERE (created_at, id) > (
-    coalesce(:after_created_at::timestamptz, '-infinity'),
-    coalesce(:after_id::uuid, '00000000-0000-0000-0000-000000000000')
-)
+WHERE (created_at, id) > (:after_created_at, :after_id)  -- if: after_created_at, after_id
 ORDER BY created_at, id
 LIMIT :page_size;
 
@@ -141,13 +138,14 @@ WHERE u.id = :user_id;
 
 -- name: update_profile(user_id, name, avatar, bio, timezone, language)<!
 -- record_class: User
--- Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
+-- Change the fields of the profile that are given. NULL clears a field. No row for an unknown user.
 UPDATE users
-SET name     = :name,
-    avatar   = :avatar,
-    bio      = :bio,
-    timezone = :timezone,
-    language = :language
+SET updated_at = now(),
+    name       = :name,      -- if given: name
+    avatar     = :avatar,    -- if given: avatar
+    bio        = :bio,       -- if given: bio
+    timezone   = :timezone,  -- if given: timezone
+    language   = :language   -- if given: language
 WHERE id = :user_id
 RETURNING
     id, email, name, role, email_verified, is_active, avatar, bio, timezone, language,

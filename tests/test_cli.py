@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from rowsmith.cli import cli
+from tests.harness.projects import project, rowsmith
 from tests.harness.waiting import PATIENCE
 
 ROWSMITH = [sys.executable, "-m", "rowsmith"]
@@ -100,3 +104,86 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     done = run("health", folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == "rowsmith's command line needs click. Run: pip install 'rowsmith[cli]'\n"
+
+
+@pytest.mark.parametrize("module", ["fastapi", "flask", "starlette"])
+def test_without_a_framework_its_module_says_what_to_install(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError(name={module!r})")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import rowsmith.{module}"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    what = module if module == "starlette" else f"'rowsmith[{module}]'"
+    said = f"ModuleNotFoundError: rowsmith.{module} needs {module}. Run: pip install {what}"
+    assert done.stderr.splitlines()[-1] == said
+
+
+def test_without_the_wheel_the_command_says_what_to_install_or_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rowsmith.server.programs._WHEELS", ())
+    for arguments in (["server", "start"], ["check"]):
+        project(tmp_path, "-- name: one()$\nSELECT 1;\n")
+        done = rowsmith(*arguments)
+        assert done.exit_code == 2
+        assert "Run: pip install 'rowsmith[embedded]'. For a PostgreSQL of your own, set pg-bin" in done.output
+
+
+UNKNOWN = {
+    "chek": "No such command: chek. Run: rowsmith check",
+    "frobnicate": "No such command: frobnicate. Run: rowsmith --help",
+    "server strat": "No such command: strat. Run: rowsmith server start",
+    "check --stict": "No such option: --stict. Run: rowsmith check --strict",
+    "generate --database-ulr=x": "No such option: --database-ulr. Run: rowsmith generate --database-url",
+    "check -x": "No such option: -x. Run: rowsmith check --help",
+    "server start --prot 3": "No such option: --prot. Run: rowsmith server start --port",
+    "--verson": "No such option: --verson. Run: rowsmith --version",
+}
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN)
+def test_an_unknown_command_or_option_has_the_command_to_run(arguments: str) -> None:
+    done = rowsmith(*arguments.split())
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: {UNKNOWN[arguments]}"
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from commands(inner, f"{path} {name}")
+
+
+COMMANDS = dict(commands(cli, "rowsmith"))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_help_of_a_command_has_an_example_of_it(path: str) -> None:
+    done = rowsmith(*path.split()[1:], "--help")
+    examples = done.output.partition("Example")[2]
+    assert path in examples
+    for option in re.findall(r" (--[\w-]+)", examples):
+        assert any(option in each.opts for command in COMMANDS.values() for each in command.params), option
+
+
+SHELLS = {
+    "bash": 'eval "$(rowsmith completion bash)"; COMP_WORDS=(rowsmith server st); COMP_CWORD=2; '
+    '_rowsmith_completion rowsmith; echo "${COMPREPLY[@]}"',
+    "zsh": "_ROWSMITH_COMPLETE=zsh_complete COMP_WORDS='rowsmith server st' COMP_CWORD=2 rowsmith",
+    "fish": "_ROWSMITH_COMPLETE=fish_complete COMP_WORDS='rowsmith server ' COMP_CWORD=st rowsmith",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_commands(shell: str) -> None:
+    """The script of bash is run as it is; those of the others, which are not installed, ask as they would."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", SHELLS[shell]], capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"start", "stop"} <= set(re.split(r"[\s,]", done.stdout))
+    script = rowsmith("completion", shell)
+    assert script.exit_code == 0
+    assert f"_ROWSMITH_COMPLETE={shell}_complete" in script.output

@@ -1,8 +1,8 @@
 """Every snippet of the README and of the documentation's pages runs.
 
-tests/harness/pages.py says how those of a page run. In the README, a block whose first line names a file is that file.
-Then the shell blocks run, then the Python blocks, each in the order of the document, in one project folder. `make` is
-not run from inside the suite: that its targets exist is.
+tests/harness/pages.py says how those of a page run. Those of the tutorial run in tests/slow/starter. In the README, a
+block whose first line names a file is that file. Then the shell blocks run, then the Python blocks, each in the order
+of the document, in one project folder. `make` is not run from inside the suite: that its targets exist is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+import rowsmith as rowsmith_package
 from rowsmith import errors
 from rowsmith.findings import Rule
 from rowsmith.server.embedded import project_data_folder
@@ -32,8 +33,10 @@ from tests.harness.pages import Player, on_server, snippets
 from tests.harness.projects import rowsmith
 
 README, DESIGN = ROOT / "README.md", ROOT / "docs" / "design.md"
+REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "src" / "rowsmith"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [page for page in DOCUMENTS if page.name == "index.md" or page.parent.parent == ROOT / "docs"]
 
 
@@ -111,7 +114,8 @@ def test_the_finding_in_the_readme_is_the_one_that_is_reported(project: Path) ->
     file = project / "sql" / "reports.sql"
     file.write_text("-- name: count_sign_ups(since)$\nSELECT count(*) FROM users WHERE create_at >= :since;\n")
     try:
-        assert shown in shell("rowsmith check || true", project)
+        printed = shell("rowsmith check || true", project)
+        assert shown in printed, printed
     finally:
         file.unlink()
 
@@ -150,8 +154,9 @@ def test_the_readme_names_make_targets_that_exist() -> None:
         assert set(named) <= set(targets)
 
 
-def test_the_readmes_environment_table_is_that_of_the_settings() -> None:
-    rows = dict(re.findall(r"^\| ([A-Z_]+) \| (\w+) \|", README.read_text(), re.MULTILINE))
+@pytest.mark.parametrize("document", [README, REFERENCE / "environment.md"], ids=label)
+def test_the_environment_table_is_that_of_the_settings(document: Path) -> None:
+    rows = dict(re.findall(r"^\| ([A-Z_]+) \| (\w+) \|", document.read_text(), re.MULTILINE))
     fields = {variable_name(name): field for name, field in Settings.model_fields.items()}
     assert set(rows) == set(fields)
     for variable, shown in rows.items():
@@ -170,7 +175,7 @@ def find(path: str) -> Path | None:
     return next((found for base in (ROOT, PACKAGE) if (found := base / path).exists()), None)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=label)
+@pytest.mark.parametrize("document", sorted({*DOCUMENTS} - {*PAGES, TUTORIAL}), ids=label)
 def test_the_paths_in_a_document_exist(document: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     named = re.findall(r"`((?:benchmarks|docs|src|tests|tools)/[\w./-]+)`", prose)
@@ -219,6 +224,18 @@ def test_an_error_of_a_users_own_has_the_page_of_its_base() -> None:
         pass
 
     assert OursError.page == errors.TransactionError.page
+
+
+def test_the_reference_lists_the_public_names() -> None:
+    listed = re.findall(r"^::: rowsmith\.(\w+)$", (REFERENCE / "rowsmith.md").read_text(), re.MULTILINE)
+    assert sorted([*listed, "errors"]) == sorted(rowsmith_package.__all__)
+
+
+@pytest.mark.parametrize("page", [*PAGES, TUTORIAL], ids=label)
+def test_no_code_on_a_page_is_outside_of_a_fence(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    (?!options:)\S.*$", prose, re.MULTILINE)  # the options are those of mkdocstrings
+    assert not indented
 
 
 def test_every_page_is_in_the_navigation() -> None:

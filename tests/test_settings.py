@@ -57,6 +57,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("DB_BREAKER_FAILURES", "breaker_failures", 5),
     ("DB_BREAKER_RESET", "breaker_reset", 10000),
     ("DB_LEAK_THRESHOLD", "leak_threshold", 60000),
+    ("DB_PREPARED_STATEMENTS", "prepared_statements", 500),
     ("DB_PGBOUNCER", "pgbouncer", False),
     ("DB_APPLICATION_NAME", "application_name", "rowsmith"),
     ("APP_ENV", "app_env", "production"),
@@ -79,6 +80,7 @@ BOUNDS = {
     "DB_BREAKER_FAILURES": (1, COUNT),
     "DB_BREAKER_RESET": (1, DURATION),
     "DB_LEAK_THRESHOLD": (0, LIMIT),
+    "DB_PREPARED_STATEMENTS": (1, COUNT),
 }
 DEFAULTS = {name: default for name, _, default in TABLE}
 
@@ -627,7 +629,7 @@ def test_a_name_may_be_about_passwords() -> None:
 
 def test_frozen() -> None:
     settings = Settings(database_url=URL)
-    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.$"):
+    with pytest.raises(SettingsError, match=r"^Settings are frozen\. Create new ones: Settings\(max_idle=\.\.\.\)\.\n"):
         settings.max_idle = 1
     with pytest.raises(SettingsError, match="frozen"):
         settings.invented = 1

@@ -49,6 +49,10 @@ class Contender:
         """List the first `most` users, by key, all at once."""
         raise LeftOutError
 
+    def nest(self, most: int) -> Any:
+        """List the first `most` users, by key, each with a list of their API keys, `keys`."""
+        raise LeftOutError
+
     def create(self, email: str, name: str) -> Any:
         """Create a user. Returns the row from RETURNING, with the columns that the server fills in."""
         raise LeftOutError

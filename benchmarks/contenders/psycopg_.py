@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import BaseRowFactory, class_row, tuple_row
+from psycopg.rows import BaseRowFactory, class_row, dict_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from benchmarks import data
@@ -16,6 +16,7 @@ from benchmarks.statements import EVENTS_COPY, STATEMENTS, percent
 _BINARY_COPY = EVENTS_COPY + b" (FORMAT BINARY)"
 _STATEMENTS = {name: percent(statement).encode() for name, statement in STATEMENTS.items()}
 _GET_USER, _LIST_USERS, _CREATE_USER = (_STATEMENTS[name] for name in ("get_user", "list_users", "create_user"))
+_NESTED, _PARENTS, _KEYS = (_STATEMENTS[name] for name in ("list_users_with_keys", "list_parents", "list_keys_of"))
 _RECORD_EVENT, _TENFOLD = _STATEMENTS["record_event"], _STATEMENTS["list_users_tenfold"]
 _KEYWORDS: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0}
 _CHUNK = 1000
@@ -54,6 +55,15 @@ class PsycopgDataclass(_Psycopg):
         super().close()
         self._pool.close()
 
+    def nest(self, most: int) -> list[data.Parent]:
+        """Two queries, stitched by hand."""
+        cursor = self._conn.cursor(binary=True)
+        rows = cursor.execute(_PARENTS, (most,)).fetchall()
+        keys: dict[UUID, list[data.Key]] = {row[0]: [] for row in rows}
+        for user, *values in cursor.execute(_KEYS, ([*keys],)).fetchall():
+            keys[user].append(data.Key(*values))
+        return [data.Parent(*row, keys[row[0]]) for row in rows]
+
     def create(self, email: str, name: str) -> Any:
         cursor = self._conn.cursor(binary=True, row_factory=self.rows)
         return cursor.execute(_CREATE_USER, (email, name, data.PASSWORD_HASH)).fetchone()
@@ -89,6 +99,25 @@ class PsycopgPydantic(_Psycopg):
 
     name = "psycopg, pydantic"
     rows = staticmethod(class_row(data.UserModel))
+
+    def nest(self, most: int) -> list[data.ParentModel]:
+        """One query with JSON; psycopg's dict rows into pydantic."""
+        cursor = self._conn.cursor(binary=True, row_factory=dict_row)
+        return [data.ParentModel.model_validate(row) for row in cursor.execute(_NESTED, (most,))]
+
+
+class PsycopgStitched(_Psycopg):
+    """Two queries, stitched by hand into pydantic models."""
+
+    name = "psycopg, two queries into pydantic"
+
+    def nest(self, most: int) -> list[data.ParentModel]:
+        cursor = self._conn.cursor(binary=True, row_factory=dict_row)
+        rows = cursor.execute(_PARENTS, (most,)).fetchall()
+        keys: dict[UUID, list[data.KeyModel]] = {row["id"]: [] for row in rows}
+        for row in cursor.execute(_KEYS, ([*keys],)):
+            keys[row["user_id"]].append(data.KeyModel(**row))
+        return [data.ParentModel(**row, keys=keys[row["id"]]) for row in rows]
 
 
 class PsycopgTuples(_Psycopg):

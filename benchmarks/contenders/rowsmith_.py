@@ -65,6 +65,9 @@ class _Rowsmith(_Transactions):
     def read(self, most: int) -> Any:
         return self.queries.list_users(self._conn, most=most)
 
+    def nest(self, most: int) -> Any:
+        return self.queries.list_users_with_keys(self._conn, most=most)
+
     def create(self, email: str, name: str) -> Any:
         return self.queries.create_user(self._conn, email=email, name=name, password_hash=data.PASSWORD_HASH)
 

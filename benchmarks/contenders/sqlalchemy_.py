@@ -6,8 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Engine, bindparam, create_engine, func, insert, select, true
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import DateTime, Engine, ForeignKey, bindparam, create_engine, func, insert, select, true
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    load_only,
+    mapped_column,
+    relationship,
+    selectinload,
+)
 
 from benchmarks import data
 from benchmarks.contenders.contender import POOL, Contender, drained
@@ -32,6 +40,19 @@ class UserEntity(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     password_hash: Mapped[str] = mapped_column(deferred=True)
+    keys: Mapped[list[KeyEntity]] = relationship(order_by="KeyEntity.id")
+
+
+class KeyEntity(Base):
+    """An API key, mapped."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    rate_limit: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class EventEntity(Base):
@@ -127,6 +148,18 @@ class SqlalchemyOrm(Contender):
     # A select is faster than `Session.get` for an object that is not in the session.
     _get_user = select(UserEntity).where(UserEntity.id == bindparam("id"))
     _list_users = select(UserEntity).order_by(UserEntity.id).limit(bindparam("most"))
+    # The columns of the others, and no more.
+    _nested = (
+        select(UserEntity)
+        .options(
+            load_only(UserEntity.id, UserEntity.email, UserEntity.name, UserEntity.created_at),
+            selectinload(UserEntity.keys).load_only(
+                KeyEntity.id, KeyEntity.name, KeyEntity.rate_limit, KeyEntity.created_at
+            ),
+        )
+        .order_by(UserEntity.id)
+        .limit(bindparam("most"))
+    )
     _tenfold = select(UserEntity).join(_COPIES, true())
 
     def open(self) -> None:
@@ -145,6 +178,11 @@ class SqlalchemyOrm(Contender):
 
     def read(self, most: int) -> Any:
         return self._session.scalars(self._list_users, {"most": most}).all()
+
+    def nest(self, most: int) -> Any:
+        """`selectinload`. The objects of the last time are forgotten, or they would be used again."""
+        self._session.expunge_all()
+        return self._session.scalars(self._nested, {"most": most}).all()
 
     def create(self, email: str, name: str) -> Any:
         user = UserEntity(email=email, name=name, password_hash=data.PASSWORD_HASH)

@@ -38,3 +38,29 @@ CROSS JOIN generate_series(1, 10) AS copy;
 -- The bulk insert, for libraries without COPY.
 INSERT INTO analytics_events (user_id, event_type, event_name, occurred_at)
 VALUES (:user_id, :event_type, :event_name, :occurred_at);
+
+-- name: list_users_with_keys(most)
+-- List the first users, by key, each with their API keys.
+SELECT
+    u.id, u.email, u.name, u.created_at,
+    (
+        SELECT coalesce(json_agg(key ORDER BY key.id), '[]')
+        FROM (SELECT k.id, k.name, k.rate_limit, k.created_at FROM api_keys AS k WHERE k.user_id = u.id) AS key
+    ) AS keys
+FROM users AS u
+ORDER BY u.id
+LIMIT :most;
+
+-- name: list_parents(most)
+-- The same by two queries: the users.
+SELECT id, email, name, created_at
+FROM users
+ORDER BY id
+LIMIT :most;
+
+-- name: list_keys_of(users)
+-- The same by two queries: the keys of these users.
+SELECT user_id, id, name, rate_limit, created_at
+FROM api_keys
+WHERE user_id = ANY (:users)
+ORDER BY id;

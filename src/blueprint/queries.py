@@ -9,9 +9,10 @@ from decimal import Decimal
 from enum import StrEnum
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, JsonValue
-from rowsmith.queries.typed import query, rows, typed_queries
+from rowsmith.queries.forms import NOT_GIVEN, NotGiven
+from rowsmith.queries.typed import pages, query, rows, typed_queries
 from rowsmith.values.codecs import Array, Inet
-from typing import Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 from uuid import UUID
 
 
@@ -679,7 +680,7 @@ class Queries(Protocol):
     def get_api_key_by_id(self, *, api_key_id: UUID) -> ApiKey | None:
         """Find one key by id. (sql/api_keys.sql, 71e8c53c)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_api_keys_of_user(self, *, user_id: UUID) -> list[ApiKey]:
         """List the keys of a user, newest first. (sql/api_keys.sql, 185995f3)"""
 
@@ -768,10 +769,10 @@ class Queries(Protocol):
 
     @rows
     def list_notifications_of_user(
-        self, *, user_id: UUID, only_unread: bool, max_rows: int | None
+        self, *, user_id: UUID, only_unread: bool = False, max_rows: int | None
     ) -> list[Notification]:
         """List a user's latest notifications that are not archived: all of them, or only the unread ones.
-        (sql/notifications.sql, af388c7c)"""
+        (sql/notifications.sql, 0e1bafe3)"""
 
     @rows
     def list_unsent_notifications(self, *, channel: str, max_rows: int | None) -> list[Notification]:
@@ -825,7 +826,7 @@ class Queries(Protocol):
     def get_project_by_id(self, *, project_id: UUID) -> Project | None:
         """Find one project by id. (sql/projects.sql, 3ba49136)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_projects_of_user(self, *, user_id: UUID) -> list[ListProjectsOfUserRow]:
         """List a user's projects, newest first, with the template, if any. (sql/projects.sql, cda72a02)"""
 
@@ -833,31 +834,37 @@ class Queries(Protocol):
     def search_projects(
         self,
         *,
-        query: str | None,
-        status: ProjectStatus | None,
-        tag: str | None,
-        user_id: UUID | None,
+        query: str | None = None,
+        status: ProjectStatus | None = None,
+        tag: str | None = None,
+        user_id: UUID | None = None,
         max_rows: int | None,
+        order_by: Literal["changed", "newest", "name"] = "changed",
     ) -> list[SearchProjectsRow]:
-        """Search projects by words in their name and description, by status, by tag and by owner, most recently
-        changed first. NULL for a filter means any: the planner removes it, so the other filters can use their
-        indexes. `query` uses the syntax of search engines: words, "a phrase", or, -without.
-        (sql/projects.sql, 10510117)"""
+        """Search projects by words in their name and description, by status, by tag and by owner. `query` uses the
+        syntax of search engines: words, "a phrase", or, -without. (sql/projects.sql, afb10c4a)"""
 
     @query
     def count_projects(self) -> int:
         """Count all projects. (sql/projects.sql, 158734a7)"""
 
     @rows
-    def count_projects_by_status(self, *, user_id: UUID | None) -> list[CountProjectsByStatusRow]:
-        """Count the projects of each status, of one user or (with NULL) of all users. Unused statuses have count 0.
-        (sql/projects.sql, dce6f0f7)"""
+    def count_projects_by_status(self, *, user_id: UUID | None = None) -> list[CountProjectsByStatusRow]:
+        """Count the projects of each status, of one user or of all users. Unused statuses have count 0.
+        (sql/projects.sql, c271b344)"""
 
     @query(writes="rows")
     def update_project(
-        self, *, project_id: UUID, name: str, description: str | None, settings: JsonValue | Jsonb, tags: Array[str]
+        self,
+        *,
+        project_id: UUID,
+        name: str | NotGiven = NOT_GIVEN,
+        description: str | NotGiven | None = NOT_GIVEN,
+        settings: JsonValue | Jsonb | NotGiven = NOT_GIVEN,
+        tags: Array[str] | NotGiven = NOT_GIVEN,
     ) -> Project | None:
-        """Replace what a project's owner fills in. No row if it is unknown. (sql/projects.sql, 5157c4a1)"""
+        """Change what a project's owner fills in, as far as it is given. No row if the project is unknown.
+        (sql/projects.sql, ac05ef24)"""
 
     @query(writes="rows")
     def set_project_progress(self, *, project_id: UUID, progress: int) -> int:
@@ -918,12 +925,12 @@ class Queries(Protocol):
         """Find one collaborator of a project. None if the user is not one; the owner is not one either.
         (sql/projects.sql, 64747fb8)"""
 
-    @rows
+    @pages("role desc", "created_at", "user_id")
     def list_collaborators(self, *, project_id: UUID) -> list[ListCollaboratorsRow]:
         """List the collaborators of a project with their names, most powerful roles first.
         (sql/projects.sql, a243bfb5)"""
 
-    @rows
+    @pages("updated_at desc", "id")
     def list_projects_shared_with_user(self, *, user_id: UUID) -> list[ListProjectsSharedWithUserRow]:
         """List other people's projects that a user works on, with their owners, most recently changed first.
         (sql/projects.sql, ed01cc76)"""
@@ -933,7 +940,7 @@ class Queries(Protocol):
         """Whether a user may edit a project: as its owner, by their role, or by an explicit permission.
         (sql/projects.sql, 6f48de13)"""
 
-    @rows
+    @pages("is_owner desc", "name nulls last", "user_id")
     def list_project_editors(self, *, project_id: UUID) -> list[ListProjectEditorsRow]:
         """List everyone who may edit a project, the owner first. (sql/projects.sql, 1ead26e1)"""
 
@@ -952,7 +959,7 @@ class Queries(Protocol):
     def get_review(self, *, template_id: UUID, user_id: UUID) -> Review | None:
         """Find one user's review of one template. (sql/reviews.sql, 1bf02922)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_reviews_of_template(self, *, template_id: UUID) -> list[ListReviewsOfTemplateRow]:
         """List the reviews of a template with their authors, newest first. (sql/reviews.sql, 78da69b8)"""
 
@@ -960,7 +967,7 @@ class Queries(Protocol):
     def count_reviews(self) -> int:
         """Count all reviews. (sql/reviews.sql, 7c09bfc5)"""
 
-    @rows
+    @pages("stars desc")
     def count_reviews_by_rating(self, *, template_id: UUID) -> list[CountReviewsByRatingRow]:
         """Count the reviews of a template for each number of stars, from five to one. Unused numbers have count 0.
         (sql/reviews.sql, 391603b0)"""
@@ -1044,8 +1051,10 @@ class Queries(Protocol):
         """Find one session by id. (sql/sessions.sql, 4303132e)"""
 
     @rows
-    def list_sessions_of_user(self, *, user_id: UUID, session_type: str | None, max_rows: int | None) -> list[Session]:
-        """List the latest sessions of a user, of one type or (with NULL) of all types. (sql/sessions.sql, d7b18300)"""
+    def list_sessions_of_user(
+        self, *, user_id: UUID, session_type: str | None = None, max_rows: int | None
+    ) -> list[Session]:
+        """List the latest sessions of a user, of one type or of all types. (sql/sessions.sql, c45d203b)"""
 
     @query
     def get_session_with_log(self, *, session_id: UUID) -> GetSessionWithLogRow | None:
@@ -1085,10 +1094,10 @@ class Queries(Protocol):
         NULL, it gets the current time, one microsecond later than the line before it, which keeps the order.
         (sql/sessions.sql, c2fb0433)"""
 
-    @rows
-    def list_log_lines(self, *, session_id: UUID, min_level: LogLevel | None) -> list[LogLine]:
-        """List the log lines of a session in order, from a minimum level up, or (with NULL) all of them.
-        (sql/sessions.sql, c943b29f)"""
+    @pages("logged_at", "id")
+    def list_log_lines(self, *, session_id: UUID, min_level: LogLevel | None = None) -> list[LogLine]:
+        """List the log lines of a session in order, from a minimum level up, or all of them.
+        (sql/sessions.sql, e2ce5f7f)"""
 
     @query
     def count_log_lines(self) -> int:
@@ -1136,22 +1145,22 @@ class Queries(Protocol):
         self,
         *,
         query: str,
-        category: TemplateCategory | None,
-        complexity: TemplateComplexity | None,
+        category: TemplateCategory | None = None,
+        complexity: TemplateComplexity | None = None,
         max_rows: int | None,
     ) -> list[SearchTemplatesRow]:
-        """Full-text search in the templates that everyone can see, best hits first. NULL for the category or
-        complexity means any. `query` uses the syntax of search engines: words, "a phrase", or, -without.
-        (sql/templates.sql, a06af2ec)"""
+        """Full-text search in the templates that everyone can see, best hits first. `query` uses the syntax of
+        search
+        engines: words, "a phrase", or, -without. (sql/templates.sql, 481f0ad3)"""
 
     @rows
     def list_most_used_templates(
-        self, *, category: TemplateCategory | None, max_rows: int | None
+        self, *, category: TemplateCategory | None = None, max_rows: int | None
     ) -> list[ListMostUsedTemplatesRow]:
-        """List the templates that everyone can see, most used first, of one category or (with NULL) of all.
-        (sql/templates.sql, 7c2b4307)"""
+        """List the templates that everyone can see, most used first, of one category or of all.
+        (sql/templates.sql, c50db9b3)"""
 
-    @rows
+    @pages("created_at desc", "id")
     def list_templates_of_author(self, *, author_id: UUID) -> list[Template]:
         """List all templates of an author, newest first. (sql/templates.sql, dbbf7c70)"""
 
@@ -1175,10 +1184,16 @@ class Queries(Protocol):
 
     @query(writes="rows")
     def update_template(
-        self, *, template_id: UUID, name: str, description: str | None, tags: Array[str], keywords: Array[str]
+        self,
+        *,
+        template_id: UUID,
+        name: str | NotGiven = NOT_GIVEN,
+        description: str | NotGiven | None = NOT_GIVEN,
+        tags: Array[str] | NotGiven = NOT_GIVEN,
+        keywords: Array[str] | NotGiven = NOT_GIVEN,
     ) -> Template | None:
-        """Replace the description and the search terms of a template. No row for an unknown template.
-        (sql/templates.sql, aad893c2)"""
+        """Change the description and the search terms of a template, as far as they are given. No row for an unknown
+        template. (sql/templates.sql, 4826df43)"""
 
     @query(writes="rows")
     def update_template_content(
@@ -1252,13 +1267,12 @@ class Queries(Protocol):
 
     @rows
     def list_users_page(
-        self, *, after_created_at: datetime | None, after_id: UUID | None, page_size: int | None
+        self, *, after_created_at: datetime | None = None, after_id: UUID | None = None, page_size: int | None
     ) -> list[User]:
-        """List one page of all users, oldest first. For the first page, pass NULL for both keys. For the next page,
-        pass the created_at and id of the last user. New users do not cause others to be skipped or repeated.
-        (sql/users.sql, 10bbfa0e)"""
+        """List one page of all users, oldest first. For the next page, pass the created_at and id of the last user.
+        New users do not cause others to be skipped or repeated. (sql/users.sql, a8a22bee)"""
 
-    @rows
+    @pages("last_login_at desc", "id")
     def list_active_users(self, *, days: int) -> list[User]:
         """List the active users who signed in during the last `days` days, latest first. (sql/users.sql, b52af049)"""
 
@@ -1284,14 +1298,14 @@ class Queries(Protocol):
         self,
         *,
         user_id: UUID,
-        name: str | None,
-        avatar: str | None,
-        bio: str | None,
-        timezone: str | None,
-        language: str,
+        name: str | NotGiven | None = NOT_GIVEN,
+        avatar: str | NotGiven | None = NOT_GIVEN,
+        bio: str | NotGiven | None = NOT_GIVEN,
+        timezone: str | NotGiven | None = NOT_GIVEN,
+        language: str | NotGiven = NOT_GIVEN,
     ) -> User | None:
-        """Replace the whole profile, as sent by a form. NULL clears a field. No row for an unknown user.
-        (sql/users.sql, 8521a447)"""
+        """Change the fields of the profile that are given. NULL clears a field. No row for an unknown user.
+        (sql/users.sql, 828269e2)"""
 
     @query(writes="rows")
     def update_password(self, *, user_id: UUID, password_hash: str) -> int:

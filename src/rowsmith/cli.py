@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import chdir
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console
 
 from rowsmith.compiler import commands
@@ -20,8 +23,29 @@ from rowsmith.server.programs import find_binaries
 from rowsmith.starter.starter import FRAMEWORKS, Framework, Written, extend, start
 
 
-class _Group(click.Group):
+class _Command(click.Command):
+    """A command that says what to run instead if it does not know an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = [option for parameter in self.get_params(ctx) for option in parameter.opts]
+            raise _unknown("option", error.option_name, known, ctx) from None
+
+
+class _Group(_Command, click.Group):
     """Commands that return their exit code. One of rowsmith's own errors is a message and exit code 2, no traceback."""
+
+    command_class = _Command
+    group_class = type
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise _unknown("command", args[0], self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -33,13 +57,29 @@ class _Group(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def _unknown(kind: str, given: str, known: Sequence[str], ctx: click.Context) -> click.UsageError:
+    """The error about a command or an option that there is not, with the command line to run instead."""
+    near = get_close_matches(given, known, 1)
+    return click.UsageError(f"No such {kind}: {given}. Run: {ctx.command_path} {near[0] if near else '--help'}", ctx)
+
+
+def _example(*lines: str) -> str:
+    """The end of a help text; the first character keeps click from joining the lines."""
+    return "\n".join(["\b", f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
+
+
+@click.group(
+    "rowsmith",
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_example("rowsmith new shop", "rowsmith check"),
+)
 @click.version_option(package_name="rowsmith")
 def cli() -> None:
     """Plain SQL files as typed functions over pooled PostgreSQL connections."""
 
 
-@cli.command()
+@cli.command(epilog=_example("rowsmith health --timeout 2 --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option(
     "--timeout",
@@ -76,7 +116,7 @@ _database_url = click.option(
 )
 
 
-@cli.command()
+@cli.command(epilog=_example("rowsmith generate --watch", "rowsmith generate --check"))
 @_database_url
 @click.option("--check", "checking", is_flag=True, help="Write nothing; exit with 1 if the module is stale.")
 @click.option("--watch", is_flag=True, help="Write the module again whenever a file changes.")
@@ -88,7 +128,7 @@ def generate(database_url: str | None, checking: bool, watch: bool) -> int:
     return commands.run(partial(commands.generate, checking=checking), database_url, watching=watch)
 
 
-@cli.command()
+@cli.command(epilog=_example("rowsmith check --strict", "rowsmith check --database-url postgresql://localhost"))
 @_database_url
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes.")
@@ -100,7 +140,7 @@ def check(database_url: str | None, strict: bool, watch: bool) -> int:
     return commands.run(partial(commands.check, strict=strict), database_url, watching=watch, module=True)
 
 
-@cli.command()
+@cli.command(epilog=_example("rowsmith describe --json > queries.json"))
 @_database_url
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object, for editors and tools.")
 def describe(database_url: str | None, json_wanted: bool) -> int:
@@ -112,7 +152,7 @@ def describe(database_url: str | None, json_wanted: bool) -> int:
     return commands.run(partial(commands.describe, json_wanted=json_wanted), database_url)
 
 
-@cli.command()
+@cli.command(epilog=_example("rowsmith new shop --framework fastapi"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--framework", type=click.Choice(FRAMEWORKS), default="none", help="What serves it. Default: none.")
 def new(folder: Path, framework: Framework) -> int:
@@ -123,7 +163,7 @@ def new(folder: Path, framework: Framework) -> int:
     return _report(start(folder, framework), f"cd {folder} && make test")
 
 
-@cli.command()
+@cli.command(epilog=_example("cd shop && rowsmith init"))
 def init() -> int:
     """Write into the project in this folder what it needs for rowsmith.
 
@@ -147,7 +187,7 @@ def _report(written: Written, then: str) -> int:
     return code
 
 
-@cli.group()
+@cli.group(epilog=_example("rowsmith server start"))
 def server() -> None:
     """The embedded PostgreSQL of this project, for development."""
 
@@ -164,7 +204,7 @@ _pg_bin = click.option(
 )
 
 
-@server.command("start")
+@server.command("start", epilog=_example("rowsmith server start --port 5433"))
 @_data
 @_pg_bin
 @click.option("--port", type=click.IntRange(0, 65535), help="Also listen on 127.0.0.1; 0 for any free port.")
@@ -175,7 +215,7 @@ def start_server(data: Path | None, pg_bin: str | None, port: int | None) -> Non
     click.echo(found.url() if port is None else found.tcp_url())
 
 
-@server.command("stop")
+@server.command("stop", epilog=_example("rowsmith server stop"))
 @_data
 @_pg_bin
 @click.option("--tests", is_flag=True, help="Stop the server that pytest --keep-server keeps running.")
@@ -185,14 +225,32 @@ def stop_server(data: Path | None, pg_bin: str | None, tests: bool) -> None:
     (Server(kept_data_folder(found.data, found.binaries), found.binaries) if tests else found).stop()
 
 
-@server.command("url")
+@server.command("url", epilog=_example('export DATABASE_URL="$(rowsmith server url)"'))
 @_data
 @_pg_bin
 @click.option("--tcp", is_flag=True, help="The URL for TCP, with the password; the server must have a port.")
 def server_url(data: Path | None, pg_bin: str | None, tcp: bool) -> None:
-    """Print the URL, as in: export DATABASE_URL="$(rowsmith server url)"."""
+    """Print the URL."""
     found = _server(data, pg_bin)
     click.echo(found.tcp_url() if tcp else found.url())
+
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@cli.command(
+    epilog=_example(
+        """echo 'eval "$(rowsmith completion bash)"' >> ~/.bashrc""",
+        """echo 'eval "$(rowsmith completion zsh)"' >> ~/.zshrc""",
+        "rowsmith completion fish > ~/.config/fish/completions/rowsmith.fish",
+    )
+)
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print the script with which SHELL completes commands and options."""
+    script = get_completion_class(shell)
+    assert script is not None  # noqa: S101 - click has one for each of these shells
+    click.echo(script(cli, {}, "rowsmith", "_ROWSMITH_COMPLETE").source())
 
 
 def _server(data: Path | None, pg_bin: str | None) -> Server:

@@ -65,6 +65,10 @@ class ResultShapeError(RowsmithError):
     """A result does not fit the mark of its query: rows or no rows, one column or several."""
 
 
+class PageTokenError(RowsmithError, ValueError):
+    """The token of a page, `after`, is none, or is one of another query, ordering or version."""
+
+
 class UnexpectedNullError(RowsmithError):
     """A column is NULL, and the query declares that it never is: `AS "first!"`."""
 

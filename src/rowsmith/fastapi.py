@@ -8,8 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import FunctionType
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
-from fastapi.concurrency import contextmanager_in_threadpool
+try:
+    from fastapi import APIRouter, Depends, FastAPI
+    from fastapi.concurrency import contextmanager_in_threadpool
+except ModuleNotFoundError as missing:
+    message = f"rowsmith.fastapi needs {missing.name}. Run: pip install 'rowsmith[fastapi]'"
+    raise ModuleNotFoundError(message, name=missing.name) from None
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection

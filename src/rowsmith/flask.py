@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, Response, g, jsonify
+try:
+    from flask import Blueprint, Flask, Response, g, jsonify
+except ModuleNotFoundError as missing:
+    message = f"rowsmith.flask needs {missing.name}. Run: pip install 'rowsmith[flask]'"
+    raise ModuleNotFoundError(message, name=missing.name) from None
 from psycopg import Connection
 from psycopg.rows import TupleRow
 

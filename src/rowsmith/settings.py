@@ -233,6 +233,7 @@ class Settings(BaseSettings):
     breaker_failures: _PositiveCount = Field(5, description="Failures in a row that open the circuit breaker.")
     breaker_reset: _Milliseconds = Field(10_000, description="Time until an open breaker allows one attempt, in ms.")
     leak_threshold: _Limit = Field(60_000, description="Time until a connection in use is logged, in ms; 0: never.")
+    prepared_statements: _PositiveCount = Field(500, description="Most prepared statements of a connection; 1 or more.")
     pgbouncer: _Flag = Field(False, description="Transaction pooling: no session state, no prepared statements.")
     application_name: _Name = Field("rowsmith", description="Name in pg_stat_activity; 1 to 63 ASCII characters.")
     app_env: _Name = Field(

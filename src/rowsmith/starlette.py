@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Route
+try:
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import BaseRoute, Route
+except ModuleNotFoundError as missing:
+    message = f"rowsmith.starlette needs {missing.name}. Run: pip install starlette"
+    raise ModuleNotFoundError(message, name=missing.name) from None
 
 from rowsmith.database import PROBE_SECONDS, Database, default_database
 

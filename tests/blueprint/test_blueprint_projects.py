@@ -200,7 +200,11 @@ def test_projects_are_searched_by_words_status_tag_and_owner(run: Run) -> None:
     assert search(tag="re") == []
     assert search(user_id=bob.id) == [bare.id]
     assert search(query="bicycle", status="DRAFT", tag="red", user_id=ada.id) == [shop.id]
-    (row,) = run(queries.search_projects, query="shop", status=None, tag=None, user_id=None, max_rows=10)
+    assert search(order_by="changed") == search()
+    assert {*search(order_by="newest")} == {*search()}  # all were created at one time
+    assert search(order_by="name", tag=None) == [bare.id, blog.id, shop.id]
+    assert search(order_by="name", tag="red", max_rows=1) == [blog.id]
+    (row,) = run(queries.search_projects, query="shop", max_rows=10)
     assert (row.owner_name, row.description, row.tags) == ("Ada", "Sells painted bicycles", ["shop", "red"])
 
 
@@ -215,6 +219,13 @@ def test_projects_are_counted_by_state_with_the_states_of_none(run: Run) -> None
     for user_id, counts in [(None, [1, 0, 0, 0, 0, 2]), (ada.id, [1, 0, 0, 0, 0, 1])]:
         rows: list[Any] = run(queries.count_projects_by_status, user_id=user_id)
         assert [values(row) for row in rows] == list(zip(states, counts, strict=True))
+
+
+def test_what_the_owner_writes_is_changed_as_far_as_it_is_given(run: Run) -> None:
+    project = new_project(run, new_user(run), "Old", "old", ["old"])
+    changed: Project = run(queries.update_project, project_id=project.id, description=None, tags=[])
+    assert changed == project.model_copy(update={"description": None, "tags": []})
+    assert run(queries.update_project, project_id=project.id) == changed
 
 
 def test_what_the_owner_writes_is_replaced(run: Run) -> None:

@@ -503,7 +503,7 @@ def test_reviews_written_at_once_are_all_in_the_average() -> None:
 
 
 def log_of(session_id: UUID) -> list[LogLine]:
-    lines: list[LogLine] = ask(queries.list_log_lines, session_id=session_id, min_level=None)
+    lines: list[LogLine] = ask(queries.list_log_lines, session_id=session_id)
     return lines
 
 

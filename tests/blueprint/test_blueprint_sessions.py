@@ -290,7 +290,7 @@ def test_a_log_line_has_the_time_of_the_clock(run: Run) -> None:
     )
     assert (second.level, second.context) == (LogLevel.FATAL, None)
     assert run.now() < first.logged_at < second.logged_at
-    assert run(queries.list_log_lines, session_id=session.id, min_level=None) == [first, second]
+    assert run(queries.list_log_lines, session_id=session.id) == [first, second]
 
 
 def test_a_log_line_belongs_to_a_session(run: Run) -> None:
@@ -323,12 +323,12 @@ def test_many_log_lines_keep_their_order(run: Run) -> None:
         logged_ats=[None] * 300,
     )
     assert appended == 300
-    lines: list[LogLine] = run(queries.list_log_lines, session_id=session.id, min_level=None)
+    lines: list[LogLine] = run(queries.list_log_lines, session_id=session.id)
     assert [line.message for line in lines] == messages
     assert [line.level for line in lines] == levels
     assert [line.context for line in lines[:3]] == [{"number": 0}, None, {"number": 2}]
     assert run(queries.count_log_lines) == 300
-    assert run(queries.list_log_lines, session_id=other.id, min_level=None) == []
+    assert run(queries.list_log_lines, session_id=other.id) == []
 
 
 def test_log_lines_keep_times_that_are_known(run: Run) -> None:
@@ -341,7 +341,7 @@ def test_log_lines_keep_times_that_are_known(run: Run) -> None:
         contexts=[None, None],
         logged_ats=[then, then - timedelta(hours=1)],
     )
-    lines: list[LogLine] = run(queries.list_log_lines, session_id=session.id, min_level=None)
+    lines: list[LogLine] = run(queries.list_log_lines, session_id=session.id)
     assert [(line.message, line.logged_at) for line in lines] == [
         ("first", then - timedelta(hours=1)),
         ("second", then),

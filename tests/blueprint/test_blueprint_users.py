@@ -12,6 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from blueprint.queries import Credentials, User, UserRole, queries
+from rowsmith import NOT_GIVEN
 from tests.blueprint.rows import UNKNOWN, Run, new_project, new_session, new_template, new_user, new_users, values
 
 
@@ -100,7 +101,7 @@ def test_pages_neither_skip_nor_repeat_a_user(run: Run) -> None:
         created_ats=[start + timedelta(days=day) for day in days],
     )
     expected = [row.id for _, row in sorted(zip(days, loaded, strict=True), key=lambda pair: (pair[0], pair[1].id))]
-    seen: list[User] = run(queries.list_users_page, after_created_at=None, after_id=None, page_size=2)
+    seen: list[User] = run(queries.list_users_page, page_size=2)
     while len(seen) < 6:
         last = seen[-1]
         page: list[User] = run(queries.list_users_page, after_created_at=last.created_at, after_id=last.id, page_size=2)
@@ -182,6 +183,15 @@ def test_statistics_of_a_user_who_has_done_nothing_are_zeros(run: Run) -> None:
     ada = new_user(run)
     assert values(run(queries.get_user_statistics, user_id=ada.id)) == (ada.id, "ada@example.com", "Ada", *[0] * 10)
     assert run(queries.get_user_statistics, user_id=UNKNOWN) is None
+
+
+def test_of_a_profile_what_is_given_is_changed(run: Run) -> None:
+    ada = new_user(run)
+    assert run(queries.update_profile, user_id=ada.id) == ada
+    changed: User = run(queries.update_profile, user_id=ada.id, bio="Counts.", timezone="Europe/London")
+    assert changed == ada.model_copy(update={"bio": "Counts.", "timezone": "Europe/London"})
+    cleared: User = run(queries.update_profile, user_id=ada.id, bio=None, name=NOT_GIVEN)
+    assert cleared == ada.model_copy(update={"timezone": "Europe/London"})
 
 
 def test_a_profile_is_replaced_as_a_whole(run: Run) -> None:

@@ -20,7 +20,7 @@ from rowsmith.starlette import health_routes
 from tests.harness.databases import settings_for
 from tests.harness.drivers import Observer, small
 from tests.harness.network import black_hole, closed_port
-from tests.harness.waiting import bounded
+from tests.harness.waiting import PATIENCE, bounded
 
 Answers = dict[str, tuple[int, dict[str, Any]]]
 PATHS = ("/health", "/health/ready", "/health/live")
@@ -83,22 +83,21 @@ def test_a_database_that_does_not_answer(
 def test_the_pool_that_the_application_uses_is_the_one_that_is_checked(observer: Observer) -> None:
     """Each pool in turn has no connection left, which only a check of that pool finds out."""
     database = small(observer.url, max_connections=1)
-    client = httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(Starlette(routes=health_routes(database, timeout=0.3))), base_url="http://app"
-    )
 
-    async def category() -> object:
-        return (await client.get("/health")).json()["category"]
+    async def category(timeout: float) -> object:
+        transport = httpx2.ASGITransport(Starlette(routes=health_routes(database, timeout=timeout)))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://app") as client:
+            return (await client.get("/health")).json()["category"]
 
     async def main() -> None:
-        async with database, client:
-            assert await category() is None
+        async with database:
+            assert await category(PATIENCE) is None
             with database.connection():  # as in a synchronous endpoint
-                assert await category() == "pool_exhausted"
-            assert await category() is None
+                assert await category(0.1) == "pool_exhausted"
+            assert await category(PATIENCE) is None
             async with database.connection():
-                assert await category() == "pool_exhausted"
-            assert await category() is None
+                assert await category(0.1) == "pool_exhausted"
+            assert await category(PATIENCE) is None
 
     bounded(lambda: asyncio.run(main()))
 

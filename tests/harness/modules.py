@@ -13,6 +13,7 @@ from uuid import uuid4
 import psycopg
 
 from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.analysis.forms import describe
 from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
@@ -31,7 +32,7 @@ def source(
 ) -> str:
     """The text of the module for the query files of a folder. Paths are relative to `root`, or to what it is in."""
     describer = Describer(conn)
-    descriptions = [describer.describe(query) for query in read_queries(folder)]
+    descriptions = [describe(describer, query) for query in read_queries(folder)]
     types = read_types(conn, descriptions, overrides)
     root = root or folder.parent
     return render(descriptions, types, output=output, folders={"": folder}, root=root, models=models, embed=embed)

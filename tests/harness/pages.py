@@ -6,7 +6,10 @@ database of the page's own. What the fence of a block says decides what becomes 
 - A block whose first line is a comment with a path is that file. `pyproject.toml` is added to the one that is there,
   table by table.
 - `python` runs in this process. Before it, migrations are applied and the typed module is generated.
-- `sql` runs in the database, `sh` in bash.
+- `sql` runs in the database.
+- `sh` runs in bash. Lines with `pip` are left out, and of `make run`, which does not end, only the name is looked up. A
+  block that ends with `cd FOLDER` is about the folder of the blocks that follow.
+- `dockerfile` copies what is there, and runs programs that are there.
 - `text` is what the block before it printed. If that was `python` and ended with an exception, its type, message and
   notes come last, as in a traceback without the frames.
 - `console` has commands after `$`, each followed by what it prints, errors included.
@@ -24,8 +27,10 @@ import importlib
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -36,10 +41,8 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from click.testing import CliRunner
 
 from rowsmith import migrations
-from rowsmith.cli import cli
 from rowsmith.database import replace_default
 from rowsmith.settings import Settings, variable_name
 from rowsmith.testing.databases import settings_for
@@ -48,6 +51,8 @@ from tests.harness.projects import rowsmith
 WRITING = os.environ.get("ROWSMITH_SNAPSHOTS") == "write"
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _FILE = re.compile(r"(?:--|#) ([\w./-]+\.\w+|Makefile|Dockerfile)")
+_PLAIN = re.compile(r"rowsmith [\w ./-]+")
+"""A command of rowsmith that needs no shell."""
 _VARYING = re.compile(r"\b\d+(\.\d+)?(?= m?s\b)")
 """Times, which a page shows as they once were."""
 
@@ -124,12 +129,20 @@ class Player:
         assert not self._raised, self._printed
 
     def _write(self, name: str, text: str) -> None:
+        if name == "Dockerfile":
+            self._check_image(text)
         file = self.folder / name
         if name == "pyproject.toml":
             text = on_server(_merged(file.read_text(), text), self._server_url)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         self._outdated |= file.suffix in {".sql", ".toml"}
+
+    def _check_image(self, text: str) -> None:
+        for copied in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE):
+            assert all((self.folder / name).exists() for name in copied.split()), copied
+        for program in re.findall(r'^(?:RUN |CMD \[")(\w+)', text, re.MULTILINE):
+            assert shutil.which(program), program
 
     def _play_python(self, snippet: Snippet) -> str:
         self._bring_up_to_date()
@@ -144,18 +157,25 @@ class Player:
 
     def _play_py(self, snippet: Snippet) -> None:
         self._bring_up_to_date()
-        generated = (self.folder / "app" / "queries.py").read_text()
+        configuration = tomllib.loads((self.folder / "pyproject.toml").read_text())
+        generated = (self.folder / configuration["tool"]["rowsmith"]["output"]).read_text()
         for part in snippet.text.split("\n\n"):
-            assert part.strip("\n") in generated
+            assert part.strip("\n") in generated, generated
 
     def _play_sql(self, snippet: Snippet) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as conn:
             conn.execute(snippet.text.encode())
 
     def _play_sh(self, snippet: Snippet) -> str:
-        self._outdated = False
-        status, printed = self._run(snippet.text)
-        assert status == 0, printed
+        lines = snippet.text.splitlines()
+        script = [line for line in lines if not line.startswith(("pip ", "cd "))]
+        printed = ""
+        if script:
+            self._outdated = False
+            status, printed = self._run("\n".join(script).replace("make run", "make -n run"))
+            assert status == 0, printed
+        if lines[-1].startswith("cd "):
+            self._enter(lines[-1].removeprefix("cd "))
         return printed
 
     def _play_console(self, snippet: Snippet) -> None:
@@ -181,20 +201,27 @@ class Player:
 
     def _run(self, script: str) -> tuple[int, str]:
         """Run a script of bash, but `rowsmith` itself in this process. Returns its exit code and what it prints."""
-        words = script.split()
-        if words[0] == "rowsmith" and not set(script.strip()) & set("\n$|;&<>\"'"):
-            result = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
-            return result.exit_code, result.output
+        commands = script.strip().splitlines()
+        if all(_PLAIN.fullmatch(command) for command in commands):
+            results = [rowsmith(*command.split()[1:]) for command in commands]
+            return max(result.exit_code for result in results), "".join(result.output for result in results)
         done = subprocess.run(
             ["bash", "-euc", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
         return done.returncode, done.stdout
 
+    def _enter(self, name: str) -> None:
+        """Go on in a folder with a project, which has its package in `src`."""
+        self.folder /= name
+        os.chdir(self.folder)
+        os.environ["PYTHONPATH"] = str(self.folder / "src")
+        sys.path.insert(0, str(self.folder / "src"))
+
     def _bring_up_to_date(self) -> None:
         """Apply what migrations there are, and generate the module, after a change of their files."""
         if self._outdated:
             migrations.apply(settings_for(self._database_url), [self.folder / "migrations"])
-            rowsmith("generate")
+            sys.stdout.write(rowsmith("generate").output)  # which pytest shows if the page fails
             importlib.invalidate_caches()
         self._outdated = False
 
@@ -218,9 +245,17 @@ class Player:
             logger.setLevel(level)
             if made := replace_default(before):
                 made.close()
-            for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None)).startswith(f"{self.folder}{os.sep}"):
-                    del sys.modules[name]
+            for name in self._imported():
+                del sys.modules[name]
+
+    def _imported(self) -> list[str]:
+        """The modules of the page's folder. A package without a file of its own has a path."""
+        places = {
+            name: [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+            for name, module in list(sys.modules.items())
+        }
+        inside = f"{self.folder}{os.sep}"
+        return [name for name, those in places.items() if any(str(place).startswith(inside) for place in those)]
 
 
 def on_server(configuration: str, server_url: str) -> str:

@@ -55,7 +55,7 @@ def project(folder: Path, sql: str, configuration: str = "", schema: str = SCHEM
 
 def rowsmith(*arguments: str) -> Result:
     """Run the command in this process and in the working folder."""
-    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False, prog_name="rowsmith")
 
 
 def assert_snapshot(name: str, text: str, server_url: str) -> None:

@@ -134,31 +134,24 @@ def _check_query(query: Query, text: str) -> None:
     assert all(name.isidentifier() for name in query.parameters)
     assert len(set(query.parameters)) == len(query.parameters)
     assert re.match(r"\s*--\s*name\s*:", lines[query.line - 1])
-    # What stands between the parameters is not dirty.
-    source, position, offset = query.source, 0, 0
-    for (in_sql, in_text), (sql_end, text_end) in zip(source.shifts[::2], source.shifts[1::2], strict=True):
-        assert query.sql[position:in_sql] == source.text[offset:in_text]
-        number = int(query.sql[in_sql:sql_end].removeprefix("$"))
-        assert source.text[in_text:text_end] == f":{query.parameters[number - 1]}"
-        position, offset = sql_end, text_end
-    assert query.sql[position:] == source.text[offset:]
-    assert text[_offset(query, text) :].startswith(source.text)
+    assert text[_offset(query, text) :].startswith(query.source.text)
     _check_places(query, lines)
+    for form in [query.form(number) for number in range(query.forms.count)] if query.forms else []:
+        _check_places(form, lines)
 
 
 def _check_places(query: Query, lines: list[str]) -> None:
     """Each place in the statement leads to the same text in the file."""
-    placeholders = dict(zip(query.source.shifts[::2], query.source.shifts[1::2], strict=True))
-    inside = {place for (start, _), (end, _) in placeholders.items() for place in range(start + 1, end)}
-    for position, character in enumerate(query.sql):
-        line, shown, column = query.source.place(position)
-        found = lines[line - 1][column:]
-        if position in {start for start, _ in placeholders}:
-            number = int(re.match(r"\$(\d+)", query.sql[position:])[1])  # type: ignore[index]
-            assert found.startswith(f":{query.parameters[number - 1]}")
-        elif position not in inside and character != "\n":
-            assert found.startswith(character)
-            assert character.isspace() or shown[column] == character
+    for token in tokenize(query.sql):
+        if token.kind is TokenKind.POSITIONAL:
+            line, _, column = query.source.place(token.start)
+            assert lines[line - 1][column:].startswith(f":{query.parameters[int(token.text[1:]) - 1]}")
+            continue
+        for position, character in enumerate(token.text, token.start):
+            line, shown, column = query.source.place(position)
+            if character != "\n":
+                assert lines[line - 1][column:].startswith(character)
+                assert character.isspace() or shown[column] == character
 
 
 def _offset(query: Query, text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from psycopg.rows import TupleRow
 
 import rowsmith
-from rowsmith import errors, load_queries
+from rowsmith import errors, load_queries, load_queries_from_text
 from rowsmith.queries.namespace import Queries
 
 Connection = psycopg.Connection[TupleRow]
@@ -78,6 +79,15 @@ def test_percent_signs_colons_and_quotes_in_sql(tmp_path: Path, conn: Connection
     assert queries.modulo.sql == "SELECT $1::int % $2::int"
 
 
+def test_queries_of_a_text(conn: Connection) -> None:
+    text = "-- name: pair(id)^\n-- record_class: Pair\n-- One pair.\nSELECT :id::int AS id, 'a' AS name;"
+    queries = load_queries_from_text(text, record_classes={"Pair": Pair})
+    assert queries.pair(conn, id=3) == Pair(3, "a")
+    assert queries.pair.query.location == "<text>:1"
+    with pytest.raises(errors.QueryFileError, match="<text>:2: f uses :x, which is not in its parameter list"):
+        load_queries_from_text("-- name: f()\nSELECT :x")
+
+
 # --- what does not, with the form that works ---
 
 
@@ -88,8 +98,8 @@ def test_text_before_the_first_query_is_a_fault_unless_it_is_a_comment(tmp_path:
 
 
 def test_names_of_aiosql_are_led_to_those_of_rowsmith(tmp_path: Path) -> None:
-    for name in ("from_path", "from_str"):
-        with pytest.raises(AttributeError, match=r"load_queries\(path\)"):
+    for name, ours in {"from_path": "load_queries(path)", "from_str": "load_queries_from_text(text)"}.items():
+        with pytest.raises(AttributeError, match=re.escape(f"has no attribute '{name}'. Write {ours}")):
             getattr(rowsmith, name)
     queries = load(tmp_path, "-- name: users()\nSELECT 1;")
     with pytest.raises(AttributeError, match=r"no query 'users_cursor'\. Write users\.stream\(conn, \.\.\.\) for its"):

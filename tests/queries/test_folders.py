@@ -140,6 +140,15 @@ def test_load_queries_reads_a_resource(project: Path, tmp_path: Path, packed: bo
     )
 
 
+def test_load_queries_reads_a_package_without_an_init_file(project: Path, tmp_path: Path) -> None:
+    code = (
+        "from importlib.resources import files; from rowsmith import load_queries; q = load_queries(files('app.sql'))"
+    )
+    done = run(tmp_path, "-c", program(project, f"{code}; print(*(query.location for query in q))"))
+    sql = "project/app/sql"
+    assert (done.stdout, done.stderr) == (f"{sql}/users.sql:3 {sql}/users.sql:7 {sql}/reports/all.sql:1\n", "")
+
+
 # --- the SQL in the module ---
 
 
@@ -196,10 +205,10 @@ def test_a_module_that_was_deployed_without_its_sql_says_what_to_do(project: Pat
     for place in (project, zipped(project, tmp_path / "app.zip")):
         done = run(ELSEWHERE, "-c", program(place, SHOW))
         assert done.returncode == 1
-        assert done.stderr.endswith(
+        assert done.stderr.partition("\nSee ")[0].endswith(
             f"{place}/app/sql: there is no such file or folder. The module app.queries reads its SQL from there. "
             "To deploy it without the folder, set embed = true in [tool.rowsmith] and run: rowsmith generate. "
-            "Or move the folder into the package, as package data\n"
+            "Or move the folder into the package, as package data"
         )
 
 

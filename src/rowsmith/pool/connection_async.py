@@ -85,11 +85,14 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Connect, and report the outcome to `events` (one of the keyword arguments).
 
+        `prepared_statements` (another one) is the most that the connection keeps.
+
         A `patient` attempt (another one) tries again, about twice a second, while the server cannot be reached and
         somebody needs a connection. psycopg_pool's own pauses double, and would go on after the server is back.
         """
         events: ConnectionEvents = kwargs.pop("events")
         patient: bool = kwargs.pop("patient", False)
+        most: int = kwargs.pop("prepared_statements")
         patience = monotonic() + (_PATIENCE_SECONDS if patient else 0)
         while True:
             start, generation = perf_counter(), events.generation
@@ -105,6 +108,7 @@ class AsyncPooledConnection(AsyncConnection[TupleRow]):
         conn.events, conn.generation, conn.pooled = events, generation, patient
         conn.lock = lock_async()
         conn.watch_statements()
+        session_of(conn).most_statements = most
         conn.made_with = _MadeWith.of(conn)
         conn.opened_at = conn.used_at = monotonic()
         events.opened(conn.pgconn, (perf_counter() - start) * 1000)

@@ -61,6 +61,7 @@ class AsyncPool:
             # Behind a transaction pooler the next statement may run on a server process that never prepared it.
             "prepare_threshold": None if settings.pgbouncer else 5,
             "events": self.events,
+            "prepared_statements": settings.prepared_statements,
         }
         self._pool = AsyncConnectionPool(
             self._conninfo,

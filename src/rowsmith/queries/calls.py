@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from inspect import Signature
+from inspect import Parameter, Signature
 from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 from psycopg import AsyncConnection, Connection
 
+from rowsmith.queries.choice import choice
 from rowsmith.queries.execution_async import execute_async
 from rowsmith.queries.execution_sync import execute_sync
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.marks import Kind
+from rowsmith.queries.pages import Chosen, Pager
+from rowsmith.queries.pages_async import page_async, pages_async
+from rowsmith.queries.pages_sync import page_sync, pages_sync
 from rowsmith.queries.query import Query, QueryFunction
 from rowsmith.queries.statement import BoundQuery
 from rowsmith.queries.streams_async import AsyncStream
@@ -22,14 +27,21 @@ from rowsmith.values.codecs import Writer
 
 
 def bind(
-    bound: BoundQuery, signature: Signature | None = None, writers: Mapping[str, Writer] | None = None
+    bound: BoundQuery,
+    signature: Signature | None = None,
+    writers: Mapping[str, Writer] | None = None,
+    pager: Pager | None = None,
 ) -> QueryFunction:
     """The function that runs the query. A traceback shows it in the query file, at the query's line.
 
     It returns the result or, with an AsyncConnection, an awaitable of it, and raises TypeError for anything that is
-    not a connection. `writers` make the values of parameters, by their names, ready for psycopg.
+    not a connection. `writers` make the values of parameters, by their names, ready for psycopg; `pager` makes the
+    pages of a query that has any.
     """
-    query, values = bound.query, _values(bound.query, writers or {})
+    query = bound.query
+    if query.forms is not None:
+        return _bind_forms(bound, query.forms, signature, writers or {}, pager)
+    values = _values(query, writers or {})
 
     def call(conn: Any, /, **parameters: Any) -> Any:
         return _execute(conn.__class__)(bound, conn, values(parameters))
@@ -43,6 +55,55 @@ def bind(
     function: Any = call_many if query.kind is Kind.EXECUTEMANY else call
     if query.kind is Kind.MANY:
         function.stream = _placed(call_stream, query, signature)
+    if pager is not None:
+        _add_pages(function, pager, lambda parameters: (bound, values(parameters)))
+    return cast("QueryFunction", _placed(function, query, signature))
+
+
+def _add_pages(function: Any, pager: Pager, choose: Callable[[Mapping[str, Any]], Chosen]) -> None:
+    """Give a query's function those for one page, and for all of them."""
+
+    def page(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
+        run = _of_kind(conn.__class__, page_sync, page_async)
+        return run(pager, choose(parameters), conn, size, after)
+
+    def pages(conn: Any, /, size: int, after: str | None = None, **parameters: Any) -> Any:
+        run = _of_kind(conn.__class__, pages_sync, pages_async)
+        return run(pager, choose(parameters), conn, size, after)
+
+    function.pager, function.page, function.pages = pager, page, pages
+
+
+def _bind_forms(
+    bound: BoundQuery,
+    forms: Forms,
+    signature: Signature | None,
+    writers: Mapping[str, Writer],
+    pager: Pager | None,
+) -> QueryFunction:
+    query, chosen = bound.query, choice(bound, forms, writers)
+
+    def choose(arguments: Mapping[str, Any]) -> Chosen:
+        try:
+            return chosen(**arguments)
+        except TypeError:
+            if _takes(query, arguments):
+                raise
+            raise _mismatch(query, arguments, None) from None
+
+    def call(conn: Any, /, **arguments: Any) -> Any:
+        form, values = choose(arguments)
+        return _execute(conn.__class__)(form, conn, values)
+
+    def call_stream(conn: Any, /, **arguments: Any) -> Any:
+        form, values = choose(arguments)
+        return _stream(conn.__class__)(form, conn, values)
+
+    function: Any = call
+    if query.kind is Kind.MANY:
+        function.stream = _placed(call_stream, query, signature)
+    if pager is not None:
+        _add_pages(function, pager, choose)
     return cast("QueryFunction", _placed(function, query, signature))
 
 
@@ -91,15 +152,22 @@ def _values(query: Query, writers: Mapping[str, Writer]) -> Callable[..., Sequen
     return values
 
 
-def _mismatch(query: Query, parameters: Mapping[str, Any], index: int | None) -> TypeError:
-    missing = [name for name in query.parameters if name not in parameters]
-    unknown = [name for name in parameters if name not in query.parameters]
+def _takes(query: Query, given: Collection[str]) -> bool:
+    """Whether a call may pass just these arguments."""
+    arguments = query.arguments
+    return arguments.keys() >= set(given) >= {name for name in arguments if arguments[name] is Parameter.empty}
+
+
+def _mismatch(query: Query, given: Collection[str], index: int | None) -> TypeError:
+    arguments = query.arguments
+    missing = [name for name, default in arguments.items() if default is Parameter.empty and name not in given]
+    unknown = [name for name in given if name not in arguments]
     faults = [f"missing parameter {', '.join(missing)}"] if missing else []
     for name in unknown:
-        near = difflib.get_close_matches(name, missing or query.parameters, 1)
+        near = difflib.get_close_matches(name, missing or arguments, 1)
         faults.append(f"unknown parameter {name}" + (f" (did you mean {near[0]}?)" if near else ""))
     place = "" if index is None else f" in set {index}"
-    takes = ", ".join(query.parameters) or "none"
+    takes = ", ".join(arguments) or "none"
     return TypeError(f"{query.name}(){place}: {'; '.join(faults)}. It takes: {takes} ({query.location})")
 
 
@@ -115,20 +183,23 @@ def _no_mapping(query: Query, parameters: object, index: int | None) -> TypeErro
 @cache
 def _execute(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
     """What runs a query on connections of a class."""
-    if issubclass(kind, Connection):
-        return execute_sync
-    return execute_async if issubclass(kind, AsyncConnection) else _refuse
+    return _of_kind(kind, execute_sync, execute_async)
 
 
 @cache
 def _stream(kind: type) -> Callable[[BoundQuery, Any, Sequence[Any]], Any]:
     """What streams the rows of a query on connections of a class."""
+    return _of_kind(kind, Stream[Any], AsyncStream[Any])
+
+
+def _of_kind(kind: type, for_threads: Callable[..., Any], for_tasks: Callable[..., Any]) -> Callable[..., Any]:
+    """The one for connections of a class, or what raises TypeError."""
     if issubclass(kind, Connection):
-        return Stream[Any]
-    return AsyncStream[Any] if issubclass(kind, AsyncConnection) else _refuse
+        return for_threads
+    return for_tasks if issubclass(kind, AsyncConnection) else _refuse
 
 
-def _refuse(bound: BoundQuery, conn: object, _values: Sequence[Any]) -> NoReturn:
+def _refuse(bound: BoundQuery | Pager, conn: object, *_values: object) -> NoReturn:
     raise TypeError(
         f"{bound.query.name}() takes a psycopg Connection or AsyncConnection first, not {type(conn).__name__}. "
         "Get one from `with transaction() as conn:` or `with connection() as conn:`"

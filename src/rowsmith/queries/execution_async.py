@@ -19,6 +19,7 @@ from rowsmith.queries.inference import infer_types
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
+from rowsmith.values.dumpers import Sent, SentDumper
 from rowsmith.wire.connection_async import AsyncWire, recover_async, recover_if_free_async
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -150,12 +151,12 @@ class _Preparation:
         bound, conn, session = self._bound, self._conn, self._session
         if bound.preparable is False or not session.can_run_prepared(conn):
             return None
-        name, pgconn = session.name(), session.pgconn
+        name, pgconn, surplus = session.name(), session.pgconn, session.surplus()
         text = bound.query.encoded(conn.info.encoding)
         if bound.preparable:
-            return await self._add(name, await conn.wait(prepare(pgconn, name, text)))
+            return await self._add(name, await conn.wait(prepare(pgconn, name, text, surplus)))
         try:
-            description = await conn.wait(try_to_prepare(pgconn, name, text))
+            description = await conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.AmbiguousParameter):
                 typed = await conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))
@@ -252,4 +253,6 @@ async def _execute_cursor(bound: BoundQuery, cursor: AsyncRawCursor[Any], values
     elif bound.query.kind is Kind.SCRIPT:
         await cursor.execute(text)  # without values: only so may there be several statements
     else:
+        if bound.sent_back:
+            cursor.adapters.register_dumper(Sent, SentDumper)
         await cursor.execute(text, values)

@@ -20,6 +20,7 @@ from rowsmith.queries.inference import infer_types
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.session import SESSION, Session, session_of
 from rowsmith.queries.statement import BoundQuery, Statement, check_sets, read
+from rowsmith.values.dumpers import Sent, SentDumper
 from rowsmith.wire.connection_sync import Wire, recover_if_free_sync, recover_sync
 from rowsmith.wire.protocol import error_of, is_outdated, prepare, try_to_prepare
 
@@ -151,12 +152,12 @@ class _Preparation:
         bound, conn, session = self._bound, self._conn, self._session
         if bound.preparable is False or not session.can_run_prepared(conn):
             return None
-        name, pgconn = session.name(), session.pgconn
+        name, pgconn, surplus = session.name(), session.pgconn, session.surplus()
         text = bound.query.encoded(conn.info.encoding)
         if bound.preparable:
-            return self._add(name, conn.wait(prepare(pgconn, name, text)))
+            return self._add(name, conn.wait(prepare(pgconn, name, text, surplus)))
         try:
-            description = conn.wait(try_to_prepare(pgconn, name, text))
+            description = conn.wait(try_to_prepare(pgconn, name, text, surplus))
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.AmbiguousParameter):
                 typed = conn.wait(infer_types(pgconn, bound.query, conn.info.encoding))
@@ -249,4 +250,6 @@ def _execute_cursor(bound: BoundQuery, cursor: RawCursor[Any], values: Sequence[
     elif bound.query.kind is Kind.SCRIPT:
         cursor.execute(text)  # without values: only so may there be several statements
     else:
+        if bound.sent_back:
+            cursor.adapters.register_dumper(Sent, SentDumper)
         cursor.execute(text, values)

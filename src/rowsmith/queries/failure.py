@@ -25,7 +25,8 @@ def report(query: Query, error: Exception) -> None:
 
 
 def _note(query: Query, error: Exception) -> str:
-    note = f"in query {query.qualified_name}, {query.location}"
+    form = f" ({query.title})" if query.title else ""
+    note = f"in query {query.qualified_name}, {query.location}{form}"
     position = error.diag.statement_position if isinstance(error, psycopg.Error) else None
     if position is None:
         return note

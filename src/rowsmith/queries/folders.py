@@ -65,7 +65,7 @@ class QueryFile(NamedTuple):
 
 def given_folder(given: str | Path | Source) -> QueryFolder:
     """The folder or the file that a user has named, by a path or as a `Traversable`."""
-    path = Path(given if isinstance(given, str | Path) else str(given))
+    path = Path(given) if isinstance(given, str | Path) else _path_of(given)
     if path.is_absolute():
         hint = (
             "If it belongs to a package, check that the installed package contains it: some build tools leave out "
@@ -78,6 +78,12 @@ def given_folder(given: str | Path | Source) -> QueryFolder:
             "has it"
         )
     return QueryFolder(path, (), None if isinstance(given, str | Path) else given, hint)
+
+
+def _path_of(source: Source) -> Path:
+    """The path of a source. What is inside always has one; a package without `__init__.py` is written otherwise."""
+    inside = next(iter(source.iterdir()), None) if source.is_dir() else None
+    return Path(str(source)) if inside is None else Path(str(inside)).parent
 
 
 def folder_of_module(module: str, file: str, folder: str, namespace: tuple[str, ...]) -> QueryFolder:

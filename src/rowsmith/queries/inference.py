@@ -77,6 +77,12 @@ def with_types(query: Query, types: Mapping[str, str]) -> Query:
     return replace(query, sql=sql, source=source, types={**query.types, **types})
 
 
+def form_of(query: Query, number: int) -> Query:
+    """One of the forms of a query, with the types that the query states."""
+    form = query.form(number)
+    return with_types(form, {name: type_ for name, type_ in query.types.items() if name in form.parameters})
+
+
 def _type_names(pgconn: PGconn, oids: Iterable[int]) -> PQGen[list[str]]:
     pgconn.send_query(b"SELECT " + b", ".join(b"format_type(%d, NULL)" % oid for oid in oids))
     result = succeeded(pgconn, (yield from generators.execute(pgconn)))

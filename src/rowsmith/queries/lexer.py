@@ -95,6 +95,12 @@ WORDS_BEFORE_A_VALUE = frozenset(
      "or", "select", "similar", "some", "then", "when", "where")
 )  # fmt: skip
 
+# Reserved words that no expression begins with: where one follows a comma, the comma is an error.
+_WORDS_AFTER_A_LIST = frozenset(
+    ("except", "fetch", "for", "from", "group", "having", "intersect", "into", "limit", "offset", "on", "order",
+     "returning", "select", "union", "using", "where", "window")
+)  # fmt: skip
+
 
 def tokenize(text: str) -> Iterator[Token]:
     """Split `text` into tokens, which together are the text again.
@@ -107,6 +113,13 @@ def tokenize(text: str) -> Iterator[Token]:
         token = slices.judge(_token(text, match))
         yield token
         position = token.end
+
+
+def ends_a_list(token: Token) -> bool:
+    """Whether no item of a list can begin with a token, so that PostgreSQL accepts no comma before it."""
+    if token.kind is TokenKind.NAME:
+        return token.text.lower() in _WORDS_AFTER_A_LIST
+    return token.kind is TokenKind.SEMICOLON or token.text in (")", "]")
 
 
 def split_statements(tokens: Iterable[Token]) -> Iterator[list[Token]]:

@@ -12,6 +12,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,16 @@ from rowsmith.errors import QueryFileError
 from rowsmith.findings import Finding, Rule
 from rowsmith.queries.files import SqlFile, SqlFileError
 from rowsmith.queries.folders import QueryFile, QueryFolder, files_in
+from rowsmith.queries.forms import (
+    DirectiveError,
+    Forms,
+    begins_lines,
+    compose,
+    is_directive,
+    mentioned,
+    read_forms,
+    trimmed,
+)
 from rowsmith.queries.lexer import Token, TokenKind
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.placeholders import foreign_placeholders
@@ -41,6 +52,8 @@ _KINDS = {
 }
 _LIST_OPTIONAL = (Kind.EXECUTEMANY, Kind.RETURNING)
 """As in aiosql, the parameters of these are those of the SQL if the name line has no list."""
+_TYPED_STRINGS = ("date", "interval", "time", "timestamp", "timestamptz")
+"""The types that people write before a string: DATE '2026-12-31'."""
 _EXAMPLE = "-- name: get_user(id)^"
 _INSTRUCTION = "rowsmith:"
 _NESTED_CLASS = re.compile(r"--\s*record_class\s*:\s*(\S+)\s*=\s*(\S+)\s*")
@@ -146,7 +159,7 @@ def _instruction(token: Token) -> str | None:
 
 def _near(name: str, names: Sequence[str]) -> list[str]:
     """The name that looks most like this one, if any does."""
-    return difflib.get_close_matches(name, names, 1)
+    return [each for each in names if each.lower() == name.lower()] or difflib.get_close_matches(name, names, 1)
 
 
 def _other_name(name: str) -> str:
@@ -162,8 +175,11 @@ def _nested_class(token: Token) -> tuple[str, str] | None:
 
 
 def _is_sql(token: Token) -> bool:
-    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it."""
-    return not token.blank or token.text.startswith("/*+")
+    """Whether the statement begins here. A hint, `/*+ ... */`, belongs to it: planner extensions read it.
+
+    So does the directive of a block: the lines that it governs follow.
+    """
+    return not token.blank or token.text.startswith("/*+") or begins_lines(token)
 
 
 def _without_marks(line: str) -> tuple[str, frozenset[str]]:
@@ -205,7 +221,7 @@ class _Block:
         self._file = file
         self._tokens = tokens
         begin = next((i for i, token in enumerate(tokens) if _is_sql(token)), len(tokens))
-        end = max((i for i, token in enumerate(tokens) if not token.blank), default=-1) + 1
+        end = max((i for i, token in enumerate(tokens) if not token.blank or is_directive(token)), default=-1) + 1
         comments = [token for token in tokens[:begin] if token.kind is TokenKind.LINE_COMMENT]
         self._header = [token for token in comments if _instruction(token) is None and not _nested_class(token)]
         self._nested_classes = tuple(sorted(found for token in comments if (found := _nested_class(token))))
@@ -214,7 +230,10 @@ class _Block:
         self._faults: list[Finding] = []
 
     def _fault(self, token: Token, message: str, hint: str | None = None) -> None:
-        self._faults.append(self._file.finding(token.start, message, hint))
+        self._fault_at(token.start, message, hint)
+
+    def _fault_at(self, start: int, message: str, hint: str | None = None) -> None:
+        self._faults.append(self._file.finding(start, message, hint))
 
     def instructions(self, query: str | None) -> Iterator[Instruction]:
         for token in self._tokens:
@@ -231,24 +250,30 @@ class _Block:
         name, kind = header.query_name, _KINDS[header.operation_type]
         parameters = self._declared(name, kind, header.parameters)
         self._check_statement(name, kind)
+        forms = self._read_forms(parameters) if self._adapts(name, kind) else None
         if self._faults:
             raise QueryFileError(sorted(self._faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
-        sql, source = self._native(parameters)
         line, _, _ = self._file.place(self._header[0].start)
-        return Query(
+        composed, source = self._composed(parameters)
+        query = Query(
             name=name,
             namespace=self._namespace,
             kind=kind,
             parameters=parameters,
-            sql=sql,
+            sql=composed,
             doc=header.doc_comments,
             record_class=header.record_class,
             file=self._file.path,
             line=line,
             source=source,
             nullable=self._nullable,
+            forms=forms,
             nested_classes=self._nested_classes,
         )
+        if forms is None:
+            return query
+        everything = query.form(forms.all_on)
+        return replace(query, parameters=everything.parameters, sql=everything.sql, source=everything.source)
 
     def _read_header(self) -> QueryDatum | None:
         """What aiosql reads from the comment lines, with a stand-in for the SQL; None if it cannot."""
@@ -283,14 +308,16 @@ class _Block:
 
     def _declared(self, name: str, kind: Kind, declared: Sequence[str] | None) -> tuple[str, ...]:
         """The declared parameters, checked against those in the SQL."""
-        used: dict[str, Token] = {}  # where each occurs first
+        used: dict[str, tuple[int, str]] = {}  # where each occurs first, and how
         for token in self._parameters:
-            used.setdefault(token.text[1:], token)
+            used.setdefault(token.text[1:], (token.start, token.text))
         if kind is Kind.SCRIPT:
             for token in self._parameters[:1]:
                 hint = "Write the value into the script, or give each statement a name line of its own"
                 self._fault(token, f"{name} is a script (#) and takes no parameters, but uses {token.text}", hint)
             return ()
+        for switch, start in self._switches(name, kind):
+            used.setdefault(switch, (start, switch))
         if declared is None:
             declared = [*used]
             if kind not in _LIST_OPTIONAL:
@@ -308,15 +335,16 @@ class _Block:
             if declared.count(parameter) > 1:
                 self._fault(self._header[0], f"{name} lists the parameter {parameter} twice", "Remove one of them")
 
-    def _check_uses(self, name: str, declared: Sequence[str], used: Mapping[str, Token]) -> None:
+    def _check_uses(self, name: str, declared: Sequence[str], used: Mapping[str, tuple[int, str]]) -> None:
         """What is listed is used, and what is used is listed."""
         unused = [parameter for parameter in dict.fromkeys(declared) if parameter not in used]
-        for parameter, token in used.items():
+        for parameter, (start, written) in used.items():
             if parameter not in declared:
                 near = [*_near(parameter, unused), *_near(parameter, declared)][:1]
                 unused = [each for each in unused if each not in near]  # one misspelling is one fault
-                message = f"{name} uses :{parameter}, which is not in its parameter list ({', '.join(declared)})"
-                self._fault(token, message, f"Did you mean :{near[0]}?" if near else "Add it to the list")
+                message = f"{name} uses {written}, which is not in its parameter list ({', '.join(declared)})"
+                colon = written.removesuffix(parameter)
+                self._fault_at(start, message, f"Did you mean {colon}{near[0]}?" if near else "Add it to the list")
         for parameter in unused:
             hint = self._slice_hint(parameter) or self._string_hint(parameter) or "Use it, or remove it from the list"
             self._fault(self._header[0], f"{name} lists {parameter} but its SQL does not use :{parameter}", hint)
@@ -330,12 +358,19 @@ class _Block:
     def _string_hint(self, parameter: str) -> str | None:
         """What to write instead of a string that the name of a parameter is in."""
         within = re.compile(rf":{re.escape(parameter)}\b")
-        for token in self.sql:
-            if token.kind is TokenKind.STRING and token.text.startswith("'") and within.search(token.text):
+        tokens = [token for token in self.sql if not token.blank]
+        for previous, token in pairwise([*tokens[:1], *tokens]):
+            is_short = token.kind is TokenKind.STRING and token.text.startswith("'") and "\n" not in token.text
+            if is_short and within.search(token.text):
                 before, after = within.split(token.text[1:-1], 1)
                 parts = [*([f"'{before}'"] if before else []), f":{parameter}", *([f"'{after}'"] if after else [])]
+                written = " || ".join(parts)
+                if previous.text.lower() == "interval" and not before:
+                    written = f":{parameter} * {previous.text} '1{after}'"
+                elif previous.kind is TokenKind.NAME and previous.text.lower() in _TYPED_STRINGS:
+                    written = f"({written})::{previous.text}" if len(parts) > 1 else f"{written}::{previous.text}"
                 line, _, _ = self._file.place(token.start)
-                return f"In the string on line {line} it is plain text. Write {' || '.join(parts)}"
+                return f"In the string on line {line} it is plain text. Write {written}"
         return None
 
     def _check_statement(self, name: str, kind: Kind) -> None:
@@ -355,21 +390,40 @@ class _Block:
                     self._fault(token, f"{name} contains a second statement", hint)
                     break
 
-    def _native(self, parameters: tuple[str, ...]) -> tuple[str, Source]:
+    def _composed(self, parameters: Sequence[str]) -> tuple[str, Source]:
         """The statement with PostgreSQL's own placeholders, and the way back to the file."""
-        tokens = list(self.sql)
-        while tokens[-1].blank or tokens[-1].kind is TokenKind.SEMICOLON:
-            tokens.pop()
-        start, numbers = tokens[0].start, {name: number for number, name in enumerate(parameters, 1)}
-        pieces: list[str] = []
-        shifts: list[tuple[int, int]] = []
-        length = 0
-        for token in tokens:
-            piece = token.text
-            if token.kind is TokenKind.PARAMETER:
-                piece = f"${numbers[token.text[1:]]}"
-                shifts += [(length, token.start - start), (length + len(piece), token.end - start)]
-            pieces.append(piece)
-            length += len(piece)
-        line, _, column = self._file.place(start)
-        return "".join(pieces), Source(self._file.text[start : tokens[-1].end], line, column, tuple(shifts))
+        tokens = trimmed(self.sql)
+        begin, end = tokens[0].start, tokens[-1].end
+        line, _, column = self._file.place(begin)
+        composed = compose(tokens, begin, parameters)
+        return composed.sql, Source(self._file.text[begin:end], line, column, composed.shifts)
+
+    def _adapts(self, name: str, kind: Kind) -> bool:
+        """Whether lines of the query may be optional or alternatives: there is one statement for one set of values."""
+        if kind not in (Kind.SCRIPT, Kind.EXECUTEMANY):
+            return True
+        directive = next((token for token in self.sql if begins_lines(token)), None)
+        if directive is not None:
+            what = "a script (#)" if kind is Kind.SCRIPT else "a query for many sets of parameters (*!)"
+            message = f"{name} is {what}, which has no optional lines and no orderings"
+            self._fault(directive, message, "Remove the comment, or write a query for each form")
+        return False
+
+    def _switches(self, name: str, kind: Kind) -> list[tuple[str, int]]:
+        """The names that optional lines depend on."""
+        if kind in (Kind.SCRIPT, Kind.EXECUTEMANY):
+            return []
+        try:
+            return mentioned(self.sql)
+        except DirectiveError as error:  # nothing is known about the names
+            self._fault_at(error.start, str(error), error.hint)
+            raise QueryFileError(self._faults) from None
+
+    def _read_forms(self, parameters: Sequence[str]) -> Forms | None:
+        if self._faults:
+            return None
+        try:
+            return read_forms(self.sql, parameters)
+        except DirectiveError as error:
+            self._fault_at(error.start, str(error), error.hint)
+            return None

@@ -15,6 +15,8 @@ from rowsmith.queries.statement import BoundQuery
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable  # slow to import
 
+    from rowsmith.queries.folders import QueryFolder
+
 
 def load_queries(path: str | Path | Traversable, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
     """Load a `.sql` file, or every one in a folder, into an object with a function for each query.
@@ -28,11 +30,23 @@ def load_queries(path: str | Path | Traversable, *, record_classes: Mapping[str,
     Raises QueryFileError, which lists every fault with its file and line.
     """
     from rowsmith.queries.folders import given_folder  # noqa: PLC0415 - with the loader
+
+    return _load(given_folder(path), record_classes or {})
+
+
+def load_queries_from_text(text: str, *, record_classes: Mapping[str, Any] | None = None) -> Queries:
+    """Load the text of a query file, as `load_queries` loads the file. Messages call the file `<text>`."""
+    from rowsmith.queries.folders import Embedded, QueryFolder  # noqa: PLC0415 - with the loader
+
+    return _load(QueryFolder(Path("<text>"), source=Embedded("<text>", text)), record_classes or {})
+
+
+def _load(folder: QueryFolder, record_classes: Mapping[str, Any]) -> Queries:
     from rowsmith.queries.loader import read_queries  # noqa: PLC0415 - with aiosql, which only reads files
 
     queries = Queries("queries")
-    for query in read_queries(given_folder(path)):
-        add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes or {}))))
+    for query in read_queries(folder):
+        add_query(queries, query, bind(BoundQuery(query, rows_of(query, record_classes))))
     return queries
 
 

@@ -7,12 +7,13 @@ import keyword
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from rowsmith.findings import display_path
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.marks import Kind
 
 
@@ -32,7 +33,10 @@ class Query:
     parameters: tuple[str, ...]
     """In the order of declaration: the first one is `$1` in `sql`."""
     sql: str
-    """The statement that is sent to PostgreSQL, with `$1`, `$2`, ... for the parameters."""
+    """The statement that is sent to PostgreSQL, with `$1`, `$2`, ... for the parameters.
+
+    Of a query with optional lines, the form with every switch on and the default ordering.
+    """
     doc: str
     record_class: str | None
     file: Path
@@ -41,6 +45,15 @@ class Query:
     source: Source
     nullable: frozenset[str] = frozenset()
     """The parameters that the name line marks with `?`: they may be None, whatever PostgreSQL's analysis says."""
+    forms: Forms | None = field(default=None, compare=False)
+    """All forms of a query with optional lines or orderings."""
+    title: str = ""
+    """Which form of the query this is: `with role, without since`. Empty if it has one alone."""
+    not_none: frozenset[str] = frozenset()
+    """The parameters that are never None in this form: lines of it depend on that."""
+    ordering: int = 0
+    """The number of this form's ordering."""
+
     nested_classes: tuple[tuple[str, str], ...] = ()
     """The classes of rows in columns, by the columns: `-- record_class: tags = Tag`."""
 
@@ -67,16 +80,40 @@ class Query:
         return self.statement if encoding in ("utf-8", "ascii") else self.sql.encode(encoding)
 
     @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What a call passes by keyword, with the defaults; `Parameter.empty` for what it has to pass."""
+        return dict.fromkeys(self.parameters, inspect.Parameter.empty) if self.forms is None else self.forms.arguments
+
+    @property
     def signature(self) -> inspect.Signature:
         """`(conn, /, *, email)`; a `*!` query takes its sets of parameters as `(conn, sets, /)`."""
         positional, by_keyword = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
         # The connection is positional, so a parameter of the query may have the same name.
-        parameters = [inspect.Parameter("conn" if "conn" not in self.parameters else "conn_", positional)]
+        parameters = [inspect.Parameter("conn" if "conn" not in self.arguments else "conn_", positional)]
         if self.kind is Kind.EXECUTEMANY:
             parameters.append(inspect.Parameter("sets", positional))
         else:
-            parameters += [inspect.Parameter(name, by_keyword) for name in self.parameters]
+            parameters += [
+                inspect.Parameter(name, by_keyword, default=default) for name, default in self.arguments.items()
+            ]
         return inspect.Signature(parameters)
+
+    def form(self, number: int) -> Query:
+        """One of the forms of the query, as a query. Raises ValueError if it has one alone."""
+        if self.forms is None:
+            raise ValueError(f"{self.qualified_name} has no forms")
+        parameters, composed = self.forms.statement(number)
+        not_none = self.forms.not_none(number)
+        return replace(
+            self,
+            parameters=parameters,
+            sql=composed.sql,
+            source=replace(self.source, shifts=composed.shifts),
+            nullable=(self.nullable | self.forms.not_none(self.forms.all_on)) - not_none,
+            title=self.forms.title(number),
+            not_none=not_none,
+            ordering=self.forms.ordering(number),
+        )
 
 
 @dataclass(frozen=True, slots=True)

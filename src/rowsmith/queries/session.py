@@ -34,6 +34,8 @@ _IDLE, _IN_TRANSACTION, _NO_PIPELINE = (
     int(PipelineStatus.OFF),
 )
 _AUTO = PyFormat.AUTO
+_MOST_STATEMENTS = 500
+"""Of a connection that is not of a pool, whose settings say how many (`DB_PREPARED_STATEMENTS`)."""
 
 
 class Session(Generic[_W]):
@@ -50,9 +52,12 @@ class Session(Generic[_W]):
         """Whether the command PREPARE has run. A reset leaves prepared statements alone unless it has."""
         self.streams: set[bytes] = set()
         """The names of cursors that streams have opened and not closed, and of the statements that fetch from them."""
+        self.most_statements = _MOST_STATEMENTS
+        """How many statements are kept prepared."""
         self._own = False
         self._statements: dict[BoundQuery, Statement] = {}
         self._numbers = count()
+        self._uses = 0
         self._adopt_adapters(conn)
 
     # --- what statements leave behind ---
@@ -95,9 +100,20 @@ class Session(Generic[_W]):
         """A name for a statement that no other one on the connection has."""
         return b"rowsmith_%d" % next(self._numbers)
 
+    def surplus(self) -> bytes | None:
+        """Make room for a statement: the name of the one that was used least recently, if there are too many.
+
+        The session forgets it. The server still has it.
+        """
+        if len(self._statements) < self.most_statements:
+            return None
+        oldest = min(self._statements, key=lambda bound: self._statements[bound].used)
+        return self._statements.pop(oldest).name
+
     def add(self, bound: BoundQuery, name: bytes, description: PGresult) -> Statement:
         """Keep a statement that was prepared under the name."""
         statement = self._statements[bound] = Statement(name, description, bound, self._link)
+        self._uses = statement.used = self._uses + 1
         return statement
 
     def describe(self, bound: BoundQuery, name: bytes, description: PGresult) -> Statement:
@@ -138,6 +154,7 @@ class Session(Generic[_W]):
             or (statement.settings and any(reported(name) != value for name, value in statement.settings))
         ):
             statement = self._statements[bound] = statement.renewed(bound, self._link)
+        self._uses = statement.used = self._uses + 1
         return statement
 
     def can_run_prepared(self, conn: BaseConnection[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from typing import Any, Literal
 
 from psycopg import BaseConnection, abc, postgres
@@ -18,7 +19,7 @@ from rowsmith.queries.query import Query
 from rowsmith.queries.results import column_names, reader
 from rowsmith.queries.rows import VALUE, Rows, field_names
 from rowsmith.values.codecs import Context
-from rowsmith.values.dumpers import Dumper, dump_function
+from rowsmith.values.dumpers import Dumper, SentBack, dump_function
 from rowsmith.values.types import JSON
 
 
@@ -47,8 +48,18 @@ class BoundQuery:
         server was not asked yet."""
         self.writes: bool | None = None if writes else False
         """Whether it writes; None if it is not known: a SELECT may call a function that does."""
+        self.sent_back: range = range(0)
+        """The parameters, by index, whose values are `Sent`: the sort keys of a page."""
+        self.unread = 0
+        """How many columns at the end, before the last one, are not read: they were added to sort by."""
         self.clean = writes is not True
         """Whether it is proven to leave nothing in the session (`compiler/analysis/session_effects.py`)."""
+
+    def of(self, form: Query) -> BoundQuery:
+        """The same for one of the query's forms."""
+        bound = copy(self)
+        bound.query = form
+        return bound
 
 
 class Link:
@@ -73,6 +84,7 @@ class Statement:
         "make",
         "name",
         "settings",
+        "used",
         "zone",
     )
 
@@ -80,8 +92,13 @@ class Statement:
         self, name: bytes, description: PGresult, bound: BoundQuery, link: Link, names: tuple[str, ...] | None = None
     ) -> None:
         self.name = name
+        self.used = 0
+        """When it was used last, counted in uses of any statement of the connection."""
         self._description = description
-        dumpers = [Dumper(description.param_type(index), link) for index in range(description.nparams)]
+        dumpers = [
+            (SentBack if index in bound.sent_back else Dumper)(description.param_type(index), link)
+            for index in range(description.nparams)
+        ]
         self.formats = [dumper.format for dumper in dumpers]
         self.dump = dump_function(dumpers)
         """Dumps the values of the parameters; None if one has to be dumped by psycopg's cursor."""
@@ -89,7 +106,7 @@ class Statement:
         if names is None:
             names = column_names(description, transformer.encoding)
         self._names = names
-        oids = [description.ftype(index) for index in range(description.nfields)]
+        oids = _oids(description, bound)
         self.format = _format(oids, [name in bound.enums for name in names], link.adapters)
         nested = _set_loaders(transformer, bound, names, oids, self.format)
         constructor = bound.rows(names, Context(link)) if names else None
@@ -106,7 +123,9 @@ class Statement:
 
     def renewed(self, bound: BoundQuery, link: Link) -> Statement:
         """The same statement, with the connection's current adapters and settings."""
-        return Statement(self.name, self._description, bound, link, self._names)
+        statement = Statement(self.name, self._description, bound, link, self._names)
+        statement.used = self.used
+        return statement
 
 
 def check_sets(conn: BaseConnection[Any], sets: Iterable[Sequence[Any]]) -> None:
@@ -124,12 +143,22 @@ def read(bound: BoundQuery, result: PGresult, conn: BaseConnection[Any]) -> Any:
     transformer = Transformer(Link(conn.adapters, conn) if bound.nested else conn)
     transformer.set_pgresult(result)
     names = column_names(result, transformer.encoding)
-    if bound.nested:
-        oids = [result.ftype(index) for index in range(result.nfields)]
-        _set_loaders(transformer, bound, names, oids, Format(result.fformat(0)))
+    if bound.nested or bound.unread:
+        _set_loaders(transformer, bound, names, _oids(result, bound), Format(result.fformat(0)))
     load, make = reader(bound.query, transformer, bound.rows(names, Context(conn)) if names else None)
     values = load(result)
     return None if values is None else make(values)
+
+
+def _oids(result: PGresult, bound: BoundQuery) -> list[int]:
+    """The types of a result's columns; for those that are not read, one that any bytes are of."""
+    last = result.nfields - 1
+    unread = range(last - bound.unread, last) if bound.unread else ()
+    return [_BYTES if index in unread else result.ftype(index) for index in range(result.nfields)]
+
+
+_BYTES = 0
+"""No type: psycopg then gives text as a str, and binary data as bytes."""
 
 
 def _with_arrays(*names: str) -> frozenset[int]:
@@ -203,6 +232,8 @@ _TEXT_ALONE = 2**32 - 1
 def _format(oids: Sequence[int], enums: Sequence[bool], adapters: AdaptersMap) -> Format:
     """Binary, unless psycopg, or a loader of the user's, would return another value for the text of a column."""
     for oid, enum in zip(oids, enums, strict=True):
+        if oid == _BYTES:
+            continue
         text, binary = (adapters.get_loader(oid, each) for each in (Format.TEXT, Format.BINARY))
         if enum and text is None and binary in (None, _LABELS):
             adapters.register_loader(oid, _LABELS or TextBinaryLoader)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from inspect import Parameter, Signature, get_annotations
 from pathlib import Path
 from types import FunctionType, MappingProxyType
-from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, get_args, overload
+from typing import Any, Concatenate, Literal, Never, ParamSpec, Protocol, TypeVar, Union, get_args, overload
 
 from psycopg import AsyncConnection, Connection
 
@@ -24,10 +24,13 @@ from rowsmith.errors import StaleModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.calls import bind
 from rowsmith.queries.folders import Embedded, QueryFolder, folder_of_module
+from rowsmith.queries.forms import NotGiven
 from rowsmith.queries.inference import with_types
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.namespace import Queries, add_query
+from rowsmith.queries.pages import Page, Pager
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import exact_rows
 from rowsmith.queries.statement import BoundQuery
@@ -74,6 +77,33 @@ class TypedRowsQuery(TypedQuery[_P, list[_Row]], Protocol[_P, _Row]):
     def stream(self, conn: AsyncConnection[Any], /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncStream[_Row]: ...
 
 
+class TypedPagesQuery(TypedRowsQuery[_P, _Row], Protocol[_P, _Row]):
+    """A query that gives a list of rows, or a page of them at a time: its ORDER BY leaves no two rows in any order."""
+
+    # Pass `size` and `after` by keyword. They are no keyword-only parameters because PEP 612 allows none beside a
+    # ParamSpec.
+
+    @overload
+    def page(
+        self, conn: Connection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Page[_Row]: ...
+
+    @overload
+    def page(
+        self, conn: AsyncConnection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Coroutine[Any, Any, Page[_Row]]: ...
+
+    @overload
+    def pages(
+        self, conn: Connection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Generator[Page[_Row]]: ...
+
+    @overload
+    def pages(
+        self, conn: AsyncConnection[Any], size: int, after: str | None = None, *args: _P.args, **kwargs: _P.kwargs
+    ) -> AsyncGenerator[Page[_Row]]: ...
+
+
 @overload
 def query(function: Callable[Concatenate[Any, _P], _R_co], /) -> TypedQuery[_P, _R_co]: ...
 
@@ -113,6 +143,23 @@ def rows(function: Any = None, /, *, writes: Writes = False, types: Mapping[str,
     return declare if function is None else declare(function)
 
 
+def pages(
+    *keys: str | Mapping[str, Sequence[str]], writes: Writes = False, types: Mapping[str, str] = _NO_TYPES
+) -> Callable[[Callable[Concatenate[Any, _P], list[_Row]]], TypedPagesQuery[_P, _Row]]:
+    """Declare a query that returns a list of rows, or pages of them, as `query` does for others.
+
+    `keys` are what it sorts by, each with its direction: `created_at desc`, `nick nulls last`, `(lower(name))`; or
+    those of each ordering, by its name.
+    """
+    declare: Any = query(writes=writes, types=types)
+
+    def declare_keys(function: Any) -> Any:
+        function.orderings = [*keys[0].values()] if keys and isinstance(keys[0], Mapping) else [keys]
+        return declare(function)
+
+    return declare_keys
+
+
 Queried = str | Mapping[str, str]
 """A folder of query files, relative to the generated module, or the texts of query files, by path."""
 
@@ -138,13 +185,15 @@ def typed_queries(declared: Any, file: str, found_in: Mapping[str, Queried]) -> 
         made = exact_rows(each, annotations["return"])
         writes: Writes = getattr(functions[name], "writes", True)
         bound = BoundQuery(each, made.make, enums=made.enums, nested=made.nested, described=True, writes=writes)
-        add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations)))
+        orderings = [[SortKey.parse(key) for key in keys] for keys in getattr(functions[name], "orderings", ())]
+        pager = Pager(each, orderings, digest(each)) if orderings else None
+        add_query(queries, each, bind(bound, _signature(each, annotations), _writers(each, annotations), pager))
     return queries
 
 
 def digest(query: Query) -> str:
     """What tells a query from a changed one: comments and the line that it is on do not count."""
-    facts = [
+    facts: list[Any] = [
         query.kind,
         query.parameters,
         query.record_class,
@@ -152,6 +201,8 @@ def digest(query: Query) -> str:
         *sorted(query.nullable),
         *query.nested_classes,
     ]
+    if query.forms is not None:
+        facts.append(query.forms.facts)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -185,7 +236,14 @@ def _writers(query: Query, annotations: Mapping[str, Any]) -> dict[str, Writer]:
     if query.kind is Kind.EXECUTEMANY:
         (sets,) = get_args(annotations["sets"])
         annotations = get_annotations(sets, eval_str=True)
-    return {name: write for name in query.parameters if (write := codec(annotations[name]).write)}
+    names = query.parameters if query.forms is None else query.forms.parameters
+    return {name: write for name in names if (write := codec(_without_marker(annotations[name])).write)}
+
+
+def _without_marker(annotation: Any) -> Any:
+    """An annotation without NotGiven, which is never written."""
+    members = [each for each in get_args(annotation) if each is not NotGiven]
+    return Union[tuple(members)] if NotGiven in get_args(annotation) else annotation  # noqa: UP007 - of a list
 
 
 def _check(

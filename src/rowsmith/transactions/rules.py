@@ -127,6 +127,17 @@ def second_connection(first: str, second: str) -> TransactionError:
     )
 
 
+def waited_for(where: str) -> TransactionError:
+    """The error of a block in a thread, which a task with an open transaction waits for."""
+    return TransactionError(
+        f"the block in {where} runs in a thread, and the task that waits for this thread has a transaction open. The "
+        "block would be a second connection, which may wait for the locks of the first for ever. It cannot join that "
+        "transaction, because a connection is used by one thread or task at a time. Do this work in the task, or after "
+        "its transaction. For work that must be committed by itself, start a task: "
+        "asyncio.create_task(asyncio.to_thread(...)), or use connection()"
+    )
+
+
 def _undo(depth: int) -> tuple[bytes, ...]:
     if not depth:
         return (b"ROLLBACK",)

@@ -21,6 +21,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
+import psycopg
 from psycopg import postgres
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Transformer
@@ -31,7 +32,7 @@ from psycopg.types.range import Range
 
 from rowsmith.errors import ResultShapeError
 from rowsmith.values.constructors import Constructor, Reader, of_exact
-from rowsmith.values.documents import by_first, iso_date, iso_datetime, parser, with_floats
+from rowsmith.values.documents import by_first, iso_datetime, parser, with_floats
 from rowsmith.values.types import is_list
 
 _T = TypeVar("_T")
@@ -114,6 +115,12 @@ def _scalar(type_name: str, document: Load | None = None) -> Codec:
 def _as_it_is(type_name: str) -> Codec:
     """A built-in type whose values JSON has, too."""
     return replace(_scalar(type_name), document=_unread)
+
+
+def _of_builtin_text(type_name: str) -> Codec:
+    """A built-in type whose values JSON has as text."""
+    scalar = _scalar(type_name)
+    return replace(scalar, document=scalar.text)
 
 
 def _unread(_: Context) -> None:
@@ -239,7 +246,10 @@ def _composite(model: Any) -> Codec:
     names = [*fields]
 
     def made(reads: Iterable[Load | None]) -> Constructor:
-        return of_exact(model, names, {index: Reader(read) for index, read in enumerate(reads) if read}, {})
+        readers = (
+            (index, read if isinstance(read, Reader) else read and Reader(read)) for index, read in enumerate(reads)
+        )
+        return of_exact(model, names, {index: reader for index, reader in readers if reader}, {})
 
     def text(context: Context) -> Load:
         split, make = context.loader(_RECORD), made(each.text(context) for each in fields.values()).row
@@ -287,7 +297,16 @@ def _changed(what: str) -> ResultShapeError:
 def _parsed(codec: Codec, context: Context) -> Load:
     """What reads the text of a JSON document."""
     read, parse = codec.document(context), parser(exact=codec.is_exact)
-    return parse if read is None else lambda text: read(parse(text))
+    if read is None:
+        return parse
+
+    def load(text: str) -> Any:
+        try:
+            return read(parse(text))
+        except (ValueError, OverflowError) as error:  # such as infinity, or a year before 1 or after 9999
+            raise psycopg.DataError(f"a value in a JSON document has no equal in Python: {error}") from None
+
+    return load
 
 
 class _TextMultirange(MultirangeLoader[str]):
@@ -329,12 +348,12 @@ _SCALARS: Mapping[Any, Codec] = {
     float: _scalar("float8", float),
     Decimal: replace(_scalar("numeric", Decimal), is_exact=True),
     str: _as_it_is("text"),
-    bytes: _scalar("bytea"),
-    date: _scalar("date", iso_date),
+    bytes: _of_builtin_text("bytea"),
+    date: _scalar("date", date.fromisoformat),
     time: _moment("time"),
     datetime: replace(_moment("timestamp"), document=_iso_moment),
-    timedelta: _scalar("interval"),
-    UUID: _scalar("uuid", UUID),
+    timedelta: _of_builtin_text("interval"),
+    UUID: _of_builtin_text("uuid"),
     frozenset(get_args(Inet)): _scalar("inet"),
     frozenset(get_args(Cidr)): _scalar("cidr"),
     tuple[str | None, ...]: _scalar("record"),  # an anonymous row: PostgreSQL does not send the types of its columns

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import cache
 from json import JSONDecoder
 from typing import Any, TypeAlias, cast
-
-import psycopg
 
 from rowsmith.values.types import is_list
 
@@ -22,9 +20,25 @@ _BOUNDS = re.compile(r"\[[-+\d]+:")
 
 def parser(*, exact: bool) -> _Load:
     """What parses the text of a document. If it is to be `exact`, numbers that are not integers become Decimal."""
-    decoder = JSONDecoder(parse_float=Decimal, parse_int=_integer) if exact else JSONDecoder()
-    decode = decoder.decode
+    decode = JSONDecoder(parse_float=Decimal, parse_int=_integer).decode if exact else _quick_parser()
     return lambda text: decode(text.removeprefix(_JSONB_VERSION))
+
+
+@cache
+def _quick_parser() -> _Load:
+    """Parses as `json.loads` does, in two thirds of the time."""
+    from pydantic_core import from_json  # noqa: PLC0415 - a query without documents does not need it
+
+    def parse(text: str) -> Any:
+        try:
+            return from_json(text)
+        except ValueError:  # deeper than pydantic goes
+            return _decode(text)
+
+    return parse
+
+
+_decode = JSONDecoder().decode
 
 
 def _integer(digits: str) -> int | Decimal:
@@ -59,22 +73,13 @@ def with_floats(document: Any) -> Any:
     return document
 
 
-def iso_date(text: str) -> date:
-    """A date, which a document has in this form whatever the setting DateStyle is. Raises psycopg.DataError."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise psycopg.DataError(f"Python has no date {text!r}") from None
-
-
 def iso_datetime(zone: tzinfo) -> Callable[[str], datetime]:
-    """What reads a `timestamp`, or a `timestamptz` in the session's time zone. It raises psycopg.DataError."""
+    """What reads a `timestamp`, or a `timestamptz` in the session's time zone. Raises ValueError."""
+    if zone is UTC:  # then PostgreSQL has written it in UTC
+        return datetime.fromisoformat
 
     def read(text: str) -> datetime:
-        try:
-            found = datetime.fromisoformat(text)
-            return found if found.tzinfo is None else found.astimezone(zone)
-        except (ValueError, OverflowError):
-            raise psycopg.DataError(f"Python has no datetime {text!r}") from None
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo is None else found.astimezone(zone)
 
     return read

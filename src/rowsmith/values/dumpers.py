@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import postgres
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.adapt import Dumper as _PsycopgDumper
 from psycopg.pq import Format
 from psycopg.types.json import Json, Jsonb
 
@@ -22,7 +23,40 @@ from rowsmith.values.types import NUMERIC, TYPES, Dump
 
 _ELEMENTS = {info.array_oid: info.oid for info in postgres.types if info.array_oid}
 _PSYCOPG = ("psycopg", "psycopg_binary", "psycopg_c")
+_STRINGS = {postgres.types["text"].oid, postgres.types["varchar"].oid}
 _FIRST_USER_OID = 16384  # FirstNormalObjectId in PostgreSQL's access/transam.h
+
+
+class Sent(bytes):
+    """A value in the binary form in which PostgreSQL has sent it, and the OID of its type."""
+
+    oid: int
+
+    def __new__(cls, data: bytes, oid: int) -> Self:
+        """Of these bytes and this type."""
+        value = super().__new__(cls, data)
+        value.oid = oid
+        return value
+
+
+class SentDumper(_PsycopgDumper):
+    """Sends such a value back through psycopg's cursor."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Sent) -> Buffer:
+        """The bytes themselves."""
+        return obj
+
+    def get_key(self, obj: Sent, format: PyFormat) -> tuple[type, int]:  # type: ignore[override]  # noqa: A002 - psycopg's name
+        """One dumper for each type."""
+        return self.cls, obj.oid
+
+    def upgrade(self, obj: Sent, format: PyFormat) -> Self:  # noqa: A002 - psycopg's names
+        """The dumper of the value's type."""
+        dumper = type(self)(self.cls)
+        dumper.oid = obj.oid
+        return dumper
 
 
 class Dumper(dict[type, Dump]):
@@ -60,6 +94,21 @@ class Dumper(dict[type, Dump]):
         """Write by psycopg's dumper for the value, if that is for the parameter's type, or, as for a str, for any."""
         dumper = self._transformer.get_dumper(value, PyFormat.from_pq(self.format))
         return dumper.dump(value) if dumper.oid in (self._oid, 0) else _unfit(value)
+
+
+class SentBack(Dumper):
+    """The dumper of a parameter whose values are `Sent`."""
+
+    def __init__(self, oid: int, context: AdaptContext) -> None:
+        super().__init__(oid, context)
+        self.format = Format.BINARY
+
+    def _find(self, kind: type) -> Dump:
+        return self._same if kind is Sent else _unfit
+
+    def _same(self, value: Sent) -> Buffer:
+        # varchar is text to an operator. What has another type, such as a domain, is sent by psycopg's cursor, with it.
+        return value if value.oid == self._oid or {value.oid, self._oid} == _STRINGS else _unfit(value)
 
 
 def dump_function(dumpers: Sequence[Dumper]) -> Callable[[Sequence[Any]], list[Buffer | None] | None]:

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
-from types import MethodType, coroutine
+from contextvars import Context, ContextVar
+from types import FrameType, MethodType, coroutine
 from typing import Any, Protocol, TypeVar
 from weakref import ReferenceType, WeakMethod, ref
 
@@ -42,6 +43,7 @@ Owner = asyncio.Task[Any] | threading.Thread
 """Who a transaction or a connection belongs to: the task that opened it or, outside an event loop, the thread."""
 
 _waiting: set[asyncio.Task[None]] = set()
+_here: ContextVar[object] = ContextVar("rowsmith_here", default=None)
 
 
 class _Left:
@@ -342,3 +344,39 @@ def waiting() -> object:
     task: object = getattr(scope, "_host_task", None)
     in_group: bool = task in getattr(scope, "_tasks", ()) and bool(getattr(scope, "_child_scopes", None))
     return scope if in_group else task
+
+
+def waits_for_this_thread(task: asyncio.Task[Any]) -> bool:
+    """Whether a task waits for the function that this thread runs in a copy of the task's context.
+
+    `asyncio.to_thread`, anyio, Starlette and asgiref make such a copy. It is in a local variable of their coroutine,
+    which the task awaits. To recognize it, a context variable is set here, and looked up there.
+    """
+    if asyncio._get_running_loop() is task.get_loop():  # noqa: SLF001 - as in current_owner
+        return False
+    token = _here.set(object())
+    try:
+        mark = _here.get()
+        for frame in _frames_of(task):
+            for value in frame.f_locals.values():
+                if isinstance(value, Context) and value.get(_here) is mark:
+                    return True
+    finally:
+        _here.reset(token)
+    return False
+
+
+def _frames_of(task: asyncio.Task[Any]) -> Generator[FrameType]:
+    """The frames of a task of another thread: of what it runs, while it has not begun to wait, and what it awaits."""
+    if asyncio.current_task(task.get_loop()) is task:
+        for running in sys._current_frames().values():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+            frame: FrameType | None = running
+            while frame is not None:
+                yield frame
+                frame = frame.f_back
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None)
+        if frame is not None:
+            yield frame
+        awaited = getattr(awaited, "cr_await", None)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import psycopg
-from psycopg import errors, generators
+from psycopg import capabilities, errors, generators
 from psycopg.abc import Buffer, PQGen
 from psycopg.pq import ConnStatus, ExecStatus, Format, PGnotify, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -20,6 +20,7 @@ _COMMAND_OK, _TUPLES_OK = int(ExecStatus.COMMAND_OK), int(ExecStatus.TUPLES_OK)
 _FATAL_ERROR, _PIPELINE_SYNC = int(ExecStatus.FATAL_ERROR), int(ExecStatus.PIPELINE_SYNC)
 _SUCCESS = (_COMMAND_OK, _TUPLES_OK)
 _SAVEPOINT = b"rowsmith_prepare"
+_CAN_CLOSE = capabilities.has_send_close_prepared()  # libpq 17
 _OUTDATED = {"26000", "42804", "42883", "42846", "42725", "42P08", "42P18", "XX000"}
 TRANSACTION_ID = b" ".join([
     b"SELECT pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.clock_timestamp(),",
@@ -63,21 +64,43 @@ class Prepared(Protocol):
 # --- for a connection's wait() ---
 
 
-def prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
-    """Prepare a statement and return its description: the types of its parameters and columns. Raises psycopg.Error."""
+def prepare(pgconn: PGconn, name: bytes, text: bytes, surplus: bytes | None = None) -> PQGen[PGresult]:
+    """Prepare a statement and return its description: the types of its parameters and columns. Raises psycopg.Error.
+
+    `surplus` is the name of a statement that is deallocated in the same round trip.
+    """
+    if surplus is not None and not _CAN_CLOSE:
+        yield from _command(pgconn, b"DEALLOCATE " + surplus)
+    elif surplus is not None:
+        return (yield from _replace(pgconn, surplus, name, text))
     pgconn.send_prepare(name, text)
     yield from _result(pgconn)
     pgconn.send_describe_prepared(name)
     return (yield from _result(pgconn))
 
 
-def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes) -> PQGen[PGresult]:
+def _replace(pgconn: PGconn, old: bytes, name: bytes, text: bytes) -> PQGen[PGresult]:
+    """Unlike the command DEALLOCATE, a Close message for a statement that is gone already is no error."""
+    pgconn.enter_pipeline_mode()
+    pgconn.send_close_prepared(old)
+    pgconn.send_prepare(name, text)
+    pgconn.send_describe_prepared(name)
+    pgconn.pipeline_sync()
+    yield from generators.send(pgconn)
+    results: list[PGresult] = []
+    while not results or results[-1].status != _PIPELINE_SYNC:
+        results += yield from generators.fetch_many(pgconn)
+    pgconn.exit_pipeline_mode()
+    return succeeded(pgconn, results)
+
+
+def try_to_prepare(pgconn: PGconn, name: bytes, text: bytes, surplus: bytes | None = None) -> PQGen[PGresult]:
     """Like `prepare`, but an open transaction stays usable if it fails. Raises psycopg.Error."""
     if pgconn.transaction_status == TransactionStatus.IDLE:
-        return (yield from prepare(pgconn, name, text))
+        return (yield from prepare(pgconn, name, text, surplus))
     yield from _command(pgconn, b"SAVEPOINT " + _SAVEPOINT)
     try:
-        description = yield from prepare(pgconn, name, text)
+        description = yield from prepare(pgconn, name, text, surplus)
     except psycopg.Error:
         yield from _command(pgconn, b"ROLLBACK TO SAVEPOINT " + _SAVEPOINT)
         yield from _command(pgconn, b"RELEASE SAVEPOINT " + _SAVEPOINT)

@@ -281,6 +281,35 @@ def combined(draw: st.DrawFn, depth: int) -> Composed:
     return f"WITH RECURSIVE w AS (({left} LIMIT 3) UNION {step}) SELECT * FROM w LIMIT 20", names
 
 
+@st.composite
+def adapting(draw: st.DrawFn) -> str:
+    """A query with optional lines: conditions, joins, columns, groups, by the flags `f` and `g` and parameter `p`."""
+    text, columns = draw(source(0))
+    rule = st.sampled_from(["if: f", "unless: f", "if: g", "unless: f, g", "if: p", "unless: p", "if: f, p"])
+
+    def expressions() -> list[str]:
+        depth = st.sampled_from([0, 0, 1])
+        return [f"{draw(expression(kind, columns, draw(depth)))} AS c_{kind}" for kind in KINDS]
+
+    chosen = draw(st.sampled_from(["f", "p", "g, p"]))
+    lines = ["SELECT", f"{', '.join(expressions())} -- if: {chosen}", f"{', '.join(expressions())} -- unless: {chosen}"]
+    lines += [f"FROM {text}"]
+    if draw(st.booleans()):
+        table = draw(st.sampled_from(sorted(TABLES)))
+        join = draw(st.sampled_from(["JOIN", "LEFT JOIN", "RIGHT JOIN"]))
+        on = draw(expression("bool", both(columns, prefixed("o", TABLES[table])), 1))
+        lines += [f"{join} {table} AS o ON {on} -- {draw(rule)}"]
+    lines += ["WHERE true"]
+    for _ in range(draw(st.integers(1, 3))):
+        number, word = draw(expression("int", columns, 0)), draw(expression("text", columns, 0))
+        wanted = [draw(expression("bool", columns, 1)), f"{number} IS NOT NULL", f"{word} IS NOT NULL"]
+        lines += [f"AND {draw(st.sampled_from(wanted))} -- {draw(rule)}"]
+    compared = draw(st.sampled_from(["=", ">", "IS NOT DISTINCT FROM", "IS DISTINCT FROM"]))
+    lines += [f"AND {draw(expression('int', columns, 0))} {compared} :p::int4 -- {draw(rule)}"]
+    lines += [f"AND true -- if: {name}" for name in "fg"]
+    return "\n".join(["-- name: adapting(f, g, p)", *lines])
+
+
 # --- statements that write ---
 
 

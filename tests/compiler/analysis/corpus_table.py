@@ -14,7 +14,8 @@ _HEAD = """\
 
 The analysis is measured against the {count} queries in `tests/compiler/analysis/corpus`. The expected result of
 each query is written by hand. For a column, `!` means that it is never NULL, and `?` that it is NULL in some state
-of the database that the constraints allow. For a parameter, `?` means that it accepts None.
+of the database that the constraints allow. For a parameter, `?` means that it accepts None. `owner.id` is a field of
+the row in a column, `tags[]` an element of a list. `=` marks a document that is never NULL but may be JSON's own null.
 
 The expected results are tested on the server, in seven states of the database. Then the compiler is tested against them
 (`tests/compiler/analysis/test_conformance.py`): it must never report `!` for a column that can be NULL, and it must
@@ -41,7 +42,8 @@ def _title(file: Path) -> str:
 
 
 def _row(case: Case) -> str:
-    cells = [case.name, ", ".join(map(str, case.columns)), ", ".join(map(str, case.parameters)), case.why]
+    columns = [*map(str, case.columns), *(f"{path}{mark}" for path, mark in case.inside.items())]
+    cells = [case.name, ", ".join(columns), ", ".join(map(str, case.parameters)), case.why]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

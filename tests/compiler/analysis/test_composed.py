@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -12,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 
 from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.analysis.forms import describe
+from rowsmith.queries.loader import read_queries
+from rowsmith.queries.query import Query
 from rowsmith.server.scratch import create_database, drop_database
-from tests.compiler.analysis.composing import SCHEMA, Composed, queries, statements
+from tests.compiler.analysis.composing import SCHEMA, Composed, adapting, queries, statements
 from tests.compiler.analysis.probes import Connection, query_of
 from tests.compiler.analysis.truth import create_schema, state_scripts
 from tests.harness.examples import examples
@@ -74,6 +79,31 @@ class Databases:
                 seen = [result.get_value(row, place) for row in range(result.ntuples)]
                 assert None not in seen, f"{said.columns[place].name} was NULL in: {sql}"
 
+    def check_forms(self, query: Query) -> None:
+        """Describe every form of a query, and run it in every state with several values of its parameters."""
+        try:
+            said = describe(self.describer, query)
+        except (*_NOT_A_QUERY, psycopg.errors.AmbiguousColumn):
+            reject()
+        self.seen["forms"] += len(said.forms)
+        for form in said.forms:
+            of_all = [place for place, column in enumerate(said.columns) if not column.nullable]
+            never = [place for place, column in enumerate(form.columns) if not column.nullable]
+            assert {*of_all} <= {*never}
+            values = ("1", "0") if form.query.not_none else (None,)
+            for conn, value in product(self.conns if never else (), values):
+                cursor = psycopg.RawCursor(conn)
+                try:
+                    with conn.transaction(force_rollback=True):
+                        cursor.execute(form.query.statement, [value] * len(form.query.parameters) or None)
+                        result = cursor.pgresult
+                except _REFUSALS:
+                    continue
+                assert result is not None
+                for place in never:
+                    seen = [result.get_value(row, place) for row in range(result.ntuples)]
+                    assert None not in seen, f"{form.columns[place].name} was NULL {form.query.title} in: {query.sql}"
+
 
 @pytest.fixture(scope="module")
 def databases(server_url: str, figures: list[str]) -> Iterator[Databases]:
@@ -113,3 +143,19 @@ def test_no_composed_query_yields_null_where_none_was_said_to_be(databases: Data
 @given(composed=statements())
 def test_no_composed_statement_returns_null_where_none_was_said_to_be(databases: Databases, composed: Composed) -> None:
     databases.check(composed, newer=True)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The query file that each example writes."""
+    return tmp_path_factory.mktemp("composed") / "q.sql"
+
+
+@settings(_settings, max_examples=examples(100))
+@given(text=adapting())
+def test_no_form_of_a_composed_query_yields_null_where_none_was_said_to_be(
+    databases: Databases, file: Path, text: str
+) -> None:
+    file.write_text(text)
+    (query,) = read_queries(file)
+    databases.check_forms(query)

@@ -5,6 +5,7 @@ A query of `corpus/*.sql` says in its comment lines what is true of it:
 
     -- expect: author_id int4!, title text?
     -- params: wanted text!, note text?
+    -- inside: owner.id!, owner.nick?, tags[]!, tags[].label!
     -- One line that says why.
 
 Types are PostgreSQL's own short names (`pg_type.typname`), as the description of the prepared statement gives them: a
@@ -24,13 +25,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
 
 from rowsmith.queries.loader import read_queries
 from rowsmith.queries.query import Query
+from rowsmith.values.types import is_list
 
 Connection = psycopg.Connection[Any]
 
@@ -88,6 +90,8 @@ class Case:
     columns: tuple[Expected, ...]
     parameters: tuple[Expected, ...]
     why: str
+    inside: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is in rows and lists, by its path: its mark."""
 
     @property
     def name(self) -> str:
@@ -101,6 +105,8 @@ class Observation:
 
     nulls: set[int] = field(default_factory=set[int])
     """The columns, by place, that were NULL in some row."""
+    inside: dict[str, bool] = field(default_factory=dict[str, bool])
+    """What was seen in rows and lists, by its path: whether it was NULL somewhere."""
     rows: int = 0
     runs: int = 0
     """How often the statement was executed without an error."""
@@ -112,6 +118,7 @@ class Observation:
     def add(self, other: Observation) -> None:
         """Count what was seen elsewhere, too."""
         self.nulls |= other.nulls
+        self.inside |= {path: null or self.inside.get(path, False) for path, null in other.inside.items()}
         self.rows += other.rows
         self.runs += other.runs
         self.none_accepted |= other.none_accepted
@@ -153,21 +160,56 @@ def observe(conn: Connection, case: Case) -> Observation:
     `none_accepted` and `none_effective` only.
     """
     seen = Observation()
-    for values in _combinations(case.parameters):
-        if (result := _run(conn, case.query, values)) is not None:
-            seen.runs += 1
-            seen.rows += result.rows
-            seen.nulls |= result.nulls
-            seen.none_accepted |= {p.name for p, value in zip(case.parameters, values, strict=True) if value is None}
-    for index, parameter in enumerate(case.parameters):
-        if not parameter.nullable:
-            others = (_VALUES[p.type] if at != index else (None,) for at, p in enumerate(case.parameters))
-            for values in _spread(list(others)):
-                if (result := _run(conn, case.query, values)) is not None:
-                    seen.none_accepted.add(parameter.name)
-                    if result.affected:
-                        seen.none_effective.add(parameter.name)
+    for form in forms(case):
+        seen.none_accepted |= form.left_out
+        for values in _spread([_choices(form, each) for each in form.parameters]):
+            if case.inside:
+                seen.add(Observation(inside=_look_inside(conn, form.query, values)))
+            if (result := _run(conn, form.query, values)) is not None:
+                seen.runs += 1
+                seen.rows += result.rows
+                seen.nulls |= result.nulls
+                pairs = zip(form.parameters, values, strict=True)
+                seen.none_accepted |= {p.name for p, value in pairs if value is None}
+        for index, parameter in enumerate(form.parameters):
+            if not parameter.nullable:
+                others = (_VALUES[p.type] if at != index else (None,) for at, p in enumerate(form.parameters))
+                for values in _spread(list(others)):
+                    if (result := _run(conn, form.query, values)) is not None:
+                        seen.none_accepted.add(parameter.name)
+                        if result.affected:
+                            seen.none_effective.add(parameter.name)
     return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of a case; the case itself, if it has one alone."""
+
+    query: Query
+    parameters: tuple[Expected, ...]
+    left_out: frozenset[str]
+    """The parameters that are None in it, because the lines that depend on them are not sent."""
+
+
+def forms(case: Case) -> Iterator[Form]:
+    """The forms of a case."""
+    if case.query.forms is None:
+        yield Form(case.query, case.parameters, frozenset())
+        return
+    found = case.query.forms
+    every = found.not_none(found.all_on)
+    for number in range(found.count):
+        query = case.query.form(number)
+        parameters = tuple(each for each in case.parameters if each.name in query.parameters)
+        yield Form(query, parameters, every - query.not_none)
+
+
+def _choices(form: Form, parameter: Expected) -> tuple[str | None, ...]:
+    if parameter.name in form.left_out:
+        return (None,)
+    nullable = parameter.nullable and parameter.name not in form.query.not_none
+    return (*(None for _ in range(nullable)), *_VALUES[parameter.type])
 
 
 def observe_all(conn: Connection, cases: Iterable[Case]) -> dict[str, Observation]:
@@ -183,7 +225,7 @@ _ENTRY = re.compile(r"(?P<name>.+) (?P<type>\w+)(?P<mark>[!?])")
 
 
 def _case(query: Query) -> Case:
-    lists: dict[str, list[str]] = {"expect": [], "params": []}
+    lists: dict[str, list[str]] = {"expect": [], "params": [], "inside": []}
     why: list[str] = []
     for line in query.doc.splitlines():
         word, colon, rest = line.strip().partition(":")
@@ -195,9 +237,11 @@ def _case(query: Query) -> Case:
         raise ValueError(f"{query.location}: {query.name} does not say what to expect, or why")
     columns = () if lists["expect"] == ["nothing"] else _expected(query, lists["expect"])
     parameters = _expected(query, lists["params"])
-    if tuple(parameter.name for parameter in parameters) != query.parameters:
-        raise ValueError(f"{query.location}: {query.name} has the parameters {query.parameters}, in this order")
-    return Case(query, columns, parameters, " ".join(why))
+    names = query.parameters if query.forms is None else tuple(query.forms.parameters)
+    if tuple(parameter.name for parameter in parameters) != names:
+        raise ValueError(f"{query.location}: {query.name} has the parameters {names}, in this order")
+    inside = {entry[:-1]: entry[-1] for entry in lists["inside"]}
+    return Case(query, columns, parameters, " ".join(why), inside)
 
 
 def _expected(query: Query, entries: Sequence[str]) -> tuple[Expected, ...]:
@@ -213,10 +257,6 @@ def state_scripts() -> list[tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _combinations(parameters: Sequence[Expected]) -> Iterator[tuple[str | None, ...]]:
-    return _spread([(*(None for _ in range(p.nullable)), *_VALUES[p.type]) for p in parameters])
-
-
 def _spread(choices: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | None, ...]]:
     """All combinations, or some of them all over the field where there are too many."""
     size = math.prod(map(len, choices))
@@ -228,6 +268,31 @@ def _spread(choices: Sequence[Sequence[str | None]]) -> Iterator[tuple[str | Non
         for index, choice in enumerate(choices):
             for value in choice[1:]:
                 yield tuple(value if at == index else other[-1] for at, other in enumerate(choices))
+
+
+def _look_inside(conn: Connection, query: Query, values: Sequence[str | None]) -> dict[str, bool]:
+    """What is in the columns, as the server's own JSON has it: whether each path was NULL somewhere."""
+    cursor = psycopg.RawCursor(conn)
+    found: dict[str, bool] = {}
+    with conn.transaction(force_rollback=True):
+        statement = f"WITH looked_at AS ({query.sql}\n) SELECT to_json(looked_at) FROM looked_at"
+        for (row,) in cursor.execute(statement.encode(), values or None, prepare=False):
+            for path, value in _parts("", row):
+                found[path] = found.get(path, False) or value is None
+    return found
+
+
+def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a document, by their paths: `owner.id`, `tags[].label`."""
+    if isinstance(value, dict):
+        for key, each in cast("dict[str, Any]", value).items():
+            inner = f"{path}.{key}" if path else key
+            yield inner, each
+            yield from _parts(inner, each)
+    if is_list(value):
+        for each in value:
+            yield f"{path}[]", each
+            yield from _parts(f"{path}[]", each)
 
 
 @dataclass(frozen=True, slots=True)

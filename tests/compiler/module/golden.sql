@@ -27,3 +27,16 @@ INSERT INTO users (name, date) VALUES (:name, :date);
 -- name: clear()#
 DELETE FROM users;
 DELETE FROM users;
+
+-- name: search_users(name, date, data, brief)
+-- record_class: User
+-- Search for users.
+SELECT id, name, mood
+  FROM users
+ WHERE true
+   AND date = :date          -- if: date
+   AND name LIKE :name      -- if given: name
+   AND data = :data         -- unless: brief
+ ORDER BY name, id          -- order: name
+ ORDER BY id DESC           -- order: newest
+;

@@ -31,6 +31,7 @@ from psycopg.types.json import Jsonb
 
 from blueprint import dataset
 from rowsmith.compiler.analysis.description import Describer
+from rowsmith.compiler.analysis.forms import describe
 from rowsmith.compiler.module.models import Models
 from rowsmith.compiler.module.render import GENERATED, render, write_module
 from rowsmith.compiler.module.types import read_types
@@ -79,7 +80,7 @@ def test_the_whole_text_of_a_small_module(golden_conn: psycopg.Connection[Any], 
 
 def test_the_text_does_not_depend_on_the_order_of_the_queries(conn: psycopg.Connection[Any], tmp_path: Path) -> None:
     describer = Describer(conn)
-    descriptions = [describer.describe(query) for query in read_queries(SQL)]
+    descriptions = [describe(describer, query) for query in read_queries(SQL)]
 
     def text() -> str:
         known = read_types(conn, descriptions)
@@ -99,7 +100,7 @@ def test_paths_are_those_from_the_module(golden_conn: psycopg.Connection[Any], t
     describer = Describer(golden_conn)
     queries = read_queries(tmp_path / "sql")
     queries += [replace(query, namespace=("billing",)) for query in read_queries(tmp_path / "billing")]
-    descriptions = [describer.describe(query) for query in queries]
+    descriptions = [describe(describer, query) for query in queries]
     for place in ("x.py", "src/app/x.py"):
         output = tmp_path / place
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -429,6 +430,8 @@ class Arguments:
             return self.of("", typing.get_args(annotation)[0])
         if typing.get_origin(annotation) is list:
             return [self.of("", typing.get_args(annotation)[0]) for _ in range(2)]
+        if typing.get_origin(annotation) is typing.Literal:
+            return typing.get_args(annotation)[0]
         if annotation is pydantic.JsonValue:
             return {}
         if isinstance(annotation, type) and issubclass(annotation, StrEnum):

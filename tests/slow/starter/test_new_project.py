@@ -9,18 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.databases import ROOT
 from tests.harness.projects import rowsmith
-
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the library as a wheel, as a registry would have it."""
-    folder = tmp_path_factory.mktemp("wheels")
-    subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
-    return folder
 
 
 def test_everything_is_green_at_once(tmp_path: Path, wheels: Path) -> None:

@@ -10,7 +10,16 @@ import psycopg
 import pytest
 
 from rowsmith.server.scratch import create_database, drop_database
-from tests.compiler.analysis.truth import Case, Connection, Observation, create_schema, observe_all, read_corpus
+from tests.compiler.analysis.truth import (
+    Case,
+    Connection,
+    Form,
+    Observation,
+    create_schema,
+    forms,
+    observe_all,
+    read_corpus,
+)
 
 # Columns that are NULL in a state that no data can bring about: why.
 UNSHOWN = {
@@ -81,20 +90,21 @@ def test_there_are_enough(corpus: Corpus) -> None:
 def test_names_and_types_are_those_of_the_server(corpus: Corpus) -> None:
     wrong: list[str] = []
     for case in corpus.cases:
-        columns, parameters = describe(corpus.conn, case)
         expected = [(column.name, column.type) for column in case.columns]
-        if columns != expected:
-            wrong.append(f"{case.query.location} {case.name}: columns {columns}, expected {expected}")
-        if parameters != [parameter.type for parameter in case.parameters]:
-            wrong.append(f"{case.query.location} {case.name}: parameters {parameters}")
+        for form in forms(case):
+            columns, parameters = describe(corpus.conn, form)
+            if columns != expected:
+                wrong.append(f"{name_of(case)}: columns {columns}, expected {expected}")
+            if parameters != [parameter.type for parameter in form.parameters]:
+                wrong.append(f"{name_of(case)}: parameters {parameters}")
     assert not wrong, "\n".join(wrong)
 
 
-def describe(conn: Connection, case: Case) -> tuple[list[tuple[str, str]], list[str]]:
+def describe(conn: Connection, form: Form) -> tuple[list[tuple[str, str]], list[str]]:
     """What the server says of a statement: names and types of its columns, types of its parameters."""
     names: dict[int, str] = dict(conn.execute("SELECT oid, typname FROM pg_type").fetchall())
-    prepared = conn.pgconn.prepare(b"", case.query.statement)
-    assert prepared.status == psycopg.pq.ExecStatus.COMMAND_OK, f"{case.name}: {prepared.error_message.decode()}"
+    prepared = conn.pgconn.prepare(b"", form.query.statement)
+    assert prepared.status == psycopg.pq.ExecStatus.COMMAND_OK, f"{form.query.sql}: {prepared.error_message.decode()}"
     result = conn.pgconn.describe_prepared(b"")
     columns = [((result.fname(i) or b"").decode(), names[result.ftype(i)]) for i in range(result.nfields)]
     return columns, [names[result.param_type(i)] for i in range(result.nparams)]
@@ -112,6 +122,17 @@ def test_what_is_never_null_is_never_null(corpus: Corpus) -> None:
         for case in corpus.cases
         for place, column in enumerate(case.columns)
         if not column.nullable and place in corpus.seen[case.name].nulls
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_in_rows_and_lists(corpus: Corpus) -> None:
+    """What is never NULL is seen, and never is; what may be NULL is in some state."""
+    wrong = [
+        f"{name_of(case)}: {path} was {'not seen' if seen is None else 'NULL' if seen else 'never NULL'}"
+        for case in corpus.cases
+        for path, mark in case.inside.items()
+        if (seen := corpus.seen[case.name].inside.get(path)) is None or (mark != "=" and seen != (mark == "?"))
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -33,3 +33,22 @@ INSERT INTO users (email, name) VALUES (:email, :name);
 
 -- name: clear()#
 DELETE FROM users;
+
+-- name: search_users(role, name, tag, inactive)
+-- record_class: User
+SELECT id, email, name, role, tags
+  FROM users
+ WHERE true
+   AND role = :role           -- if: role
+   AND name = :name           -- if given: name
+   AND :tag = ANY (tags)      -- unless: inactive
+ ORDER BY email               -- order: email
+ ORDER BY name, id            -- order: by-name
+;
+
+-- name: patch_user(id, name, role)!
+UPDATE users
+   SET email = email,
+       name = :name,  -- if given: name
+       role = :role   -- if given: role
+ WHERE id = :id;

@@ -10,7 +10,7 @@ What is not proven may still be true: the rule that asks is a warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.conditions import conditions_of
@@ -32,8 +32,14 @@ _PURE = frozenset(
     }
 )  # fmt: skip
 
+_COLLATION, _INPUT = ("collid", "collOid"), "inputcollid"
+"""How the fields with the collation of a node are named, and the one with that of its arguments."""
 _Given = frozenset[tuple[int, Families]]
 """Result columns, by number, with the families in which they equal something fixed."""
+
+
+_Equal = Sequence[tuple[Node | None, Families]]
+"""Expressions, with the families in which they equal something fixed."""
 
 
 class Cardinality:
@@ -48,6 +54,15 @@ class Cardinality:
         proof = _Proof(self._catalog, self._indexes)
         return proof.at_most_one(proof.conditions.level(query, None), frozenset())
 
+    def is_total(self, query: Node, never: Sequence[bool], more: Sequence[Node] = ()) -> bool:
+        """Whether the ORDER BY of a QUERY node, with `more` at its end, decides of any two rows which comes first.
+
+        It does if at most one row has the same sort keys. `never` says which of these are never NULL: a unique index
+        says nothing of rows with NULL.
+        """
+        proof = _Proof(self._catalog, self._indexes)
+        return proof.is_total(proof.conditions.level(query, None), never, more)
+
 
 class _Proof:
     """What is known of one query and of those inside it."""
@@ -61,6 +76,24 @@ class _Proof:
     @remembered
     def at_most_one(self, level: Level, given: _Given) -> bool:
         """Whether a query gives at most one row for any values of the columns that are given."""
+        return self._is_one(level, [(level.outputs[number - 1].node("expr"), families) for number, families in given])
+
+    def is_total(self, level: Level, never: Sequence[bool], more: Sequence[Node]) -> bool:
+        """The same as that of `Cardinality`."""
+        query, by_reference = level.query, level.by_reference
+        keys = [(each, by_reference[each.integer("tleSortGroupRef")]) for each in query.nodes("sortClause")]
+        operations = query.node("setOperations")
+        if operations is not None:  # without ALL, no two rows are the same
+            return not operations.flag("all") and len({id(target) for _, target in keys}) == len(level.outputs)
+        given = [(expr, self.indexes.families) for expr in more]
+        for (clause, target), is_never in zip(keys, never, strict=True):
+            expr = target.node("expr")
+            if expr is not None and is_never and _collation(expr) not in self.indexes.inexact:
+                given.append((expr, self.indexes.equalities.get(clause.integer("eqop"), frozenset())))
+        return self._is_one(level, given)
+
+    def _is_one(self, level: Level, given: _Equal) -> bool:
+        """Whether a query gives at most one row for any values of these expressions."""
         query = level.query
         if limit_of(query) in (0, 1) and query.integer("limitOption") != WITH_TIES:
             return True
@@ -90,10 +123,10 @@ class _Rows:
         self.terms: dict[Node, tuple[Term, bool]] = around.terms if around else {}
         """Of expressions that were asked about, whether they have one value where their relations are fixed."""
 
-    def are_one(self, given: _Given) -> bool:
+    def are_one(self, given: _Equal) -> bool:
         """Whether the query gives at most one of these rows."""
-        for number, families in given:
-            self._equate(self.level.outputs[number - 1].node("expr"), families)
+        for expr, families in given:
+            self._equate(expr, families)
         self.fix(self.level.inside(*self.level.sources), conditions_of(self.scope))
         if self.level.query.integer("commandType") in (Command.UPDATE, Command.DELETE):
             # Whatever it is joined with, a row is updated, and returned, once.
@@ -256,6 +289,11 @@ class _Rows:
         expr = next((each.node("expr") for each in targets if each.integer("ressortgroupref") == reference), None)
         families = self.proof.indexes.equalities.get(group.integer("eqop"), frozenset())
         return expr is not None and bool(families & self._senses(expr))
+
+
+def _collation(expr: Node) -> int:
+    """The collation of an expression; 0 if it has none."""
+    return next((expr.integer(name) for name in expr.fields if name.endswith(_COLLATION) and name != _INPUT), 0)
 
 
 def _references(node: Node) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -10,17 +10,21 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
+from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.catalog import Catalog
 from rowsmith.compiler.analysis.effects import Effects
 from rowsmith.compiler.analysis.enums import Entry
 from rowsmith.compiler.analysis.nested import Nesting, Shape
 from rowsmith.compiler.analysis.nodes import Node, queries
 from rowsmith.compiler.analysis.nullability import Prover
+from rowsmith.compiler.analysis.ordering import Ordering, Orderings
 from rowsmith.compiler.analysis.packing import MOST_ARGUMENTS, pack, unpack
 from rowsmith.compiler.analysis.parameters import nullable_parameters, stored_columns
 from rowsmith.compiler.analysis.session_effects import SessionEffects
+from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
 from rowsmith.compiler.analysis.usage import Usage
 from rowsmith.queries.inference import infer_types
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.lexer import tokenize
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.query import Query
@@ -70,8 +74,19 @@ class Description:
     """Whether the query is proven to leave nothing in its session."""
     one_row: bool = False
     """Whether the query gives exactly one row, whatever is in the database."""
+    ordering: Ordering | None = None
+    """What it sorts by, if it is a query that could have pages."""
     tree: Node | None = None
-    """The analyzed query; None for the few statements that have no tree."""
+    """The analyzed query; None for the few statements that have no tree, and for a query with several forms."""
+    forms: tuple[Description, ...] = ()
+    """The forms of a query with optional lines or orderings, as far as they were analyzed."""
+    orderings: tuple[tuple[SortKey, ...], ...] = ()
+    """The sort keys of each ordering of such a query, if it has pages."""
+
+    @property
+    def pages(self) -> tuple[tuple[SortKey, ...], ...]:
+        """The sort keys of each ordering, if the query has pages."""
+        return (self.ordering.keys,) if self.ordering and self.ordering.keys else self.orderings
 
 
 class Describer:
@@ -81,6 +96,8 @@ class Describer:
         self._conn = conn
         self.catalog = Catalog(conn)
         self.session_effects = SessionEffects(conn, self.catalog)
+        self.cardinality = Cardinality(self.catalog, UniqueIndexes(conn))
+        self._orderings = Orderings(conn, self.catalog, self.cardinality)
         self._effects = Effects(self.catalog)
         self._types: dict[int, str] = {}
 
@@ -98,6 +115,25 @@ class Describer:
         columns = (each if each.name == name else replace(each, name=name, original=each.name) for each, name in pairs)
         return replace(found, columns=tuple(columns))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost."""
+        return self._conn.closed
+
+    def prepare(self, query: Query) -> Description:
+        """The parameters and the columns of a query, each of which may be NULL. Raises psycopg.Error."""
+        with self._conn.transaction(force_rollback=True):
+            types, columns = self._prepare(query)
+        names = field_names([column.name for column in columns])
+        return Description(
+            query,
+            tuple(
+                Typed(name, oid, self._type_name(oid), nullable=False)
+                for name, oid in zip(query.parameters, types, strict=True)
+            ),
+            tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True)),
+        )
+
     def _describe(self, query: Query) -> Description:
         if query.kind is Kind.SCRIPT:
             return Description(query, (), ())
@@ -113,6 +149,7 @@ class Describer:
             return Description(query, tuple(parameters), tuple(_marked(each, never=False) for each in columns))
         nullable, stored = nullable_parameters(self.catalog, tree), stored_columns(self.catalog, tree)
         nullable |= {number for number, each in enumerate(parameters, 1) if each.nullable}
+        nullable -= {number for number, each in enumerate(parameters, 1) if each.name in query.not_none}
         prover = Prover(self.catalog, frozenset(range(1, len(parameters) + 1)) - nullable)
         # A rule of another command leaves nothing of RETURNING.
         proven, usage = prover.outputs(tree) if columns else (), Usage(self.catalog, tree)
@@ -133,15 +170,29 @@ class Describer:
             clean and self._effects.only_reads(tree),
             clean,
             prover.gives_one_row(tree),
+            self._ordering(query, columns, tree, prover),
             tree,
         )
 
-    def _prepare(self, query: Query) -> tuple[list[int], list[Typed]]:
-        """The types of the parameters, and the columns: the protocol's Parse and Describe."""
+    def _ordering(self, query: Query, columns: Sequence[Typed], tree: Node, prover: Prover) -> Ordering | None:
+        def types(sql: str) -> list[int]:
+            result = self._described(sql.encode())
+            return [result.ftype(index) for index in range(result.nfields)]
+
+        with self._conn.transaction(force_rollback=True):
+            return self._orderings.find(query, [each.name for each in columns], tree, prover, types)
+
+    def _described(self, statement: bytes) -> PGresult:
+        """The protocol's Parse and Describe of a statement."""
         pgconn = self._conn.pgconn
-        for result in (pgconn.prepare(b"", query.statement), pgconn.describe_prepared(b"")):
+        for result in (pgconn.prepare(b"", statement), pgconn.describe_prepared(b"")):
             if result.status != ExecStatus.COMMAND_OK:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
+        return result
+
+    def _prepare(self, query: Query) -> tuple[list[int], list[Typed]]:
+        """The types of the parameters, and the columns."""
+        result = self._described(query.statement)
         types = [result.param_type(index) for index in range(result.nparams)]
         return types, [self._column(result, index) for index in range(result.nfields)]
 

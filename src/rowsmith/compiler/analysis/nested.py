@@ -127,7 +127,7 @@ class Nesting:
             target = level.outputs[number - 1].node("expr")
             return self._shape(self._prover.result(level, given), target) if target else Value(0)
         found = [self._output(each, number, frozenset()) for each in self._branches(level, operation)]
-        return _merged(found) or Value(operation.integers("colTypes")[number - 1])
+        return common_shape(found) or Value(operation.integers("colTypes")[number - 1])
 
     def _branches(self, level: Level, operation: Node) -> Iterator[Level]:
         """The queries that UNION, INTERSECT or EXCEPT combines."""
@@ -154,8 +154,15 @@ class Nesting:
             return None
         if number > 0:
             return self._column(home, index, number, type_of(expr))
-        of_old_or_new = expr.integer("varreturningtype") != VarReturning.DEFAULT
-        return self._whole_row(scope, levels, index, opaque=of_old_or_new)
+        match expr.integer("varreturningtype"):
+            case VarReturning.OLD:
+                present = home.old
+            case VarReturning.NEW:
+                present = home.new
+            case _:
+                present = self._prover.conditions.branch(scope, frozenset({(levels, index, 0)}))
+                return self._whole_row(home, index, present, levels)
+        return self._whole_row(home, index, present)
 
     def _column(self, home: Scope, index: int, number: int, oid: int) -> Shape | None:
         """The shape of a column of a range table entry, which has this type."""
@@ -187,21 +194,19 @@ class Nesting:
         query = table.node("ctequery") if table and not table.flag("cterecursive") else None
         return self._prover.conditions.level(query, home.bare) if query else None
 
-    def _whole_row(self, scope: Scope, levels: int, index: int, *, opaque: bool) -> Row | None:
-        """The row of a range table entry, of a query so many levels further out, where the entry has one.
+    def _whole_row(self, home: Scope, index: int, present: Scope | None, levels: int = 0) -> Row | None:
+        """The row of a range table entry. `present` is the scope in which there is one, so many queries further in.
 
-        If it is `opaque`, nothing is known of its columns.
+        If it is None, nothing is known of the columns.
         """
-        home = scope.up(levels)
-        columns = self._columns(home, index)
-        present = self._prover.conditions.branch(scope, frozenset({(levels, index, 0)}))
+        proven = self._prover.columns.variable
         fields = [
             Field(
                 name,
                 self._column(home, index, number, oid) or Value(oid),
-                opaque or not self._prover.columns.variable(present, levels, index, number),
+                present is None or not proven(present, levels, index, number),
             )
-            for number, (name, oid) in columns.items()
+            for number, (name, oid) in self._columns(home, index).items()
         ]
         return _row_of(fields, home.level.entry(index).integer("relid"))
 
@@ -272,7 +277,7 @@ class Nesting:
 
     def _list(self, scope: Scope, args: list[Node], *, absent: bool = False) -> Rows | None:
         """A list of values that have the same shape; NULLs are left out if they are to be `absent`."""
-        element = _merged([self._shape(scope, each) for each in args])
+        element = common_shape([self._shape(scope, each) for each in args])
         return Rows(element, not absent and not self._prover.all_proven(scope, args)) if element else None
 
     def _constructor(self, scope: Scope, expr: Node) -> Shape | None:
@@ -318,13 +323,13 @@ class Nesting:
 
     def _coalesce(self, scope: Scope, expr: Node) -> Shape | None:
         args = [each for each in expr.nodes("args") if not _is_empty_list(each)]
-        shape = _merged([self._shape(scope, each) for each in args])
+        shape = common_shape([self._shape(scope, each) for each in args])
         return shape if len(args) == len(expr.nodes("args")) or isinstance(shape, Rows) else None
 
     def _case(self, scope: Scope, expr: Node) -> Shape | None:
         results = [(branch, result) for branch, result in self._prover.branches(scope, expr) if result is not None]
         kept = [(branch, result) for branch, result in results if not (_is_null(result) or _is_empty_list(result))]
-        shape = _merged([self._shape(branch, result) for branch, result in kept])
+        shape = common_shape([self._shape(branch, result) for branch, result in kept])
         empty = any(_is_empty_list(result) for _, result in results)
         return shape if not empty or isinstance(shape, Rows) else None
 
@@ -358,7 +363,7 @@ def _row_of(fields: list[Field], relation: int = 0) -> Row | None:
     return Row(tuple(fields), relation) if fields and field_names(names) == names else None
 
 
-def _merged(shapes: list[Shape]) -> Shape | None:
+def common_shape(shapes: list[Shape]) -> Shape | None:
     """The shape that stands for all of these; None if there is none."""
     found: Shape | None = shapes[0] if shapes else None
     for each in shapes[1:]:

@@ -81,6 +81,16 @@ class Prover:
         """
         return self.outputs_of(self.conditions.level(query, parent), given)
 
+    def sort_keys(self, query: Node) -> list[bool]:
+        """For each sort key of a QUERY node, whether it is proven not to be NULL."""
+        level = self.conditions.level(query, None)
+        targets = [level.by_reference[each.integer("tleSortGroupRef")] for each in query.nodes("sortClause")]
+        if query.node("setOperations") is not None:
+            outputs = self.outputs_of(level, frozenset())
+            return [outputs[each.integer("resno") - 1] for each in targets]
+        scope = self.result(level, frozenset())
+        return [self.proven(scope, each.node("expr")) for each in targets]
+
     def gives_one_row(self, query: Node) -> bool:
         """Whether a QUERY node gives exactly one row, whatever is in the database."""
         return self.conditions.one_row.of_query(self.conditions.level(query, None))

@@ -66,6 +66,12 @@ class Level:
         return [target for target in targets if not target.flag("resjunk")]
 
     @cached_property
+    def by_reference(self) -> dict[int, Node]:
+        """The target entries that ORDER BY, GROUP BY or DISTINCT refer to."""
+        targets = self.query.nodes("targetList")
+        return {number: each for each in targets if (number := each.integer("ressortgroupref"))}
+
+    @cached_property
     def common_tables(self) -> dict[str | None, Node]:
         """The queries of WITH, by name."""
         return {each.text("ctename"): each for each in self.query.nodes("cteList")}

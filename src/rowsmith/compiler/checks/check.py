@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from rowsmith.compiler.analysis.cardinality import Cardinality
 from rowsmith.compiler.analysis.description import Describer, Description
-from rowsmith.compiler.analysis.unique_indexes import UniqueIndexes
-from rowsmith.compiler.checks.findings import at_position, at_query
+from rowsmith.compiler.analysis.forms import ask, differences, merged
+from rowsmith.compiler.checks.findings import at_query
+from rowsmith.compiler.checks.forms import in_forms, too_many
 from rowsmith.compiler.checks.ignores import apply_ignores
 from rowsmith.compiler.checks.impossible import Impossible
 from rowsmith.compiler.checks.lint import lint, unknown_types
+from rowsmith.compiler.checks.null_comparisons import null_comparisons
+from rowsmith.compiler.checks.refusals import Refusals
+from rowsmith.compiler.checks.trial import Trial
 from rowsmith.compiler.module.types import Types, read_types
 from rowsmith.compiler.project import FILE, Project, ProjectError
 from rowsmith.errors import ServerError
 from rowsmith.findings import Finding, Rule
+from rowsmith.queries.forms import Forms
 from rowsmith.queries.loader import read
 from rowsmith.queries.query import Query
 
@@ -46,7 +50,8 @@ class Examiner:
     def __init__(self, conn: psycopg.Connection[TupleRow]) -> None:
         self._conn = conn
         self._describer = Describer(conn)
-        self._cardinality = Cardinality(self._describer.catalog, UniqueIndexes(conn))
+        self._trial = Trial(conn)
+        self._refusals = Refusals(conn, self._trial)
         self._impossible = Impossible(conn, self._describer.catalog)
 
     @property
@@ -75,42 +80,53 @@ class Examiner:
         for number, query in enumerate(queries, 1):
             progress(number, len(queries))
             try:
-                description = self._describer.describe(query)
+                description, found = self._ask(query)
             except psycopg.Error as error:
-                if self._conn.closed:
-                    raise ServerError(f"The connection to the scratch database was lost: {error}") from error
-                findings.append(_refusal(query, error))
-                continue
+                raise ServerError(f"The connection to the scratch database was lost: {error}") from error
             except Exception as error:
                 error.add_note(f"in query {query.qualified_name}, {query.location}")
                 raise
-            descriptions.append(description)
-            findings += lint(description, self._cardinality)
-            findings += self._impossible.findings(description)
+            findings += found
+            if description is not None:
+                descriptions.append(description)
         types = read_types(self._conn, descriptions, project.types)
         findings += (finding for description in descriptions for finding in unknown_types(description, types))
         found = sorted(apply_ignores(instructions, findings), key=_order)
         return Report(tuple(queries), tuple(descriptions), types, tuple(found))
 
+    def _ask(self, query: Query) -> tuple[Description | None, list[Finding]]:
+        """What the server says about a query, None if it refuses it, and what is wrong with it.
+
+        Raises psycopg.Error if the connection is lost.
+        """
+        if query.forms is not None:
+            return self._ask_forms(query, query.forms)
+        try:
+            description = self._describer.describe(query)
+        except psycopg.Error as error:
+            if self._conn.closed:
+                raise
+            return None, [*self._refusals.findings(query, error)]
+        return description, [*self._findings(description)]
+
+    def _ask_forms(self, query: Query, forms: Forms) -> tuple[Description | None, list[Finding]]:
+        if (finding := too_many(query, forms)) is not None:
+            return None, [finding]
+        answers = ask(self._describer, query, forms)
+        if answers.refused:
+            refused = answers.refused
+            refusals = [(form, each) for form, error in refused for each in self._refusals.findings(form, error)]
+            return None, [*in_forms(refusals, forms.count)]
+        for message, hint in differences((*answers.described, *answers.prepared)):
+            return None, [at_query(Rule.FORMS, query, message, hint)]
+        found = [(each.query, finding) for each in answers.described for finding in self._findings(each)]
+        return merged(forms, answers), [*in_forms(found, len(answers.described))]
+
+    def _findings(self, description: Description) -> Iterator[Finding]:
+        yield from lint(description, self._describer.cardinality)
+        yield from null_comparisons(description.query, self._trial)
+        yield from self._impossible.findings(description)
+
 
 def _order(finding: Finding) -> tuple[str, int, int, str]:
     return str(finding.file), finding.line or 0, finding.column or 0, finding.rule
-
-
-def _refusal(query: Query, error: psycopg.Error) -> Finding:
-    """What PostgreSQL said, and where. Its positions count characters from 1."""
-    said = error.diag
-    message = "\n".join(filter(None, [said.message_primary or str(error).strip(), said.message_detail]))
-    hint = said.message_hint or _hint(query, error)
-    if said.statement_position is None:
-        return at_query(Rule.REFUSED, query, message, hint)
-    return at_position(Rule.REFUSED, query, int(said.statement_position) - 1, message, hint)
-
-
-def _hint(query: Query, error: psycopg.Error) -> str | None:
-    """A hint of our own if the server has none: the name of the parameter whose number is in the message."""
-    if isinstance(error, (psycopg.errors.IndeterminateDatatype, psycopg.errors.AmbiguousParameter)):
-        for number, name in enumerate(query.parameters, 1):
-            if (error.diag.message_primary or "").endswith(f" ${number}"):
-                return f"${number} is :{name}. Give its type with a cast, such as :{name}::text"
-    return None

@@ -16,7 +16,9 @@ def at_query(
     rule: Rule, query: Query, message: str, hint: str | None = None, severity: Severity = Severity.ERROR
 ) -> Finding:
     """A finding about a query as a whole: at its name line."""
-    return Finding(rule, query.file, query.line, message, hint, severity, query.qualified_name)
+    source = _line(query)
+    column = max(0, source.find(query.name.replace("_", "-")), source.find(query.name)) if source else None
+    return Finding(rule, query.file, query.line, message, hint, severity, query.qualified_name, source, column)
 
 
 def at_position(
@@ -34,6 +36,14 @@ def at_position(
     line, source, column = query.source.place(position)
     column = min(column, len(source))
     return Finding(rule, query.file, line, message, hint, severity, query.qualified_name, source, column)
+
+
+def _line(query: Query) -> str | None:
+    """The text of the name line; None if the file is gone."""
+    try:
+        return query.file.read_text(encoding="utf-8-sig").split("\n")[query.line - 1].rstrip()
+    except (OSError, IndexError):
+        return None
 
 
 def render(finding: Finding) -> str:

@@ -15,9 +15,12 @@ from rowsmith.queries.loader import Instruction
 _IGNORABLE = (
     Rule.CANNOT_SUCCEED,
     Rule.COLUMN_NAME,
+    Rule.CONSTANT_ORDER,
     Rule.MANY_ROWS,
+    Rule.NULL_COMPARISON,
     Rule.ONE_COLUMN,
     Rule.SELECT_STAR,
+    Rule.UNSTABLE_ORDER,
 )  # the others are certain
 _FORM = "Write: -- rowsmith: ignore RULE (reason)"
 
@@ -33,8 +36,8 @@ def apply_ignores(instructions: Iterable[Instruction], findings: Collection[Find
             left.append(rule)
         elif (earlier := ignored.setdefault((each.query, rule), each)) is not each:
             left.append(_finding(each, f"{rule} is already ignored on line {earlier.line}", "Remove this comment"))
-        # Nothing else is known about a refused query.
-        elif (each.query, rule) not in found and (each.query, Rule.REFUSED) not in found:
+        # Nothing else is known about a query that is refused.
+        elif found.isdisjoint((each.query, other) for other in (rule, Rule.REFUSED, Rule.FORMS)):
             left.append(_finding(each, f"{rule} has nothing to report here", "Remove this comment"))
     return left + [finding for finding in findings if (finding.query, finding.rule) not in ignored]
 

@@ -60,7 +60,12 @@ class Impossible:
             return
         if (said := self._refusal_to_plan(description)) is not None:
             message = f"PostgreSQL cannot plan the statement: {said.diag.message_primary}"
-            yield at_position(Rule.CANNOT_SUCCEED, query, 0, message, said.diag.message_hint)
+            hint, words = said.diag.message_hint, [token for token in tokenize(query.sql) if not token.blank]
+            position = 0
+            if isinstance(said, psycopg.errors.InvalidColumnReference):
+                hint = hint or "Add a unique index on just these columns, in a migration, or name those of one"
+                position = next((token.start for token in words if token.text.lower() == "conflict"), 0)
+            yield at_position(Rule.CANNOT_SUCCEED, query, position, message, hint)
         for node in tree.walk():
             if node.tag == "QUERY":
                 for message, hint in self._writes(node):

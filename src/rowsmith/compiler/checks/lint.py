@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from rowsmith.compiler.analysis.cardinality import Cardinality
+from rowsmith.compiler.analysis.conditions import TRANSPARENT
 from rowsmith.compiler.analysis.description import Description
+from rowsmith.compiler.analysis.nodes import Node
 from rowsmith.compiler.checks.findings import at_position, at_query
 from rowsmith.compiler.checks.select_list import positions, stars
 from rowsmith.compiler.module.types import Types
 from rowsmith.errors import UnknownTypeError
 from rowsmith.findings import Finding, Rule, Severity
+from rowsmith.queries.clauses import order_by
+from rowsmith.queries.lexer import Token, tokenize
 from rowsmith.queries.marks import AT_MOST_ONE_ROW, MARKS, ROWS, Kind, misfit
 from rowsmith.queries.query import Query
 from rowsmith.queries.rows import NO_NAME
@@ -23,6 +28,8 @@ def lint(description: Description, cardinality: Cardinality) -> Iterator[Finding
     yield from column_names(description)
     yield from select_star(description.query)
     yield from many_rows(description, cardinality)
+    constant = [*constant_order(description)]
+    yield from constant or unstable_order(description)
 
 
 def mark(description: Description) -> Iterator[Finding]:
@@ -59,6 +66,36 @@ def column_names(description: Description) -> Iterator[Finding]:
         yield at_position(Rule.COLUMN_NAME, query, place, message, hint, severity=Severity.WARNING)
 
 
+def constant_order(description: Description) -> Iterator[Finding]:
+    """ORDER BY a parameter, which is a value, and not the name of a column. Nothing is known without a tree."""
+    query, tree = description.query, description.tree
+    for node in tree.walk() if tree is not None else ():
+        keys = {each.integer("tleSortGroupRef") for each in node.nodes("sortClause")}
+        for target in node.nodes("targetList") if keys else ():
+            number = _parameter(target.node("expr"))
+            if number and target.flag("resjunk") and target.integer("ressortgroupref") in keys:
+                name = query.parameters[number - 1]
+                message = f"ORDER BY :{name} sorts by a value that is the same for every row, and so by nothing"
+                hint = "Write a line for each ordering, such as ORDER BY name -- order: name, and pass order_by"
+                place = next((each.start for each in _sort_keys(query) if each.text == f"${number}"), None)
+                yield at_position(Rule.CONSTANT_ORDER, query, place, message, hint)
+
+
+def _parameter(expression: Node | None) -> int:
+    """The number of the parameter that an expression is, cast or not; 0 if it is none."""
+    while expression is not None and expression.tag in TRANSPARENT:
+        expression = expression.node(TRANSPARENT[expression.tag])
+    return expression.integer("paramid") if expression is not None and expression.tag == "PARAM" else 0
+
+
+def _sort_keys(query: Query) -> Iterator[Token]:
+    """The tokens after an ORDER BY."""
+    tokens = [token for token in tokenize(query.sql) if not token.blank]
+    words = [token.text.lower() for token in tokens]
+    begins = [index for index, pair in enumerate(pairwise(words)) if pair == ("order", "by")]
+    return iter(tokens[begins[0] :] if begins else ())
+
+
 def many_rows(description: Description, cardinality: Cardinality) -> Iterator[Finding]:
     """A query for one row that may find more, and then raises. Nothing is known without a tree."""
     query, tree = description.query, description.tree
@@ -66,6 +103,19 @@ def many_rows(description: Description, cardinality: Cardinality) -> Iterator[Fi
         message = f"the query is marked {MARKS[query.kind]}, but nothing limits it to one row"
         hint = "Compare every column of a unique key with =, or add LIMIT 1; for a list, remove the mark"
         yield at_query(Rule.MANY_ROWS, query, message, hint, Severity.WARNING)
+
+
+def unstable_order(description: Description) -> Iterator[Finding]:
+    """An ORDER BY that leaves some rows in any order: two calls may differ, and a page could not say where it ends."""
+    query, ordering = description.query, description.ordering
+    if ordering is None or ordering.missing is None:
+        return
+    order = order_by(query.sql)
+    message = "ORDER BY can leave two rows in any order, so they may change places, and the query has no pages"
+    hint = f"Add {ordering.missing} at its end"
+    yield at_position(
+        Rule.UNSTABLE_ORDER, query, order.start if order else None, message, hint, severity=Severity.WARNING
+    )
 
 
 def unknown_types(description: Description, types: Types) -> Iterator[Finding]:

@@ -14,10 +14,13 @@ from rowsmith.compiler.analysis.value_types import JSON, JSONB
 from rowsmith.compiler.module.overrides import WORD
 from rowsmith.compiler.module.source import camel, free_name, quoted, singular
 from rowsmith.compiler.module.types import PgType, Types, optional, plain
-from rowsmith.errors import ModuleError
+from rowsmith.errors import ModuleError, UnknownTypeError
+from rowsmith.queries.keyset import SortKey
 from rowsmith.queries.marks import ROWS, Kind
 from rowsmith.queries.query import Query, is_python_name
 
+_ANY_JSON = "JsonValue"
+"""`-- record_class: tags = JsonValue` leaves a document as it is."""
 Models: TypeAlias = Literal["pydantic", "dataclass"]
 
 
@@ -48,9 +51,13 @@ class Call:
     query: Query
     parameters: Mapping[str, str]
     """Annotations, by name; for a `*!` query that of the sets."""
+    orderings: Sequence[str]
+    """The values of `order_by`, the default first."""
     result: str
-    declaration: str
-    """The arguments of its decorator, such as `writes=True`; empty if it is proven to do nothing but read."""
+    keys: tuple[tuple[SortKey, ...], ...]
+    """What it sorts by in each ordering, if it has pages."""
+    declaration: tuple[str, ...]
+    """The arguments of its decorator, such as `writes=True`; none if it is proven to do nothing but read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,7 @@ class _Collector:
         base = camel(*query.namespace, query.name)
         parameters = {each.name: self._noted(self._types.parameter(each), each) for each in description.parameters}
         columns = {each.name: self._column(each, query) for each in description.columns}
+        self.faults += _choice_faults(query, description.columns)
         result = "int" if query.kind in (Kind.AFFECTED, Kind.EXECUTEMANY) else "None"
         if query.kind is Kind.EXECUTEMANY:
             sets = Model(self._free(f"{base}Parameters"), parameters, query)
@@ -113,8 +121,10 @@ class _Collector:
             (value,) = columns.values()
             result = value if one_row else optional(value)
         writes = "" if description.only_reads else 'writes="rows"' if description.clean else "writes=True"
+        orderings = query.forms.orderings if query.forms else ()
         types = ", ".join(f"{quoted(name)}: {quoted(type_)}" for name, type_ in query.types.items())
-        return Call(query, parameters, result, ", ".join(filter(None, [writes, types and f"types={{{types}}}"])))
+        declaration = filter(None, [writes, types and f"types={{{types}}}"])
+        return Call(query, parameters, orderings, result, description.pages, tuple(declaration))
 
     def compare(self) -> None:
         """Compare the rows in columns with those of queries that have the same class: these say what is in it."""
@@ -141,7 +151,8 @@ class _Collector:
         return optional(annotation) if typed.nullable else annotation
 
     def _column(self, column: Typed, query: Query) -> str:
-        if column.shape is None or self._types.is_chosen(column):
+        is_json = dict(query.nested_classes).get(column.name) == _ANY_JSON
+        if column.shape is None or is_json or self._types.is_chosen(column):
             return self._noted(self._types.result(column), column)
         in_json = column.oid in (JSON, JSONB)
         return self._noted(self._nested(column.shape, _Place(query, (column.name,), in_json=in_json)), column)
@@ -150,14 +161,28 @@ class _Collector:
         """The annotation of a value inside a row, or of a column that is nested."""
         match shape:
             case Value():
-                annotation = self._types.value(shape, in_json=place.in_json)
-                self._used |= _names([annotation])
-                return annotation
+                return self._nested_value(shape, place)
             case Rows():
                 element = self._nested(shape.element, replace(place, many=True))
                 return f"list[{optional(element) if shape.nullable else element}]"
             case Row():
                 return self._nested_row(shape, place)
+
+    def _nested_value(self, value: Value, place: _Place) -> str:
+        if place.in_json and (found := self._types.cast_to_json(value.oid)):
+            self.faults.append(
+                f"{place}: {found.formatted} has its own cast to json, from which its values cannot be restored. Cast "
+                "it to text inside the document, or return it as a column"
+            )
+        try:
+            annotation = self._types.value(value)
+        except UnknownTypeError as error:
+            self.faults.append(
+                f"{place}: no Python type is known for {error.pg_type}. Name one in [tool.rowsmith.types], or cast it"
+            )
+            return "None"
+        self._used |= _names([annotation])
+        return annotation
 
     def _nested_row(self, row: Row, place: _Place) -> str:
         """The name of the class of a row."""
@@ -228,12 +253,19 @@ class _Place:
     @property
     def chosen(self) -> str | None:
         """The class that the query chooses."""
-        return dict(self.query.nested_classes).get(".".join(self.path))
+        found = dict(self.query.nested_classes).get(".".join(self.path))
+        return found or (self.query.record_class if self._is_value else None)
 
     @property
     def class_name(self) -> str:
-        """The name of the class after the column or the field."""
+        """The name of the class after the column or the field, for the rows of a `$` query after the query."""
+        if self._is_value:
+            return f"{camel(*self.query.namespace, self.query.name)}Row"
         return camel(singular(self.path[-1]) if self.many else self.path[-1])
+
+    @property
+    def _is_value(self) -> bool:
+        return self.query.kind is Kind.VALUE and len(self.path) == 1
 
     def __str__(self) -> str:
         return f"{self.query.location}: {self.query.qualified_name}, column {'.'.join(self.path)}"
@@ -258,9 +290,34 @@ def _ordered(models: Mapping[str, Model]) -> tuple[Model, ...]:
 
 def _record_class_faults(queries: Iterable[Query], reserved: Collection[str]) -> Iterator[str]:
     for query in queries:
-        name = query.record_class
-        if name is not None and (not is_python_name(name) or name in reserved):
-            yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
+        for name in filter(None, [query.record_class, *dict(query.nested_classes).values()]):
+            if name != _ANY_JSON and (not is_python_name(name) or name in reserved):
+                yield f"{query.location}: {query.qualified_name}: {name} cannot be the name of a record class"
+
+
+def _choice_faults(query: Query, columns: Sequence[Typed]) -> Iterator[str]:
+    """A class for the rows in a column that has none."""
+    paths = [path for each in columns if each.shape for path in _paths(each.name, each.shape)]
+    for path, name in query.nested_classes:
+        if path not in paths:
+            known = ", ".join(paths) or "none"
+            yield (
+                f"{query.location}: {query.qualified_name}: record_class: {path} = {name} is for no column whose value "
+                f"is a row or a list of rows. Columns with rows: {known}"
+            )
+
+
+def _paths(path: str, shape: Shape) -> Iterator[str]:
+    """Where the rows in a column are: `owner`, `owner.teams`."""
+    match shape:
+        case Rows():
+            yield from _paths(path, shape.element)
+        case Row():
+            yield path
+            for each in shape.fields:
+                yield from _paths(f"{path}.{each.name}", each.shape)
+        case Value():
+            pass
 
 
 def _column_faults(found: Iterable[Model], models: Models) -> Iterator[str]:

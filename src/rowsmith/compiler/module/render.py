@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from rowsmith.compiler.module.types import Types
 from rowsmith.errors import ModuleError
 from rowsmith.findings import display_path
 from rowsmith.queries.files import SqlFile, SqlFileError
+from rowsmith.queries.forms import NOT_GIVEN, ORDER_BY
 from rowsmith.queries.marks import Kind
 from rowsmith.queries.typed import digest
 
@@ -31,6 +33,7 @@ _DIRECTIVES = """\
 # isort: skip_file
 # pyright: reportReturnType=false
 """
+_FORMS = "rowsmith.queries.forms"
 _TIGHT = "\N{NO-BREAK SPACE}"
 _ARRAY = re.compile(r"list\[(.+)\] \| list\[\1 \| None\]")
 
@@ -168,8 +171,11 @@ class _Renderer:
         return lines
 
     def _query(self, call: Call, indent: int) -> list[str]:
-        query, fields = call.query, self._fields(call.parameters)
-        decorator = self.imports.name("rowsmith.queries.typed", "rows" if query.kind is Kind.MANY else "query")
+        query, fields = call.query, [*self._arguments(call)]
+        decorator = self.imports.name(
+            "rowsmith.queries.typed", "pages" if call.keys else "rows" if query.kind is Kind.MANY else "query"
+        )
+        declared = [*_sort_keys(call), *call.declaration]
         if query.kind is Kind.EXECUTEMANY:
             arguments = ["self", *fields, "/"]
         else:  # `self` is passed by position, so a parameter may have that name
@@ -178,10 +184,25 @@ class _Renderer:
         doc = docstring(" ".join(filter(None, [query.doc.strip(), place])), indent + 4)
         head = signature(f"def {query.name}", arguments, f" -> {self._annotation(call.result)}:", indent)
         return [
-            f"{' ' * indent}@{decorator}{f'({call.declaration})' if call.declaration else ''}",
+            *(signature(f"@{decorator}", declared, "", indent) if declared else [f"{' ' * indent}@{decorator}"]),
             *head,
             *(line.replace(_TIGHT, " ") for line in doc),
         ]
+
+    def _arguments(self, call: Call) -> Iterator[str]:
+        """The parameters with their defaults, as a signature has them."""
+        defaults = call.query.arguments
+        for name, text in call.parameters.items():
+            default, annotation = defaults.get(name, Parameter.empty), self._annotation(text)
+            if default is NOT_GIVEN:
+                plain = annotation.removesuffix(" | None")  # None comes last
+                annotation = f"{plain} | {self.imports.name(_FORMS, 'NotGiven')}{annotation[len(plain) :]}"
+                default = self.imports.name(_FORMS, "NOT_GIVEN")
+            yield f"{name}: {annotation}" if default is Parameter.empty else f"{name}: {annotation} = {default}"
+        if call.orderings:
+            choice = ", ".join(map(quoted, call.orderings))
+            literal = self.imports.name("typing", "Literal")
+            yield f"{ORDER_BY}: {literal}[{choice}] = {quoted(call.orderings[0])}"
 
     # --- the queries object ---
 
@@ -212,6 +233,16 @@ def _text(file: Path) -> str:
         return SqlFile.read(file).text
     except SqlFileError as error:
         raise ModuleError(str(error)) from None
+
+
+def _sort_keys(call: Call) -> Iterator[str]:
+    """The arguments of `pages`: the sort keys, or those of each ordering."""
+    lists = [[quoted(str(key)) for key in keys] for keys in call.keys]
+    if not call.orderings:
+        yield from (key for keys in lists for key in keys)
+    elif lists:
+        pairs = zip(map(quoted, call.orderings), map(", ".join, lists), strict=True)
+        yield f"{{{', '.join(f'{name}: [{keys}]' for name, keys in pairs)}}}"
 
 
 def _members(labels: Iterable[str]) -> Iterator[tuple[str, str]]:

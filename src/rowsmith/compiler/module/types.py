@@ -128,16 +128,14 @@ class Types:
         """The type of a column where it is not NULL. Raises UnknownTypeError."""
         return self._of(column.oid, column.origin, parameter=False)
 
-    def value(self, value: Value, *, in_json: bool) -> str:
-        """The type of a value inside a row, which a JSON document may carry. Raises UnknownTypeError."""
-        if in_json and (found := self._cast_to_json(value.oid)):
-            raise UnknownTypeError(found.formatted)
+    def value(self, value: Value) -> str:
+        """The type of a value inside a row. Raises UnknownTypeError."""
         return self._of(value.oid, value.origin, parameter=False)
 
-    def _cast_to_json(self, oid: int) -> PgType | None:
+    def cast_to_json(self, oid: int) -> PgType | None:
         """The type, or a part of it, that has a cast to json of its own: a document has what that makes of it."""
         found = self._types[oid]
-        parts = (self._cast_to_json(each) for each in sorted(found.parts))
+        parts = (self.cast_to_json(each) for each in sorted(found.parts))
         return found if found.casts_to_json else next(filter(None, parts), None)
 
     def is_chosen(self, typed: Typed) -> bool:
