@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 from psycopg.pq import TransactionStatus
 
 from rowsmith import Database, load_queries
-from rowsmith.errors import TransactionError
+from rowsmith.errors import PoolTimeoutError, TransactionError
 from rowsmith.pool.checkouts import Checkouts
 from rowsmith.pool.connection_sync import PooledConnection
 from rowsmith.transactions.current import OpenTransaction
@@ -74,6 +77,30 @@ def test_no_block_joins_one_that_was_abandoned(
         assert "a transaction block was abandoned" in caplog.text
 
     here.drive(body)
+
+
+def test_a_wait_that_ended_in_vain_keeps_no_frames(observer: Observer) -> None:
+    """They would keep what called for a connection: a block that is abandoned later, say."""
+
+    def fail(db: Database) -> ReferenceType[object]:
+        thing = Observed()
+        with pytest.raises(PoolTimeoutError), db.connection():
+            pytest.fail("the only connection was in use")
+        return ref(thing)
+
+    with small(observer.url, max_connections=1, pool_timeout=50) as db, db.connection():
+        gc.collect()
+        gc.disable()
+        try:
+            with ThreadPoolExecutor() as threads:
+                thing = threads.submit(fail, db).result()
+            assert thing() is None
+        finally:
+            gc.enable()
+
+
+class Observed:
+    """Something that a frame refers to."""
 
 
 @both_worlds

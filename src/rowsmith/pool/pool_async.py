@@ -203,7 +203,8 @@ class AsyncPool:
             return None
         try:
             conn = await self._pool.getconn(_AT_ONCE_SECONDS)
-        except psycopg_pool.PoolTimeout:  # another caller was faster
+        except psycopg_pool.PoolTimeout as error:  # another caller was faster
+            _forget_frames(error)
             return None
         except BaseException as error:
             free_async(self._pool, error)
@@ -228,6 +229,7 @@ class AsyncPool:
         try:
             conn = await uninterrupted_async(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
+            _forget_frames(error)
             raise self._too_late(start) from error
         except BaseException as error:
             free_async(self._pool, error)
@@ -430,6 +432,15 @@ class AsyncLease:
 
     async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         await self._pool.release(self._conn, exc)
+
+
+def _forget_frames(error: psycopg_pool.PoolTimeout) -> None:
+    """psycopg_pool's client keeps its error, and a frame of that the client, until the garbage collector comes.
+
+    That would also keep the callers' frames, and a block that nobody else refers to.
+    """
+    if error.__context__ is not None:
+        error.__context__.__traceback__ = None
 
 
 def _copied(error: psycopg.Error) -> psycopg.Error:

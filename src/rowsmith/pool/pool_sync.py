@@ -204,7 +204,8 @@ class Pool:
             return None
         try:
             conn = self._pool.getconn(_AT_ONCE_SECONDS)
-        except psycopg_pool.PoolTimeout:  # another caller was faster
+        except psycopg_pool.PoolTimeout as error:  # another caller was faster
+            _forget_frames(error)
             return None
         except BaseException as error:
             free_sync(self._pool, error)
@@ -229,6 +230,7 @@ class Pool:
         try:
             conn = uninterrupted_sync(lambda: self._pool.getconn(timeout), self._pool.putconn)
         except psycopg_pool.PoolTimeout as error:
+            _forget_frames(error)
             raise self._too_late(start) from error
         except BaseException as error:
             free_sync(self._pool, error)
@@ -431,6 +433,15 @@ class Lease:
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         self._pool.release(self._conn, exc)
+
+
+def _forget_frames(error: psycopg_pool.PoolTimeout) -> None:
+    """psycopg_pool's client keeps its error, and a frame of that the client, until the garbage collector comes.
+
+    That would also keep the callers' frames, and a block that nobody else refers to.
+    """
+    if error.__context__ is not None:
+        error.__context__.__traceback__ = None
 
 
 def _copied(error: psycopg.Error) -> psycopg.Error:

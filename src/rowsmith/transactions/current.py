@@ -70,14 +70,15 @@ class OpenTransaction(Transaction):
         """Its blocks by their depth, each with its `with` statement, if that is known and not about to end."""
 
     @property
-    def connection(self) -> Connection[TupleRow] | AsyncConnection[TupleRow] | None:
+    def connection(self) -> PooledConnection | AsyncPooledConnection | None:
         """None if nobody refers to it any more. The transaction does not keep it: its blocks do."""
         return self._connection()
 
     @property
     def is_open(self) -> bool:
         """Whether a block can join it. After an exception at a bad moment it may have lost blocks or its connection."""
-        return not self.ended and bool(self._blocks) and self._connection() is not None
+        connection = self._connection()
+        return not self.ended and bool(self._blocks) and connection is not None and connection.lent
 
     def note_opener(self) -> None:
         """Note which code has opened it, if that is another than the one that has made it."""

@@ -107,8 +107,8 @@ class AsyncReadiness:
             self._heartbeat.cancel()
             self._heartbeat = None
         if self._socket >= 0:
-            os.close(self._socket)
-            self._socket = -1
+            socket, self._socket = self._socket, -1
+            os.close(socket)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._leave()
