@@ -85,6 +85,7 @@ class Player:
         self._server_url = server_url
         self._database_url = database_url
         self._module = ModuleType("snippets")
+        self._before = {*sys.modules}
         self._printed: str | None = None
         """What the block before has printed; None once a `text` block has shown it."""
         self._raised = False
@@ -249,10 +250,14 @@ class Player:
                 del sys.modules[name]
 
     def _imported(self) -> list[str]:
-        """The modules of the page's folder. A package without a file of its own has a path."""
+        """The modules of the page's folder. A package without a file of its own has a path.
+
+        `tests`, which is one, would have the path of a page's folder of that name, too. But it was there before.
+        """
         places = {
             name: [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
             for name, module in list(sys.modules.items())
+            if name not in self._before
         }
         inside = f"{self.folder}{os.sep}"
         return [name for name, those in places.items() if any(str(place).startswith(inside) for place in those)]
