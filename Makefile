@@ -29,7 +29,7 @@ test-all: .venv/installed  ## every test, with more examples, and on every Postg
 	PYTEST="$(BIN)/python -m pytest -n auto" tools/test_other_servers
 
 soak: .venv/installed  ## the bank of tests/slow under random faults, an hour in each isolation level at one time: SECONDS=N
-	ROWSMITH_BANK_SECONDS=$(or $(SECONDS),3600) $(BIN)/python -m pytest tests/slow/bank -n 3 -k loses_nothing -p no:logging
+	ROWSMITH_BANK_STRIKES=1 ROWSMITH_BANK_SECONDS=$(or $(SECONDS),3600) $(BIN)/python -m pytest tests/slow/bank -n 3 -k loses_nothing -p no:logging
 
 fuzz: .venv/installed  ## random programs of blocks against a model, some minutes: SEED=N for those of a seed
 	$(BIN)/python -m pytest tests/fuzz -n 2 --hypothesis-profile=fuzz --hypothesis-show-statistics \

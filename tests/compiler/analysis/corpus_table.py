@@ -42,7 +42,8 @@ def _title(file: Path) -> str:
 
 
 def _row(case: Case) -> str:
-    columns = [*map(str, case.columns), *(f"{path}{mark}" for path, mark in case.inside.items())]
+    inside = (f"{path}{mark}".replace("[]", r"\[\]") for path, mark in case.inside.items())  # or it is a link
+    columns = [*map(str, case.columns), *inside]
     cells = [case.name, ", ".join(columns), ", ".join(map(str, case.parameters)), case.why]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -53,6 +53,8 @@ _DEADLINE_SECONDS = 0.6
 _LATENESS_SECONDS = 4.0
 """How much longer one may take on a busy machine before it counts as broken."""
 _JOIN_SECONDS = 40.0
+_STRIKES = os.environ.get("ROWSMITH_BANK_STRIKES") == "1"
+"""Whether exceptions come from outside, at any moment, as from the handler of a signal: `make soak` asks for them."""
 _ODD_WAYS = ["abandoned", "in a generator", "interrupted"]
 _PACKAGES = ("rowsmith", "psycopg", "psycopg_pool")
 _LONGEST_SECONDS = 0.03
@@ -516,7 +518,7 @@ class Bank:
         self._loop_ready = threading.Event()
         loop = threading.Thread(target=lambda: asyncio.run(self._in_loop()), name="tasks", daemon=True)
         striker = threading.Thread(target=lambda: self.striker.run(self.stop), name="striker", daemon=True)
-        for thread in [*threads, loop, striker]:
+        for thread in [*threads, loop, *([striker] if _STRIKES else [])]:
             thread.start()
         assert self._loop_ready.wait(10)
         try:

@@ -1,7 +1,7 @@
 """The bank loses nothing: money is moved by threads and by tasks while all that can fail does.
 
-`ROWSMITH_BANK_SECONDS=60` runs each mode for a minute, and `ROWSMITH_BANK_SEED` chooses the faults again (not what
-threads and the server make of them).
+`ROWSMITH_BANK_SECONDS=60` runs each mode for a minute, `ROWSMITH_BANK_STRIKES=1` interrupts it at random moments, and
+`ROWSMITH_BANK_SEED` chooses the faults again (not what threads and the server make of them).
 """
 
 # pyright: reportPrivateUsage=false
