@@ -295,6 +295,8 @@ def read_forms(tokens: Sequence[Token], declared: Collection[str]) -> Forms | No
 
     The names in the directives have been checked. Raises DirectiveError.
     """
+    if not any(map(is_directive, tokens)):
+        return None
     governed = list(_governed(tokens))
     directives = list(dict.fromkeys(chain.from_iterable(each.directives for each in governed)))
     if not directives:
@@ -320,6 +322,8 @@ def read_forms(tokens: Sequence[Token], declared: Collection[str]) -> Forms | No
 
 def mentioned(tokens: Sequence[Token]) -> list[tuple[str, int]]:
     """The names that optional lines depend on, each with its offset. Raises DirectiveError."""
+    if not any(map(is_directive, tokens)):
+        return []
     directives = chain.from_iterable(each.directives for each in _governed(tokens))
     return [name for each in dict.fromkeys(directives) if each.word is not Word.ORDER for name in each.names]
 
